@@ -1,0 +1,200 @@
+"""The command line, `lstm-zoo FAMILY VERB`: thin, over `train`, `load` and the pipelines.
+
+Nothing here imports TensorFlow before a command runs, so that --help answers at once.
+"""
+
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+import lstm_zoo
+from lstm_zoo import families
+from lstm_zoo.errors import CallError, DataError, ExportError, TrainingError
+from lstm_zoo.settings import TRAINING, Setting
+
+STREAMED = 1_024  # inputs answered at once when they come from standard input
+_FLAGS = ("epochs", "batch_size", "learning_rate", "seed", "variant")  # settings with an option
+
+
+class _Root(click.Group):
+    """The group that turns the library's errors into messages and statuses."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except CallError as error:
+            failure = click.ClickException(str(error))
+            failure.exit_code = 2
+            raise failure from error
+        except (DataError, ExportError, TrainingError) as error:
+            raise click.ClickException(str(error)) from error
+        except BrokenPipeError:
+            raise  # the reader of our output has seen enough; click ends quietly
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{place}{error.strerror or error}") from error
+
+
+@click.group(cls=_Root)
+@click.version_option(lstm_zoo.__version__, prog_name="lstm-zoo")
+def cli() -> None:
+    """Train, judge, use and export recurrent networks.
+
+    \b
+    lstm-zoo sentiment train --run runs/demo          on a demo corpus
+    lstm-zoo sentiment predict runs/demo "not bad"
+    lstm-zoo sentiment export runs/demo exports/demo  for TF Serving
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    # TensorFlow's own log, not errors: those reach Python. A user's setting stands.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    cli(prog_name="lstm-zoo")
+
+
+def _settings_help(table: dict[str, Setting]) -> str:
+    """List settings as a paragraph that click leaves as it is."""
+    width = max(map(len, table))
+    lines = []
+    for name, setting in table.items():
+        default = "" if setting.default is None else f" [{_spelled(setting.default)}]"
+        lines.append(f"  {name:{width}}  {setting.help}{default}")
+    return "\b\n" + "\n".join(lines)
+
+
+def _spelled(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _add_family(family: str, title: str) -> None:
+    """Add `lstm-zoo FAMILY` and its verbs."""
+    package = families.module(family)
+    group = click.Group(family, help=f"{title[0].upper()}{title[1:]}.")
+    cli.add_command(group)
+
+    train_help = f"""Train a network and leave a run directory.
+
+    \b
+    DATA is recognised by what it is:
+    {package.DATA_HELP}
+    Without --data, a synthetic demo corpus is used, made by the package.
+    Ctrl-C ends a training after whole epochs; --resume goes on.
+
+    Settings for --set, with their defaults in brackets; those of the network without one are
+    the variant's:
+
+    {_settings_help({**package.SETTINGS, **TRAINING})}
+    """
+
+    @group.command(help=train_help)
+    @click.option("--data", help="What to train on.")
+    @click.option("--validation", help="What chooses the best epoch. [cut off DATA]")
+    @click.option("--validation-split", type=float, default=0.1, show_default=True, metavar="F",
+                  help="The share of DATA cut off for it, by seed.")  # fmt: skip
+    @click.option("--run", help=f"The directory to leave. [runs/{family}-<time>]")
+    @click.option("--variant", metavar="NAME", help=f"{', '.join(package.VARIANTS)}.")
+    @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
+                  help="Any setting below; may be given several times.")  # fmt: skip
+    @click.option("--epochs", metavar="N", help="Passes over DATA at the most.")
+    @click.option("--batch-size", metavar="N", help="Examples a step.")
+    @click.option("--learning-rate", metavar="F", help="The rate at its peak.")
+    @click.option("--seed", metavar="N", help="Equal seeds give equal runs on a CPU.")
+    @click.option("--resume", is_flag=True, help="Go on with RUN after its last whole epoch.")
+    @click.option("--strict", is_flag=True, help="Rows that can't be used are errors.")
+    @click.option("--threads", type=click.IntRange(1), help="Processor threads.  [all]")
+    @click.option(
+        "--export", "export_to", metavar="DIR", help="Write a SavedModel there at the end."
+    )
+    def train(assignments: tuple[str, ...], export_to: str | None, **options: Any) -> None:
+        settings = dict(_assignment(text) for text in assignments)
+        for name in _FLAGS:
+            value = options.pop(name)
+            if value is not None and name in settings:
+                raise CallError(f"{name} is given twice, by --set and by its own option.")
+            if value is not None:
+                settings[name] = value
+        pipeline = lstm_zoo.train(family, **options, **settings)
+        click.echo(pipeline.run)
+        if export_to:
+            click.echo(pipeline.export(export_to))
+
+    @group.command(help="Judge RUN on labelled data.")
+    @click.argument("run")
+    @click.option("--data", required=True, help="As train takes it.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+    @click.option("--predictions", metavar="FILE", help="Write every prediction there, as TSV.")
+    def evaluate(run: str, data: str, as_json: bool, predictions: str | None) -> None:
+        from lstm_zoo import runs
+
+        pipeline = lstm_zoo.load(run)
+        scores = pipeline.evaluate(data)
+        rows = scores.pop("predictions")
+        if predictions:
+            runs.write_table(Path(predictions), pipeline.prediction_columns, rows)
+        click.echo(json.dumps(scores) if as_json else pipeline.report(scores))
+
+    @group.command(help="Answer each INPUT, a line each; '-' reads them from standard input.")
+    @click.argument("run")
+    @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=os.fsencode)
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+    def predict(run: str, inputs: tuple[bytes, ...], as_json: bool) -> None:
+        pipeline = lstm_zoo.load(run)
+        stream = _inputs(inputs)
+        answers = []
+        while chunk := list(itertools.islice(stream, STREAMED)):
+            for answer in pipeline.predict(chunk):
+                if as_json:
+                    answers.append(answer._asdict())
+                else:
+                    click.echo(str(answer))
+        if as_json:
+            click.echo(json.dumps({"predictions": answers}, ensure_ascii=False))
+
+    @group.command(help="Write RUN as DIR/<version>, checked, for TF Serving.")
+    @click.argument("run")
+    @click.argument("directory", metavar="DIR")
+    @click.option("--format", default="tf_saved_model", show_default=True, help="tf_saved_model.")
+    @click.option("--version", type=int, help="The version's number.  [the next free one]")
+    def export(run: str, directory: str, **options: Any) -> None:
+        click.echo(lstm_zoo.load(run).export(directory, **options))
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise CallError(f"--set takes NAME=VALUE. Received: {text!r}")
+    return name, value
+
+
+def _inputs(arguments: tuple[bytes, ...]) -> Iterator[bytes]:
+    for argument in arguments:
+        if argument == b"-":
+            yield from (line.removesuffix(b"\n").removesuffix(b"\r") for line in sys.stdin.buffer)
+        else:
+            yield argument
+
+
+@cli.command()
+@click.argument("path", metavar="RUN|EXPORT")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def inspect(path: str, as_json: bool) -> None:
+    """Describe a run or an export: its card, parameters, signatures, ops, and recurrent layers.
+
+    For every recurrent layer, the path it takes on this machine and the condition that decided.
+    """
+    from lstm_zoo.inspection import describe, to_text
+
+    card = describe(path)
+    click.echo(json.dumps(card, default=list) if as_json else to_text(card))
+
+
+for _family, _title in families.FAMILIES.items():
+    _add_family(_family, _title)

@@ -1,0 +1,104 @@
+"""What `lstm-zoo inspect` tells of a run or an export."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from lstm_zoo import export, recurrent, runs
+from lstm_zoo.errors import CallError
+
+
+def describe(path: str) -> dict[str, Any]:
+    """Describe a run, a SavedModel, or a directory of a SavedModel's versions.
+
+    Args:
+        path: the directory; of several versions the newest is described.
+
+    Returns:
+        `kind` "run" or "export" with its card, `parameters`, `signatures`, and for a run `layers`
+        (see `lstm_zoo.recurrent.explain`), for an export `ops`.
+
+    Raises:
+        CallError: if the path is neither.
+    """
+    place = Path(path)
+    if export.is_export(place):
+        return _describe_export(place)
+    versions = [entry for entry in place.glob("*") if entry.name.isdigit()]
+    versions = [entry for entry in versions if export.is_export(entry)]
+    if versions:
+        return _describe_export(max(versions, key=lambda entry: int(entry.name)))
+    if not (place / runs.CONFIG).is_file():
+        raise CallError(f"{path}: neither a run (no {runs.CONFIG}) nor a SavedModel.")
+    return _describe_run(place)
+
+
+def to_text(card: Mapping[str, Any], indent: str = "") -> str:
+    """Lay a description out for a person: a name and its value a line, nested ones indented."""
+    lines = []
+    for name, value in card.items():
+        if isinstance(value, Mapping):
+            lines += [f"{indent}{name}:", to_text(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            lines += [f"{indent}{name}:"]
+            lines += [f"{indent}  " + "  ".join(map(str, row.values())) for row in value]
+        elif isinstance(value, (list, tuple)):
+            lines.append(f"{indent}{name}: {', '.join(map(str, value))}")
+        else:
+            lines.append(f"{indent}{name}: {value}")
+    return "\n".join(lines)
+
+
+def _describe_run(run: Path) -> dict[str, Any]:
+    pipeline = runs.load(run)
+    config = pipeline.config
+    metrics = run / "metrics.json"
+    return {
+        "kind": "run",
+        "path": str(run),
+        "family": config["family"],
+        **config["learned"],
+        "network": config["network"],
+        "parameters": pipeline.model.count_params(),
+        "settings": config["settings"],
+        "data": config["data"],
+        "scores": _headlines(json.loads(metrics.read_text())) if metrics.is_file() else {},
+        "versions": json.loads((run / "environment.json").read_text())["versions"],
+        "signatures": {
+            name: {spec.name: f"{spec.dtype.name}{list(spec.shape)}" for spec in specification}
+            for name, (_, specification) in pipeline.signatures.items()
+        },
+        "layers": [row._asdict() for row in recurrent.explain(pipeline.model)],
+    }
+
+
+def _headlines(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the single numbers of a run's metrics, and of the parts in it."""
+    kept = {}
+    for name, value in scores.items():
+        if isinstance(value, Mapping):
+            kept[name] = {k: v for k, v in value.items() if isinstance(v, (int, float))}
+        elif isinstance(value, (int, float)):
+            kept[name] = value
+    return kept
+
+
+def _describe_export(path: Path) -> dict[str, Any]:
+    ops = export.read_ops(path)
+    reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
+    shapes = reader.get_variable_to_shape_map()
+    weights = [shape for name, shape in shapes.items() if name.endswith("VARIABLE_VALUE")]
+    has_cudnn = any(op.startswith("Cudnn") for op in ops)
+    return {
+        "kind": "export",
+        "path": str(path),
+        "parameters": sum(int(tf.TensorShape(shape).num_elements()) for shape in weights),
+        "signatures": export.read_signatures(path),
+        "recurrent layers": (
+            "cuDNN: the graph holds its kernels" if has_cudnn else "loop: no cuDNN kernel is held"
+        ),
+        "ops": ops,
+    }

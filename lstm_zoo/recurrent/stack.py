@@ -1,0 +1,71 @@
+"""Masks and stacks: what stands between a family's inputs and its outputs."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import ops
+
+from lstm_zoo.recurrent.cells import recurrent_layer
+
+
+def length_mask(ids: keras.KerasTensor) -> keras.KerasTensor:
+    """Tell which time steps of right-padded ids are real.
+
+    A row of padding only keeps its first step, since cuDNN fails on a row that is all masked.
+
+    Args:
+        ids: `(batch, time)` integers, 0 where padded.
+
+    Returns:
+        A boolean `(batch, time)`: a run of true, then false.
+    """
+    positions = ops.cumsum(ops.ones_like(ids), axis=1)  # (batch, time): 1, 2, 3, …
+    # The last id that is not 0 ends a row, whatever stands before it.
+    lengths = ops.max(positions * ops.cast(ops.not_equal(ids, 0), ids.dtype), axis=1, keepdims=True)
+    return ops.less_equal(positions, ops.maximum(lengths, 1))
+
+
+def recurrent_stack(
+    inputs: keras.KerasTensor,
+    mask: keras.KerasTensor,
+    *,
+    cell: str,
+    units: Sequence[int],
+    bidirectional: bool,
+    dropout: float,
+    use_cudnn: bool | str = "auto",
+) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:
+    """Run recurrent layers one upon the other, with dropout between.
+
+    Args:
+        inputs: `(batch, time, features)`.
+        mask: boolean `(batch, time)`, true on the real steps; they come first in each row.
+        cell: "simple_rnn", "gru" or "lstm".
+        units: the width of each layer, in each direction.
+        bidirectional: whether every layer runs in both directions.
+        dropout: the share of the outputs dropped between two layers. It is a layer of its own,
+            since dropout inside the recurrence would give up cuDNN.
+        use_cudnn: as `recurrent_layer` takes it.
+
+    Returns:
+        The last layer's outputs `(batch, time, width)`, and its last hidden state of each
+        direction, `(batch, units)` each: of the last real step forward, of the first backward.
+    """
+    sequence = inputs
+    states = []
+    for number, width in enumerate(units, 1):
+        if number > 1:
+            sequence = keras.layers.Dropout(dropout, name=f"dropout_{number - 1}")(sequence)
+        layer = recurrent_layer(
+            cell,
+            width,
+            bidirectional=bidirectional,
+            use_cudnn=use_cudnn,
+            return_sequences=True,
+            return_state=True,
+            name=f"{cell}_{number}",
+        )
+        sequence, *states = layer(sequence, mask=mask)  # (batch, time, width)
+    # An LSTM's states come as (hidden, cell) for each direction.
+    hidden_states = states[::2] if cell == "lstm" else states
+    return sequence, list(hidden_states)

@@ -1,0 +1,208 @@
+"""Readers of labelled texts: a folder of classes, .tsv, .csv and .jsonl."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstm_zoo.errors import CallError, DataError
+
+COLUMNS = ("text", "label")
+EXPECTED = (
+    "a folder with a folder of .txt files per class, "
+    "a .tsv or .csv whose header has text and label, or a .jsonl with those keys"
+)
+LEFT_OUT_CLASSES = {"unsup"}  # aclImdb's reviews without a label
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Labelled texts, and the rows that could not be used.
+
+    Attributes:
+        texts: the texts, none of them empty.
+        labels: a class name for each text.
+        skipped: a (place, reason) for each row left out.
+    """
+
+    texts: list[str]
+    labels: list[str]
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def classes(self) -> list[str]:
+        """The class names, sorted."""
+        return sorted(set(self.labels))
+
+    @property
+    def columns(self) -> tuple[list[str], list[str]]:
+        """The texts and the labels, as `read` takes a pair."""
+        return self.texts, self.labels
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
+        """Return the rows of these indices; what was skipped stays behind."""
+        return Corpus([self.texts[i] for i in indices], [self.labels[i] for i in indices])
+
+
+def read(data: Any, strict: bool = False) -> Corpus:
+    """Read a corpus, recognising its layout by what it is.
+
+    Args:
+        data: a path, or a pair of equally long sequences (texts, labels). In a folder the class
+            names are the folders' (one named `unsup` is left out).
+        strict: whether a row that can't be used (no text, or no label) is an error, not skipped.
+
+    Returns:
+        The corpus, in the order of the file; a folder is read in the order of its file names.
+
+    Raises:
+        CallError: if the path does not exist or its kind is unknown.
+        DataError: if the data is malformed or has no usable row, naming the file and the line.
+
+    Example:
+
+    >>> read((["good", "bad"], ["pos", "neg"])).classes
+    ['neg', 'pos']
+    """
+    if isinstance(data, (str, os.PathLike)):
+        name = os.fspath(data)
+        rows = _rows_of_path(Path(data))
+    else:
+        name = "the given data"
+        rows = _rows_of_pair(data)
+    corpus = Corpus([], [])
+    for place, text, label in rows:
+        reason = "no text" if not text.strip() else "no label" if not label.strip() else None
+        if reason and strict:
+            raise DataError(f"{place}: {reason}; expected both (without strict it is skipped).")
+        if reason:
+            corpus.skipped.append((place, reason))
+        else:
+            corpus.texts.append(text)
+            corpus.labels.append(label)
+    if not corpus.texts:
+        skipped = f" ({len(corpus.skipped)} rows were skipped)" if corpus.skipped else ""
+        raise DataError(f"{name}: no labelled text{skipped}. Expected {EXPECTED}.")
+    return corpus
+
+
+def _rows_of_pair(data: Any) -> Iterator[tuple[str, str, str]]:
+    try:
+        texts, labels = data
+        texts, labels = list(texts), list(labels)
+    except (TypeError, ValueError):
+        raise CallError(
+            f"Data is a path or a pair (texts, labels). Received: {type(data).__name__}"
+        ) from None
+    if len(texts) != len(labels):
+        raise DataError(f"{len(texts)} texts but {len(labels)} labels; expected one for each.")
+    for index, (text, label) in enumerate(zip(texts, labels, strict=True)):
+        if not isinstance(text, str):
+            raise DataError(f"text {index}: expected a str. Received: {type(text).__name__}")
+        yield f"row {index}", text, str(label)
+
+
+def _rows_of_path(path: Path) -> Iterator[tuple[str, str, str]]:
+    if path.is_dir():
+        return _rows_of_folder(path)
+    if not path.exists():
+        raise CallError(f"{path}: no such file or folder. Expected {EXPECTED}.")
+    readers = {".tsv": _rows_of_tsv, ".csv": _rows_of_csv, ".jsonl": _rows_of_jsonl}
+    if path.suffix.lower() not in readers:
+        raise CallError(f"{path}: not a known kind of corpus. Expected {EXPECTED}.")
+    return readers[path.suffix.lower()](path)
+
+
+def _rows_of_folder(path: Path) -> Iterator[tuple[str, str, str]]:
+    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
+    classes = [
+        folder
+        for folder in folders
+        if folder.name not in LEFT_OUT_CLASSES and any(folder.glob("*.txt"))
+    ]
+    if not classes:
+        nested = [f for f in folders if any(f.glob("*/*.txt"))]
+        hint = f" Did you mean {nested[0]}?" if nested else ""
+        raise DataError(f"{path}: no folder of .txt files in it.{hint} Expected {EXPECTED}.")
+    for folder in classes:
+        for file in sorted(folder.glob("*.txt")):
+            yield str(file), _decode(file), folder.name
+
+
+def _rows_of_tsv(path: Path) -> Iterator[tuple[str, str, str]]:
+    lines = _decode(path).split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    rows = ((number, line.removesuffix("\r").split("\t")) for number, line in enumerate(lines, 1))
+    return _rows_of_table(path, rows)
+
+
+def _rows_of_csv(path: Path) -> Iterator[tuple[str, str, str]]:
+    csv.field_size_limit(2**31 - 1)  # the default refuses texts past 131,072 characters
+    reader = csv.reader(_decode(path).splitlines(keepends=True), strict=True)
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        try:
+            for fields in reader:
+                if fields:  # an empty line
+                    yield reader.line_num, fields
+        except csv.Error as error:
+            raise DataError(f"{path}:{reader.line_num}: not valid CSV: {error}.") from error
+
+    return _rows_of_table(path, rows())
+
+
+def _rows_of_table(
+    path: Path, rows: Iterator[tuple[int, list[str]]]
+) -> Iterator[tuple[str, str, str]]:
+    _, header = next(rows, (1, []))
+    missing = [column for column in COLUMNS if column not in header]
+    if missing:
+        raise DataError(
+            f"{path}:1: no column named {' or '.join(missing)} in the header. "
+            f"Expected text and label; found: {', '.join(header) or 'nothing'}."
+        )
+    text_at, label_at = (header.index(column) for column in COLUMNS)
+    for line, fields in rows:
+        if len(fields) != len(header):
+            raise DataError(
+                f"{path}:{line}: {len(fields)} fields; expected {len(header)}, as in the header."
+            )
+        yield f"{path}:{line}", fields[text_at], fields[label_at]
+
+
+def _rows_of_jsonl(path: Path) -> Iterator[tuple[str, str, str]]:
+    for number, line in enumerate(_decode(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        place = f"{path}:{number}"
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{place}: not valid JSON: {error}.") from error
+        if not isinstance(row, dict) or any(column not in row for column in COLUMNS):
+            raise DataError(f"{place}: expected an object with the keys text and label.")
+        text, label = row["text"], row["label"]
+        if not isinstance(text, str) or not isinstance(label, (str, int)):
+            raise DataError(f"{place}: expected text to be a string, label a string or integer.")
+        yield place, text, str(label)
+
+
+def _decode(path: Path) -> str:
+    """Return a file's text: UTF-8, with or without a byte order mark."""
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; expected UTF-8."
+        ) from error

@@ -1,0 +1,201 @@
+"""Raw texts in, labels out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lstm_zoo import batching, metrics, runs, tokenizers
+from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.export import export_saved_model
+from lstm_zoo.sentiment import corpus
+from lstm_zoo.sentiment.model import build_sentiment
+from lstm_zoo.sentiment.task import Task
+
+
+class Classification(NamedTuple):
+    """An answer: the most probable label, its probability, and those of all classes by name."""
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+    def __str__(self) -> str:
+        return f"{self.label}\t{self.probability:.4f}"
+
+
+class SentimentPipeline:
+    """A trained classifier of texts.
+
+    `lstm_zoo.train` and `lstm_zoo.load` return one.
+
+    Attributes:
+        run: the run's directory.
+        model: the `keras.Model`, from ids to logits.
+        tokenizer: from texts to ids and back.
+        classes: the class names, in the order of the logits.
+        config: the run's `config.json`.
+    """
+
+    prediction_columns = ("text", "label", "predicted", "probability")
+
+    def __init__(self, task: Task, model: keras.Model, config: Mapping[str, Any], run: Path):
+        self.run = run
+        self.model = model
+        self.tokenizer = task.tokenizer
+        self.classes = task.classes
+        self.config = config
+        self._task = task
+        self._classify = tf.function(self.classify, input_signature=[_TEXT])
+
+    def classify(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classify a batch of texts, in the graph: what `predict` runs and an export serves.
+
+        Args:
+            text: string tensor `(batch,)`, any bytes.
+
+        Returns:
+            `label` string `(batch,)`; `probability` float32 `(batch,)`; `probabilities` float32
+            `(batch, classes)`; `classes` string `(batch, classes)`, the same in every row.
+        """
+        ids = tokenizers.pad(self.tokenizer.tokenize(text), self.config["settings"]["max_length"])
+        probabilities = tf.nn.softmax(self.model(ids))  # (batch, classes)
+        classes = tf.constant(self.classes)
+        return {
+            "label": tf.gather(classes, tf.argmax(probabilities, axis=-1)),
+            "probability": tf.reduce_max(probabilities, axis=-1),
+            "probabilities": probabilities,
+            "classes": tf.tile(classes[tf.newaxis], [tf.shape(ids)[0], 1]),
+        }
+
+    @property
+    def probes(self) -> dict[str, list[dict[str, tf.Tensor]]]:
+        """Inputs for each signature on which an export must answer as this pipeline does."""
+        batches = [[], [""], ["", "x"], ["good", b"\xff\xfe", "\x00", "word " * 2_000, "\u202e"]]
+        return {"serving_default": [{"text": tf.constant(batch, tf.string)} for batch in batches]}
+
+    @property
+    def signatures(self) -> dict[str, tuple]:
+        """The served functions by name, each with its input's specification."""
+        return {"serving_default": (self.classify, [_TEXT])}
+
+    def predict(self, texts: Sequence[str | bytes], batch_size: int = 64) -> list[Classification]:
+        """Classify texts.
+
+        Args:
+            texts: the texts, str or UTF-8 bytes; an empty list gives an empty list.
+            batch_size: texts computed at once; it does not change the answers.
+
+        Returns:
+            A `Classification` for each text, in their order.
+
+        Raises:
+            CallError: if `texts` is one text rather than a sequence of texts.
+
+        Example:
+
+        >>> lstm_zoo.load("runs/imdb").predict(["a wonderful film"])  # doctest: +SKIP
+        """
+        probabilities = self._probabilities(texts, batch_size)
+        return [
+            Classification(
+                label=self.classes[row.argmax()],
+                probability=float(row.max()),
+                probabilities=dict(zip(self.classes, map(float, row), strict=True)),
+            )
+            for row in probabilities
+        ]
+
+    def evaluate(self, data: Any, *, strict: bool = False, batch_size: int = 64) -> dict[str, Any]:
+        """Judge the classifier on labelled texts.
+
+        Args:
+            data: a path or a pair (texts, labels), as `lstm_zoo.sentiment.corpus.read` takes it.
+            strict: whether a row without text or label is an error, not skipped.
+            batch_size: texts computed at once; it does not change the result.
+
+        Returns:
+            `accuracy`, `macro_f1`, `classes` and `confusion` as `lstm_zoo.metrics.classification`
+            gives them; `examples` and `skipped`, counted; and `predictions`, a row
+            (text, label, predicted, probability) for each example.
+
+        Raises:
+            CallError: if there is no such data.
+            DataError: if it is malformed, or has a label that the classifier does not know.
+        """
+        labelled = corpus.read(data, strict=strict)
+        unknown = sorted(set(labelled.labels) - set(self.classes))
+        if unknown:
+            raise DataError(
+                f"The label {unknown[0]!r} is not one of the classifier's classes: "
+                f"{', '.join(self.classes)}."
+            )
+        probabilities = self._probabilities(labelled.texts, batch_size)
+        predicted = probabilities.argmax(axis=1)
+        references = np.array([self.classes.index(label) for label in labelled.labels])
+        return {
+            **metrics.classification(references, predicted, self.classes),
+            "examples": len(labelled),
+            "skipped": len(labelled.skipped),
+            "predictions": [
+                (text, label, self.classes[index], float(row[index]))
+                for text, label, index, row in zip(
+                    labelled.texts, labelled.labels, predicted, probabilities, strict=True
+                )
+            ],
+        }
+
+    @staticmethod
+    def report(scores: Mapping[str, Any]) -> str:
+        """Lay out what `evaluate` returns as a table for a person."""
+        width = max(8, *map(len, scores["classes"]))
+        lines = [
+            f"accuracy {scores['accuracy']:.4f}  macro F1 {scores['macro_f1']:.4f}  "
+            f"({scores['examples']:,} examples, {scores['skipped']:,} skipped)",
+            f"{'class':{width}}  precision  recall      f1  support",
+        ]
+        for name, row in scores["classes"].items():
+            lines.append(
+                f"{name:{width}}     {row['precision']:.4f}  {row['recall']:.4f}  {row['f1']:.4f}"
+                f"  {row['support']:7,}"
+            )
+        return "\n".join(lines)
+
+    def export(
+        self, directory: str | Path, *, format: str = "tf_saved_model", version: int | None = None
+    ) -> Path:
+        """Write a SavedModel that TF Serving loads; see `lstm_zoo.export.export_saved_model`."""
+        if format != "tf_saved_model":
+            raise CallError(f"format is tf_saved_model. Received: {format!r}")
+        return export_saved_model(self, directory, version)
+
+    def rebuilt(self, *, use_cudnn: bool | str) -> "SentimentPipeline":
+        """Return this pipeline on a network rebuilt with another `use_cudnn`."""
+        model = build_sentiment(**self.config["network"], use_cudnn=use_cudnn)
+        model.set_weights(self.model.get_weights())
+        return SentimentPipeline(self._task, model, self.config, self.run)
+
+    def _probabilities(self, texts: Sequence[str | bytes], batch_size: int) -> np.ndarray:
+        if isinstance(texts, (str, bytes)):
+            raise CallError("predict takes a list of texts, such as [text]. Received: one text")
+        encoded = tokenizers.as_bytes(texts)
+        probabilities = np.zeros((len(encoded), len(self.classes)), dtype=np.float32)
+        # By length, so that a long text does not pad the short ones.
+        for indices in batching.sorted_batches(np.array([*map(len, encoded)]), batch_size):
+            batch = tf.constant([encoded[index] for index in indices])
+            probabilities[indices] = self._classify(batch)["probabilities"].numpy()
+        return probabilities
+
+
+_TEXT = tf.TensorSpec([None], tf.string, name="text")
+
+
+def load(run: Path, config: Mapping[str, Any], *, use_cudnn: bool | str) -> SentimentPipeline:
+    """Load a run; `lstm_zoo.load` calls this."""
+    task = Task.load(run, config)
+    model = build_sentiment(**config["network"], use_cudnn=use_cudnn)
+    model.load_weights(run / runs.WEIGHTS)
+    return SentimentPipeline(task, model, config, run)

@@ -1,0 +1,184 @@
+"""What training must know of the family: examples, loss, metrics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lstm_zoo import batching, metrics, plots, splits, tokenizers
+from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.sentiment import corpus, demo
+from lstm_zoo.sentiment.corpus import Corpus
+from lstm_zoo.sentiment.model import build_sentiment, resolve_sizes
+from lstm_zoo.vectors import read_vectors
+
+DEMO_EXAMPLES = 5_000
+
+read = corpus.read
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A corpus as the network sees it: ids and the classes' indices."""
+
+    ids: list[np.ndarray]
+    targets: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """The number of tokens of each example."""
+        return np.array([len(ids) for ids in self.ids])
+
+
+def read_demo(seed: int) -> tuple[Corpus, Corpus]:
+    """Return the demo corpus: the part to train on, and the part to report on."""
+    texts, labels, _ = demo.generate(DEMO_EXAMPLES, seed)
+    made = Corpus(texts, labels)
+    rest, report = split(made, 0.2, seed)
+    return rest, report
+
+
+def split(whole: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
+    """Cut a corpus in two by content and class; see `lstm_zoo.splits.split`."""
+    rest, cut_off = splits.split(whole.texts, whole.labels, fraction, seed)
+    return whole.take(rest), whole.take(cut_off)
+
+
+def overlap(training: Corpus, held_out: Corpus) -> int:
+    """Count the held-out examples whose text is in the training part too."""
+    known = {splits.content_key(text) for text in training.texts}
+    return sum(splits.content_key(text) in known for text in held_out.texts)
+
+
+class Task:
+    """The classes and the tokenizer, learned from the training part, and what follows from them.
+
+    Args:
+        settings: a value for every name of `lstm_zoo.sentiment.SETTINGS`.
+        classes: the class names, in the order of the logits.
+        tokenizer: one of `lstm_zoo.tokenizers`.
+    """
+
+    monitor = "accuracy"  # what chooses the best epoch
+    headline = ("accuracy", "macro_f1")  # what an epoch's line shows
+
+    def __init__(self, settings: Mapping[str, Any], classes: list[str], tokenizer: tf.Module):
+        self.settings = settings
+        self.classes = classes
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
+        """Learn the classes and the vocabulary of the training part."""
+        if len(training.classes) < 2:
+            raise DataError(
+                f"Only one class, {training.classes[0]!r}, in {len(training)} examples; "
+                "a classifier needs two at least."
+            )
+        if settings["vectors"] and settings["tokens"] != "words":
+            raise CallError("vectors are of words: they go with tokens=words only.")
+        kind = settings["tokens"]
+        options = {"min_count": settings["min_count"]} if kind == "words" else {"seed": seed}
+        tokenizer = tokenizers.TOKENIZERS[kind].learn(
+            training.texts,
+            vocabulary_size=settings["vocabulary_size"],
+            fold_case=settings["fold_case"],
+            **options,
+        )
+        return cls(settings, training.classes, tokenizer)
+
+    @classmethod
+    def load(cls, run: Path, config: Mapping[str, Any]) -> "Task":
+        """Read what `save` and `learned` left in a run."""
+        settings = config["settings"]
+        tokenizer = tokenizers.TOKENIZERS[settings["tokens"]].load(run, settings["fold_case"])
+        return cls(settings, config["learned"]["classes"], tokenizer)
+
+    def save(self, run: Path) -> None:
+        """Write the tokenizer's file."""
+        self.tokenizer.save(run)
+
+    @property
+    def learned(self) -> dict[str, Any]:
+        """What `config.json` keeps of what was learned."""
+        return {"classes": self.classes}
+
+    def network_arguments(self) -> dict[str, Any]:
+        """Return the arguments of `build_sentiment` that rebuild this network."""
+        sizes = {name: self.settings[name] for name in resolve_sizes()}
+        given = {name: value for name, value in sizes.items() if value is not None}
+        return {
+            "vocabulary_size": self.tokenizer.vocabulary_size,
+            "num_classes": len(self.classes),
+            **resolve_sizes(self.settings["variant"], **given),
+        }
+
+    def build(self, seed: int) -> tuple[keras.Model, dict[str, Any]]:
+        """Build the network to train, and return it with the arguments that rebuild it."""
+        arguments = self.network_arguments()
+        vectors = None
+        if self.settings["vectors"]:
+            vectors, _ = read_vectors(self.settings["vectors"], self.tokenizer.vocabulary, seed)
+            arguments["embedding_size"] = vectors.shape[1]
+        return build_sentiment(vectors=vectors, **arguments), arguments
+
+    def encode(self, labelled: Corpus) -> Examples:
+        """Turn a corpus into examples.
+
+        Raises:
+            DataError: on a label that is not one of the classes.
+        """
+        index_of_class = {name: index for index, name in enumerate(self.classes)}
+        unknown = sorted(set(labelled.labels) - set(self.classes))
+        if unknown:
+            raise DataError(
+                f"The label {unknown[0]!r} is not one of the training part's classes: "
+                f"{', '.join(self.classes)}."
+            )
+        ids = tokenizers.encode(self.tokenizer, labelled.texts, self.settings["max_length"])
+        return Examples(ids, np.array([index_of_class[label] for label in labelled.labels]))
+
+    def batch(self, examples: Examples, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return (inputs, targets, weights) of a training batch."""
+        ids = batching.pad([examples.ids[index] for index in indices])  # (batch, time)
+        targets = np.eye(len(self.classes), dtype=np.float32)[examples.targets[indices]]
+        weights = np.ones(len(indices), dtype=np.float32)
+        if self.settings["class_weights"]:
+            counts = np.bincount(examples.targets, minlength=len(self.classes))
+            balanced = len(examples.targets) / (len(self.classes) * np.maximum(counts, 1))
+            weights = balanced[examples.targets[indices]].astype(np.float32)
+        return ids, targets, weights
+
+    def loss(self) -> keras.losses.Loss:
+        """Return the loss on (targets, logits)."""
+        return keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=self.settings["label_smoothing"]
+        )
+
+    def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
+        """Judge a network on examples: the cross-entropy and the metrics of classification."""
+        logits = np.zeros((len(examples.ids), len(self.classes)), dtype=np.float32)
+        for indices in batching.sorted_batches(examples.lengths, 128):
+            ids = batching.pad([examples.ids[index] for index in indices])
+            logits[indices] = model.predict_on_batch(ids)
+        log_probabilities = tf.nn.log_softmax(logits).numpy()
+        loss = -log_probabilities[np.arange(len(logits)), examples.targets].mean()
+        scores = metrics.classification(examples.targets, logits.argmax(axis=1), self.classes)
+        return {"loss": float(loss), **scores}
+
+    def samples(self, predictions: Sequence[tuple[str, str, str, float]]) -> list[str]:
+        """Return a line to show for each of some rows of `SentimentPipeline.evaluate`."""
+        width = max(map(len, self.classes))
+        return [
+            f"  true {label:{width}}  predicted {predicted:{width}} ({probability:.2f})  "
+            f"{text[:80]}{'…' if len(text) > 80 else ''}"
+            for text, label, predicted, probability in predictions
+        ]
+
+    def draw(self, scores: Mapping[str, Any], run: Path) -> None:
+        """Draw the confusion matrix of the validation part."""
+        plots.draw_confusion(scores["confusion"], self.classes, run / "confusion.png")

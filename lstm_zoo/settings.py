@@ -1,0 +1,136 @@
+"""Settings: one flat namespace of names, what each one takes, and its default.
+
+A family's settings and those of training are tables of `Setting`; the keywords of
+`lstm_zoo.train` and the command line's `--set NAME=VALUE` both end here.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from lstm_zoo.errors import CallError
+
+
+class Setting(NamedTuple):
+    """One setting: its default, how a value is read, and a line of help."""
+
+    default: Any
+    read: Callable[[Any], Any]  # from a value or its spelling; raises ValueError
+    help: str
+
+
+def resolve(table: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Give every setting of a table its value.
+
+    Args:
+        table: the known settings.
+        given: values, or their spellings, by name.
+
+    Returns:
+        A value for every name of the table, the default where none was given.
+
+    Raises:
+        CallError: on an unknown name, listing the known ones, or a value that can't be read.
+    """
+    values = {name: setting.default for name, setting in table.items()}
+    for name, value in given.items():
+        if name not in table:
+            close = difflib.get_close_matches(name, table, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise CallError(f"No setting is named {name!r}.{hint} Known: {', '.join(table)}.")
+        try:
+            values[name] = table[name].read(value)
+        except (ValueError, TypeError) as error:
+            raise CallError(f"{name} takes {error}. Received: {value!r}") from error
+    return values
+
+
+def integer(minimum: int) -> Callable[[Any], int]:
+    """Read an integer of at least `minimum`."""
+
+    def read(value: Any) -> int:
+        with_error = ValueError(f"an integer of at least {minimum}")
+        if isinstance(value, (bool, float)):
+            raise with_error
+        try:
+            number = int(value)
+        except ValueError:
+            raise with_error from None
+        if number < minimum:
+            raise with_error
+        return number
+
+    return read
+
+
+def number(minimum: float, below: float = float("inf")) -> Callable[[Any], float]:
+    """Read a number from `minimum` up to, but without, `below`."""
+
+    def read(value: Any) -> float:
+        bound = "" if below == float("inf") else f" and below {below:g}"
+        with_error = ValueError(f"a number of at least {minimum:g}{bound}")
+        if isinstance(value, bool):
+            raise with_error
+        try:
+            result = float(value)
+        except (ValueError, TypeError):
+            raise with_error from None
+        if not minimum <= result < below:  # also false for NaN
+            raise with_error
+        return result
+
+    return read
+
+
+def boolean(value: Any) -> bool:
+    """Read true or false."""
+    spellings = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    spelling = str(value).lower()
+    if spelling not in spellings:
+        raise ValueError("true or false")
+    return spellings[spelling]
+
+
+def choice(*names: str) -> Callable[[Any], str]:
+    """Read one of some names."""
+
+    def read(value: Any) -> str:
+        if value not in names:
+            raise ValueError(f"one of {', '.join(names)}")
+        return value
+
+    return read
+
+
+def integers(value: Any) -> tuple[int, ...]:
+    """Read positive integers: a sequence, or numbers with commas between."""
+    parts = value.split(",") if isinstance(value, str) else value
+    parts = (parts,) if isinstance(parts, int) else parts
+    try:
+        return tuple(integer(1)(part) for part in parts)
+    except (ValueError, TypeError):
+        raise ValueError("positive integers with commas between, such as 128,128") from None
+
+
+def path(value: Any) -> str:
+    """Read a path; it is checked where it is used."""
+    return str(value)
+
+
+def optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Read `none` (or Python's None) as None, and anything else as `read` does."""
+    return lambda value: None if value is None or value == "none" else read(value)
+
+
+# Of every family's training.
+TRAINING = {
+    "epochs": Setting(10, integer(1), "passes over the training part at the most"),
+    "batch_size": Setting(32, integer(1), "examples a step"),
+    "learning_rate": Setting(0.002, number(0), "AdamW's rate at its peak"),
+    "warmup": Setting(0.1, number(0, 1), "share of the steps in which the rate climbs to its peak"),
+    "weight_decay": Setting(0.01, number(0), "AdamW's decay of all weights but biases"),
+    "clip_norm": Setting(1.0, number(0), "the gradients' joint norm is cut to this"),
+    "averaging": Setting(0.0, number(0, 1), "momentum of the weights' moving average; 0: none"),
+    "patience": Setting(3, integer(1), "epochs without a better score before training stops"),
+    "seed": Setting(0, integer(0), "decides splits, initial weights, order and dropout"),
+}

@@ -1,0 +1,63 @@
+"""Honest splits: seeded, stratified, and by content, so that no text stands on both sides."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def content_key(text: str) -> str:
+    """Return what makes two texts the same: case and runs of white space do not count."""
+    return " ".join(text.casefold().split())
+
+
+def split(
+    texts: Sequence[str], labels: Sequence[str], fraction: float, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a corpus in two, keeping each class's share and all copies of a text together.
+
+    Args:
+        texts: the examples' texts.
+        labels: a label for each text. Copies of one text under several labels go
+            with the first one's class.
+        fraction: the share of the examples, above 0 and below 1, that goes to the second part.
+        seed: the same seed on the same corpus gives the same split.
+
+    Returns:
+        Two sorted int64 arrays of indices into `texts`: the larger part and the part cut off.
+
+    Raises:
+        ValueError: if the fraction is not between 0 and 1, or a part would be empty.
+
+    Example:
+
+    >>> rest, held_out = split(["a", "b", "c", "d"], ["x", "x", "y", "y"], 0.5, seed=1)
+    >>> len(rest), len(held_out)
+    (2, 2)
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"A split takes a fraction between 0 and 1. Received: {fraction}")
+    copies: dict[str, list[int]] = {}
+    for index, text in enumerate(texts):
+        copies.setdefault(content_key(text), []).append(index)
+    groups_of_class: dict[str, list[list[int]]] = {}
+    for group in copies.values():
+        groups_of_class.setdefault(labels[group[0]], []).append(group)
+    generator = np.random.default_rng(seed)
+    cut_off: list[int] = []
+    for label in sorted(groups_of_class):
+        groups = groups_of_class[label]
+        wanted = fraction * sum(map(len, groups))
+        taken = 0
+        for position in generator.permutation(len(groups)):
+            # Stop at the count nearest to the wanted one.
+            if taken + len(groups[position]) / 2 > wanted:
+                break
+            cut_off += groups[position]
+            taken += len(groups[position])
+    rest = np.setdiff1d(np.arange(len(texts)), cut_off)
+    if not len(cut_off) or not len(rest):
+        raise ValueError(
+            f"Splitting {len(texts)} examples ({len(copies)} different texts) at "
+            f"{fraction} leaves one part empty; give more examples or another fraction."
+        )
+    return rest, np.sort(np.asarray(cut_off, dtype=np.int64))
