@@ -84,6 +84,12 @@ def read_ops(export: str | os.PathLike) -> list[str]:
     return sorted({node.op for node in nodes} - functions)
 
 
+def spelled(specification: tf.TensorSpec) -> str:
+    """Spell a type and shape, "?" where a size is open, as in `float32[?, 2]`."""
+    sizes = ["?" if size is None else str(size) for size in specification.shape]
+    return f"{specification.dtype.name}[{', '.join(sizes)}]"
+
+
 def is_export(path: str | os.PathLike) -> bool:
     """Tell whether a path is a SavedModel's directory."""
     return (Path(path) / "saved_model.pb").is_file()
@@ -93,12 +99,8 @@ def _write(pipeline: Any, path: Path) -> None:
     module = tf.Module()
     # What the signatures capture must hang on the module, or it is not saved.
     module.tokenizer = pipeline.tokenizer
-    module.network_variables = [variable.value for variable in pipeline.model.variables]
-    signatures = {
-        name: tf.function(function, input_signature=specification, jit_compile=False)
-        for name, (function, specification) in pipeline.signatures.items()
-    }
-    tf.saved_model.save(module, str(path), signatures=signatures)
+    module.network_variables = [variable.value for variable in pipeline.model.weights]
+    tf.saved_model.save(module, str(path), signatures=pipeline.signatures)
 
 
 def _scan(path: Path) -> None:
@@ -110,7 +112,7 @@ def _scan(path: Path) -> None:
 def _check(pipeline: Any, path: Path) -> None:
     """Compare the SavedModel's answers with the pipeline's."""
     loaded = tf.saved_model.load(str(path))
-    for name, (function, _) in pipeline.signatures.items():
+    for name, function in pipeline.signatures.items():
         for probe in pipeline.probes[name]:
             expected = function(**probe)
             answers = loaded.signatures[name](**probe)
@@ -151,5 +153,4 @@ def _read_meta_graph(path: Path) -> Any:
 
 
 def _describe(info: Any) -> str:
-    sizes = ["?" if dim.size < 0 else str(dim.size) for dim in info.tensor_shape.dim]
-    return f"{tf.as_dtype(info.dtype).name}[{', '.join(sizes)}]"
+    return spelled(tf.TensorSpec(info.tensor_shape, tf.as_dtype(info.dtype)))

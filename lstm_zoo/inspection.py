@@ -68,8 +68,8 @@ def _describe_run(run: Path) -> dict[str, Any]:
         "scores": _headlines(json.loads(metrics.read_text())) if metrics.is_file() else {},
         "versions": json.loads((run / "environment.json").read_text())["versions"],
         "signatures": {
-            name: {spec.name: f"{spec.dtype.name}{list(spec.shape)}" for spec in specification}
-            for name, (_, specification) in pipeline.signatures.items()
+            name: {spec.name: export.spelled(spec) for spec in function.input_signature}
+            for name, function in pipeline.signatures.items()
         },
         "layers": [row._asdict() for row in recurrent.explain(pipeline.model)],
     }

@@ -19,10 +19,12 @@ def length_mask(ids: keras.KerasTensor) -> keras.KerasTensor:
     Returns:
         A boolean `(batch, time)`: a run of true, then false.
     """
-    positions = ops.cumsum(ops.ones_like(ids), axis=1)  # (batch, time): 1, 2, 3, …
-    # The last id that is not 0 ends a row, whatever stands before it.
-    lengths = ops.max(positions * ops.cast(ops.not_equal(ids, 0), ids.dtype), axis=1, keepdims=True)
-    return ops.less_equal(positions, ops.maximum(lengths, 1))
+    real = ops.cast(ops.not_equal(ids, 0), "int32")
+    # A step is real if an id that is not 0 stands there or later. (No maximum: Keras's refuses
+    # the empty batch.)
+    from_here_on = ops.flip(ops.cumsum(ops.flip(real, axis=1), axis=1), axis=1)
+    positions = ops.cumsum(ops.ones_like(real), axis=1)  # (batch, time): 1, 2, 3, …
+    return ops.logical_or(ops.greater(from_here_on, 0), ops.less_equal(positions, 1))
 
 
 def recurrent_stack(

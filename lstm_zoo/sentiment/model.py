@@ -152,7 +152,8 @@ def _pool(kind: str, sequence: keras.KerasTensor, mask: keras.KerasTensor) -> ke
     """Reduce `(batch, time, width)` to `(batch, width)` over the steps that are real."""
     real = ops.expand_dims(mask, -1)  # (batch, time, 1)
     if kind == "max":
-        # Recurrent outputs lie in (-1, 1), so -2 never wins where a row has a real step.
-        return ops.max(ops.where(real, sequence, -2.0), axis=1)
+        # Recurrent outputs lie in (-1, 1), so -2 never wins where a row has a real step. Without
+        # `initial`, Keras refuses the empty batch.
+        return ops.max(ops.where(real, sequence, -2.0), axis=1, initial=-2.0)
     weights = ops.cast(real, sequence.dtype)
     return ops.sum(sequence * weights, axis=1) / ops.sum(weights, axis=1)

@@ -49,8 +49,9 @@ class SentimentPipeline:
         self.classes = task.classes
         self.config = config
         self._task = task
-        self._classify = tf.function(self.classify, input_signature=[_TEXT])
 
+    # Never compiled by XLA: stock TF Serving does not run what must be.
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")], jit_compile=False)
     def classify(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classify a batch of texts, in the graph: what `predict` runs and an export serves.
 
@@ -78,9 +79,9 @@ class SentimentPipeline:
         return {"serving_default": [{"text": tf.constant(batch, tf.string)} for batch in batches]}
 
     @property
-    def signatures(self) -> dict[str, tuple]:
-        """The served functions by name, each with its input's specification."""
-        return {"serving_default": (self.classify, [_TEXT])}
+    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        """The served functions by name."""
+        return {"serving_default": self.classify}
 
     def predict(self, texts: Sequence[str | bytes], batch_size: int = 64) -> list[Classification]:
         """Classify texts.
@@ -186,11 +187,8 @@ class SentimentPipeline:
         # By length, so that a long text does not pad the short ones.
         for indices in batching.sorted_batches(np.array([*map(len, encoded)]), batch_size):
             batch = tf.constant([encoded[index] for index in indices])
-            probabilities[indices] = self._classify(batch)["probabilities"].numpy()
+            probabilities[indices] = self.classify(batch)["probabilities"].numpy()
         return probabilities
-
-
-_TEXT = tf.TensorSpec([None], tf.string, name="text")
 
 
 def load(run: Path, config: Mapping[str, Any], *, use_cudnn: bool | str) -> SentimentPipeline:
