@@ -1,8 +1,9 @@
 """Text to ids and back, in the graph: words, or SentencePiece pieces.
 
 The same ops run while training, in Python and in an export. Every tokenizer normalises in the
-same way first: bytes that are not UTF-8 become U+FFFD, HTML line breaks become spaces, Unicode
-goes to NFKC (and, with `fold_case`, case is folded), and what is past `max_characters` is cut.
+same way first: bytes that are not UTF-8 become U+FFFD, what is past 100,000 characters is cut, HTML
+line breaks and control characters become spaces, and Unicode goes to NFKC (and, with `fold_case`,
+case is folded).
 Ids below 4 are the same everywhere: 0 padding, 1 unknown, 2 start, 3 end.
 """
 
@@ -39,7 +40,9 @@ def normalize(texts: tf.Tensor, fold_case: bool) -> tf.Tensor:
     texts = tf.strings.substr(texts, 0, 4 * MAX_CHARACTERS)
     texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
     texts = tf.strings.substr(texts, 0, MAX_CHARACTERS, unit="UTF8_CHAR")
-    texts = tf.strings.regex_replace(texts, r"(?i)<br\s*/?>", " ")
+    texts = tf.strings.regex_replace(
+        texts, r"(?i)<br\s*/?>|[\x00-\x1f\x7f\x{85}\x{2028}\x{2029}]", " "
+    )
     texts = tf_text.normalize_utf8(texts, "NFKC")
     return tf_text.case_fold_utf8(texts) if fold_case else texts
 
@@ -47,8 +50,8 @@ def normalize(texts: tf.Tensor, fold_case: bool) -> tf.Tensor:
 class WordTokenizer(tf.Module):
     """Words and single punctuation marks; a word not in the vocabulary has the id `UNKNOWN`.
 
-    A word is a run of letters, marks and digits; an apostrophe inside stays in it (`don't`).
-    Every other character that is not white space is a token of its own.
+    A word is a run of letters, marks, digits and underscores; an apostrophe before a letter stays
+    in it (`don't`). Every other character that is not white space is a token of its own.
 
     Args:
         words: the vocabulary, the most frequent word first; the first has the id 4.
@@ -148,10 +151,13 @@ class WordTokenizer(tf.Module):
 
 def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
     """Split normalised texts into words and single punctuation marks, ragged `(batch, None)`."""
-    # An apostrophe between letters holds its word together, as U+0001 while the rest is split.
-    held = tf.strings.regex_replace(texts, r"[\x00-\x1f\x7f\x{85}\pZ]", " ")
-    held = tf.strings.regex_replace(held, r"(\w)['’](\pL)", "\\1\x01\\2")
-    spaced = tf.strings.regex_replace(held, r"([^\s\pL\pM\pN_\x01])", r" \1 ")
+    # An apostrophe inside a word is held as U+0001, which no normalised text has, while the rest
+    # is split. Twice, since the matches of "rock'n'roll" share a letter.
+    held = texts
+    for _ in range(2):
+        held = tf.strings.regex_replace(held, r"([\pL\pM\pN_])['’](\pL)", "\\1\x01\\2")
+    spaced = tf.strings.regex_replace(held, r"([^\pL\pM\pN_\x01\pZ])", r" \1 ")
+    spaced = tf.strings.regex_replace(spaced, r"\pZ", " ")
     return tf.strings.split(tf.strings.regex_replace(spaced, "\x01", "'"))
 
 
@@ -281,9 +287,8 @@ def encode(tokenizer: tf.Module, texts: Sequence[str], max_length: int) -> list[
         An int32 array of ids for each text.
     """
     arrays: list[np.ndarray] = []
-    tokenize = tf.function(tokenizer.tokenize, input_signature=[tf.TensorSpec([None], tf.string)])
     for chunk in _chunks(texts):
-        ids = tokenize(chunk)[:, :max_length]
+        ids = tokenizer.tokenize(chunk)[:, :max_length]
         arrays += np.split(ids.flat_values.numpy(), ids.row_splits.numpy()[1:-1])
     return arrays
 

@@ -1,0 +1,66 @@
+"""What tests share: the real corpora, a small trained run, the command line as a process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+HOSTILE = [
+    "",
+    " \t ",
+    b"\xff\xfe not UTF-8 \xc3",
+    "\x00\x01",
+    "word " * 25_000,
+    "a" * 100_000,
+    "\U0001f600\U0001f601",
+    "\u202eright to left\u202c",
+    "<pad> <unk> <s> </s>",
+    "caf\u0065\u0301 \ufb01lm",
+]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real corpora, beside the checkout; a user's machine has none."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real corpora: {SHARED} is not there")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory) -> Path:
+    """A tiny classifier, trained for two epochs on a small demo corpus."""
+    import lstm_zoo
+    from lstm_zoo.sentiment import demo
+
+    run = tmp_path_factory.mktemp("runs") / "small"
+    texts, labels, _ = demo.generate(600, seed=4)
+    lstm_zoo.train(
+        "sentiment", (texts, labels), run=run, variant="tiny", epochs=2, learning_rate=0.01
+    )
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_pipeline(small_run):
+    """The pipeline of `small_run`."""
+    import lstm_zoo
+
+    return lstm_zoo.load(small_run)
+
+
+def run_cli(*arguments, stdin: bytes = b"", **options) -> subprocess.CompletedProcess:
+    """Run `python -m lstm_zoo` as a user would, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "lstm_zoo", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        timeout=300,
+        **options,
+    )

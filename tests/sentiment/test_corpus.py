@@ -1,0 +1,107 @@
+"""Readers: each layout, and what each says of bad data."""
+
+import json
+
+import pytest
+
+from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.sentiment.corpus import read
+
+
+def test_a_folder_of_classes(tmp_path):
+    for place, text in {
+        "pos/2.txt": "fine\n",
+        "pos/10.txt": "\ufeffgood",
+        "neg/1.txt": "bad",
+        "unsup/1.txt": "unknown",
+        "neg/readme.md": "not a text",
+    }.items():
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text(text, encoding="utf-8")
+    corpus = read(tmp_path)
+    assert (corpus.texts, corpus.labels) == (["bad", "good", "fine\n"], ["neg", "pos", "pos"])
+    assert corpus.classes == ["neg", "pos"]
+
+
+def test_a_tsv_has_no_quoting_and_any_order_of_columns(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_bytes('label\tid\ttext\r\nx\t1\t"quoted, once\r\ny\t2\té\r\n'.encode())
+    corpus = read(path)
+    assert (corpus.texts, corpus.labels) == (['"quoted, once', "é"], ["x", "y"])
+
+
+def test_a_csv_is_quoted_and_may_span_lines(tmp_path):
+    path = tmp_path / "a.csv"
+    long = "w" * 200_000
+    path.write_text(f'\ufefftext,label\n"two\nlines, ""x""",pos\n\n{long},neg\n', encoding="utf-8")
+    corpus = read(str(path))
+    assert (corpus.texts, corpus.labels) == (['two\nlines, "x"', long], ["pos", "neg"])
+
+
+def test_jsonl(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": "a\u2028b", "label": 3}, ensure_ascii=False) + "\n\n")
+    corpus = read(path)
+    assert (corpus.texts, corpus.labels) == (["a\u2028b"], ["3"])
+
+
+def test_rows_without_text_or_label_are_skipped_with_their_place(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("text\tlabel\n \tpos\ngood\tpos\nbad\t\n")
+    corpus = read(path)
+    assert corpus.texts == ["good"]
+    assert corpus.skipped == [(f"{path}:2", "no text"), (f"{path}:4", "no label")]
+    with pytest.raises(DataError, match=r"a.tsv:2: no text"):
+        read(path, strict=True)
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.csv", b"text,stars\ngood,5\n", r"a.csv:1: no column named label .*text, stars"),
+        ("a.csv", b"", r"a.csv:1: no column named text or label .*found: nothing"),
+        ("a.csv", b"text,label\ngood,pos,5\n", r"a.csv:2: 3 fields; expected 2"),
+        ("a.csv", b'text,label\n"open,pos\n', r"a.csv:2: not valid CSV"),
+        ("a.tsv", b"text\tlabel\ngood\n", r"a.tsv:2: 1 fields; expected 2"),
+        ("a.tsv", b"text\tlabel\nb\xe4d\tneg\n", r"a.tsv:2: byte 0xe4 is not UTF-8"),
+        ("a.jsonl", b'{"text": "a", "label": "x"}\n{"text": "b"\n', r"a.jsonl:2: not valid JSON"),
+        ("a.jsonl", b'{"text": "a"}\n', r"a.jsonl:1: expected an object with the keys"),
+        ("a.jsonl", b"[1]\n", r"a.jsonl:1: expected an object"),
+        ("a.jsonl", b'{"text": 1, "label": "x"}\n', r"a.jsonl:1: expected text to be a string"),
+        ("a.jsonl", b"", r"a.jsonl: no labelled text"),
+        ("a.tsv", b"text\tlabel\n\tpos\n", r"no labelled text \(1 rows were skipped\)"),
+    ],
+)
+def test_bad_data_names_the_file_and_the_line(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / name)
+
+
+def test_paths_that_are_no_corpus(tmp_path):
+    with pytest.raises(CallError, match=r"none: no such file or folder. Expected a folder"):
+        read(tmp_path / "none")
+    (tmp_path / "a.parquet").write_bytes(b"")
+    with pytest.raises(CallError, match=r"a.parquet: not a known kind"):
+        read(tmp_path / "a.parquet")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty: no folder of .txt files"):
+        read(tmp_path / "empty")
+
+
+def test_the_folder_above_the_classes_is_recognised(tmp_path):
+    (tmp_path / "aclImdb/train/pos").mkdir(parents=True)
+    (tmp_path / "aclImdb/train/pos/1.txt").write_text("good")
+    with pytest.raises(DataError, match=r"Did you mean .*train\?"):
+        read(tmp_path / "aclImdb")
+
+
+def test_pairs_in_memory():
+    assert read((("a", "b"), (0, 1))).labels == ["0", "1"]
+    with pytest.raises(DataError, match="2 texts but 1 labels"):
+        read((["a", "b"], ["x"]))
+    with pytest.raises(DataError, match="text 1: expected a str. Received: int"):
+        read((["a", 1], ["x", "y"]))
+    for data in (3, ["a", "b", "c"]):
+        with pytest.raises(CallError, match="a path or a pair"):
+            read(data)

@@ -1,0 +1,140 @@
+"""The network: sizes, pooling against NumPy, padding, saving."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstm_zoo import build_sentiment
+from lstm_zoo.sentiment import VARIANTS
+
+KINDS = [
+    {"cell": "lstm"},
+    {"cell": "gru", "units": (5, 4)},
+    {"cell": "simple_rnn", "bidirectional": False, "pooling": "last+mean+max"},
+]
+
+
+def tiny(**options):
+    keras.utils.set_random_seed(3)
+    return build_sentiment(50, 3, "tiny", **{"embedding_size": 6, "units": (5,), **options})
+
+
+def padded(rows, width):
+    ids = np.zeros((len(rows), width), dtype=np.int32)
+    for row, values in zip(ids, rows, strict=True):
+        row[: len(values)] = values
+    return ids
+
+
+def test_every_default_gives_a_model():
+    model = build_sentiment()
+    assert model.output_shape == (None, 2)
+    assert model(np.array([[4, 5, 0]])).shape == (1, 2)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_is_a_row_of_the_table(variant):
+    model = build_sentiment(100, 4, variant)
+    row = VARIANTS[variant]
+    assert model.get_layer("embedding").output_dim == row["embedding_size"]
+    assert [
+        layer.forward_layer.units
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Bidirectional)
+    ] == list(row["units"])
+    assert model.output_shape == (None, 4)
+
+
+@pytest.mark.parametrize("options", KINDS)
+@given(
+    rows=st.lists(st.lists(st.integers(1, 49), max_size=12), min_size=1, max_size=5),
+    extra=st.integers(0, 9),
+)
+@settings(deadline=None, derandomize=True, max_examples=12)
+def test_logits_are_the_same_alone_and_in_any_padded_batch(options, rows, extra):
+    model = tiny(**options)
+    together = model(padded(rows, max(1, *map(len, rows)) + extra)).numpy()
+    for row, logits in zip(rows, together, strict=True):
+        alone = model(padded([row], max(1, len(row)))).numpy()[0]
+        np.testing.assert_allclose(logits, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "pooling, expected",
+    [
+        ("mean", lambda sequence, length: sequence[:length].mean(0)),
+        ("max", lambda sequence, length: sequence[:length].max(0)),
+        ("last", lambda sequence, length: np.r_[sequence[length - 1, :5], sequence[0, 5:]]),
+        (
+            "max+mean",
+            lambda sequence, length: np.r_[sequence[:length].max(0), sequence[:length].mean(0)],
+        ),
+    ],
+)
+def test_pooling_is_over_the_real_steps(pooling, expected):
+    model = tiny(pooling=pooling)
+    ids = padded([[4, 5, 6], [7], []], 6)
+    inner = keras.Model(model.input, [model.get_layer("lstm_1").output[0], model.layers[-1].input])
+    sequences, pooled = (np.asarray(value) for value in inner(ids))
+    for sequence, vector, length in zip(sequences, pooled, [3, 1, 1], strict=True):
+        np.testing.assert_allclose(vector, expected(sequence, length), atol=1e-6)
+
+
+def test_the_logits_carry_no_mask():
+    # Keras would scale the loss by it.
+    assert getattr(tiny().output, "_keras_mask", None) is None
+
+
+def test_dropout_is_off_in_prediction_and_on_in_training():
+    model = tiny(dropout=0.5, embedding_dropout=0.5)
+    ids = padded([[4, 5, 6, 7]], 4)
+    assert np.array_equal(model(ids), model(ids))
+    assert not np.array_equal(model(ids, training=True), model(ids, training=True))
+
+
+@pytest.mark.parametrize("options", KINDS)
+def test_a_saved_model_reloads_in_safe_mode(options, tmp_path):
+    model = tiny(**options)
+    ids = padded([[4, 5, 6], []], 5)
+    model.save(tmp_path / "model.keras")
+    reloaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_allclose(reloaded(ids), model(ids), atol=1e-6)
+
+
+def test_it_fits_as_any_keras_model_does():
+    model = tiny(units=(16,), embedding_dropout=0.0, dropout=0.0)
+    ids = np.random.default_rng(0).integers(1, 50, (128, 7)).astype(np.int32)
+    targets = (ids[:, 0] < ids[:, -1]).astype(np.int32)  # the order decides
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.02), loss, metrics=["accuracy"], jit_compile=False)
+    history = model.fit(ids, targets, batch_size=16, epochs=25, verbose=0).history
+    assert history["accuracy"][-1] > 0.95
+
+
+def test_pretrained_vectors_are_where_the_embedding_starts():
+    vectors = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+    model = tiny(vectors=vectors)
+    assert np.array_equal(model.get_layer("embedding").embeddings, vectors)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"variant": "huge"}, "variant is one of tiny, small, base, large. Received: 'huge'"),
+        ({"unit": 3}, r"Unknown argument 'unit'. Known: .*embedding_size.*units"),
+        ({"num_classes": 1}, "num_classes is at least 2. Received: 1"),
+        ({"cell": "transformer"}, "cell is one of simple_rnn, gru, lstm"),
+        ({"pooling": "attention"}, "pooling is one or more of last, mean, max"),
+        ({"pooling": "max+max"}, "each once"),
+        ({"units": ()}, "units takes positive integers"),
+        ({"units": (8, 0)}, "units takes positive integers"),
+        ({"embedding_size": 2.5}, "embedding_size takes positive integers"),
+        ({"dropout": 1.0}, "dropout is at least 0 and below 1"),
+        ({"vectors": np.zeros((3, 3))}, r"vectors has the shape .* = \(8000, 128\)"),
+    ],
+)
+def test_a_bad_argument_says_what_is_taken(options, message):
+    with pytest.raises(ValueError, match=message):
+        build_sentiment(**options)

@@ -1,0 +1,190 @@
+"""Tokenizers: stated rules, any bytes, real texts there and back, the same inside a graph."""
+
+import re
+import unicodedata
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import HOSTILE
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstm_zoo import tokenizers
+from lstm_zoo.tokenizers import (
+    UNKNOWN,
+    PieceTokenizer,
+    WordTokenizer,
+    as_bytes,
+    encode,
+    normalize,
+    pad,
+    split_words,
+)
+
+TEXTS = [
+    "The film isn't bad; it's GOOD!",
+    "A good film, a bad ending.",
+    "good<br /><br/>bad naïve 東京 film",
+] * 3
+
+
+@pytest.fixture(scope="module")
+def words():
+    return WordTokenizer.learn(TEXTS, vocabulary_size=100)
+
+
+@pytest.fixture(scope="module")
+def pieces():
+    return PieceTokenizer.learn(TEXTS, vocabulary_size=320)
+
+
+@pytest.fixture(params=["words", "pieces"])
+def tokenizer(request):
+    return request.getfixturevalue(request.param)
+
+
+def split(text):
+    return [word.decode() for word in split_words(normalize(tf.constant([text]), False))[0].numpy()]
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("Don't stop", ["Don't", "stop"]),
+        ("it’s 'quoted'", ["it's", "'", "quoted", "'"]),
+        ("rock'n'roll", ["rock'n'roll"]),
+        ("a,b...c", ["a", ",", "b", ".", ".", ".", "c"]),
+        ("one<br />two<BR>three", ["one", "two", "three"]),
+        ("1990s £5 x_y", ["1990s", "£", "5", "x_y"]),
+        ("e\u0301t\u00e9 \ufb01lm", ["été", "film"]),
+        ("a\tb\nno-break\u00a0c\u2028d", ["a", "b", "no", "-", "break", "c", "d"]),
+        ("<unk>", ["<", "unk", ">"]),
+        ("\x00\x01\x7f", []),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_words_are_split_as_stated(text, expected):
+    assert split(text) == expected
+
+
+def test_the_vocabulary_is_the_most_frequent_words_in_order():
+    tokenizer = WordTokenizer.learn(["b b a a c rare"] * 2 + ["b"], vocabulary_size=7, min_count=3)
+    assert tokenizer.vocabulary == ["<pad>", "<unk>", "<s>", "</s>", "b", "a"]
+    assert WordTokenizer.learn(["b b a a c"] * 2, 6).vocabulary[4:] == ["a", "b"]
+    assert tokenizer.tokenize(tf.constant(["B rare a <pad>"])).to_list() == [
+        [4, UNKNOWN, 5, UNKNOWN, UNKNOWN, UNKNOWN]
+    ]
+
+
+def test_case_is_kept_where_it_is_asked_for():
+    tokenizer = WordTokenizer.learn(["Good good"] * 2, vocabulary_size=10, fold_case=False)
+    assert tokenizer.vocabulary[4:] == ["Good", "good"]
+
+
+def test_any_bytes_are_tokenized(tokenizer):
+    ids = pad(tokenizer.tokenize(tf.constant(as_bytes(HOSTILE))), 64).numpy()
+    assert ids.shape == (len(HOSTILE), 64)
+    assert ids.min() >= 0
+    assert ids.max() < tokenizer.vocabulary_size
+    assert not ids[0].any()  # "" is padding only
+    assert not ids[1].any()
+    assert ids[4].all()  # 25,000 words are cut to 64, not refused
+
+
+def test_a_str_that_utf8_cannot_hold_is_tokenized(tokenizer):
+    (ids,) = encode(tokenizer, ["good \ud800 film"], 50)
+    assert len(ids) >= 3
+
+
+def test_empty_batches_and_texts_have_a_time_step(tokenizer):
+    assert pad(tokenizer.tokenize(tf.constant([], tf.string)), 9).shape[0] == 0
+    assert pad(tokenizer.tokenize(tf.constant([""])), 9).numpy().tolist() == [[0]]
+    assert encode(tokenizer, [], 9) == []
+    assert [len(ids) for ids in encode(tokenizer, ["", "good", ""], 9)] == [0, 1, 0]
+
+
+@given(st.lists(st.text(max_size=40), max_size=6))
+@settings(deadline=None, derandomize=True, max_examples=60)
+def test_a_text_alone_and_in_a_batch_has_the_same_ids(pieces, words, texts):
+    for tokenizer in (words, pieces):
+        together = encode(tokenizer, texts, 1_000)
+        for text, ids in zip(texts, together, strict=True):
+            assert np.array_equal(encode(tokenizer, [text], 1_000)[0], ids)
+
+
+@given(st.text(st.one_of(st.sampled_from("ab1_'’ ,é"), st.characters(codec="utf-8")), max_size=60))
+@settings(deadline=None, derandomize=True, max_examples=200)
+def test_words_agree_with_their_rules_in_python(text):
+    """The splitting rules, written a second time with Python's own Unicode tables."""
+    text = re.sub(r"(?i)<br\s*/?>|[\x00-\x1f\x7f\x85\u2028\u2029]", " ", text)
+    text = unicodedata.normalize("NFKC", text)
+    kinds = [unicodedata.category(character) for character in text] + ["Zs"]
+    if "Cn" in kinds:
+        return  # unassigned in Python's version of Unicode; may be a letter in TensorFlow's
+    expected, run = [], ""
+    for at, character in enumerate(text):
+        if kinds[at][0] in "LMN" or character == "_":
+            run += character
+        elif character in "'’" and run and kinds[at + 1][0] == "L":
+            run += "'"
+        else:
+            expected += [run] * bool(run)
+            run = ""
+            if kinds[at][0] != "Z":
+                expected.append(character)
+    expected += [run] * bool(run)
+    assert split(text) == expected
+
+
+def test_pieces_go_there_and_back_on_real_texts(shared_data):
+    """Equal up to NFKC and squeezed spaces, with nothing unknown."""
+    lines = (shared_data / "tatoeba-fra-eng/fra.txt").read_text("utf-8").split("\n")
+    texts = [side for line in lines[:60_000:20] for side in line.split("\t")]
+    texts += ["東京 \U0001f600 ﬁn"]
+    tokenizer = PieceTokenizer.learn(texts[::3], vocabulary_size=1_000, fold_case=False)
+    ids = tokenizer.tokenize(tf.constant(texts))
+    assert UNKNOWN not in ids.flat_values.numpy()
+    expected = [" ".join(unicodedata.normalize("NFKC", text).split()) for text in texts]
+    assert [text.decode() for text in tokenizer.detokenize(ids).numpy()] == expected
+
+
+def test_pieces_are_those_of_sentencepiece_itself(pieces):
+    import sentencepiece
+
+    processor = sentencepiece.SentencePieceProcessor(model_proto=pieces.model)
+    texts = ["a good film", "isn't  bad", "\U0001f600 東"]
+    assert pieces.tokenize(tf.constant(texts)).to_list() == processor.encode(texts)
+
+
+def test_learning_twice_gives_the_same_pieces(pieces):
+    assert PieceTokenizer.learn(TEXTS, vocabulary_size=320).model == pieces.model
+
+
+def test_a_corpus_too_small_for_its_pieces_is_a_clear_error():
+    with pytest.raises(ValueError, match="could not learn 300 pieces"):
+        PieceTokenizer.learn([""], vocabulary_size=300)
+
+
+def test_words_go_there_and_back(words):
+    ids = words.tokenize(tf.constant(["A good film , unheard"]))
+    assert words.detokenize(ids).numpy().tolist() == [b"a good film , <unk>"]
+
+
+def test_a_saved_tokenizer_loads_equal(tokenizer, tmp_path):
+    tokenizer.save(tmp_path)
+    loaded = type(tokenizer).load(tmp_path)
+    assert loaded.vocabulary == tokenizer.vocabulary
+    text = tf.constant(["It's a GOOD film, \u2028 isn't it?"])
+    assert loaded.tokenize(text).to_list() == tokenizer.tokenize(text).to_list()
+
+
+def test_a_word_that_python_takes_for_a_line_end_survives_saving(tmp_path):
+    tokenizer = WordTokenizer(["a", "\u200b", "\x1c", "b"])
+    tokenizer.save(tmp_path)
+    assert WordTokenizer.load(tmp_path).words == tokenizer.words
+
+
+def test_a_long_text_is_cut_to_the_stated_length():
+    text = tf.constant(["\U0001f600" * (tokenizers.MAX_CHARACTERS + 5)])
+    assert tf.strings.length(normalize(text, True), "UTF8_CHAR").numpy() == [100_000]
