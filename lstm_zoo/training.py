@@ -376,7 +376,7 @@ class _EpochEnd(keras.callbacks.Callback):
 
     @property
     def best(self) -> dict[str, Any]:
-        """The best epoch's row: by the monitored metric, then by the loss."""
+        """The best epoch's row by the monitored metric; of equals, the last."""
         return max(self.history, key=self._rank)
 
     @property
@@ -398,7 +398,8 @@ class _EpochEnd(keras.callbacks.Callback):
             self.history.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **numbers})
             if self.best is self.history[-1]:
                 with written_whole(self.run / runs.WEIGHTS) as beside:
-                    self.model.save_weights(beside)
+                    # As a model that is not compiled: without the optimizer's state.
+                    keras.Model(self.model.inputs, self.model.outputs).save_weights(beside)
         logs.update(numbers)
         self._record()
         self.model.stop_training = self.finished
@@ -407,8 +408,10 @@ class _EpochEnd(keras.callbacks.Callback):
         seconds = time.monotonic() - self.started
         _say(f"epoch {epoch + 1}/{self.settings['epochs']}  {values}  {seconds:.0f} s{mark}")
 
-    def _rank(self, row: Mapping[str, Any]) -> tuple[float, float]:
-        return row[f"val_{self.task.monitor}"], -row["val_loss"]
+    def _rank(self, row: Mapping[str, Any]) -> tuple[float, int]:
+        # The later of two equals: the falling rate has settled it. The loss is no judge, since it
+        # rises with the confidence of a network that still gets better.
+        return row[f"val_{self.task.monitor}"], row["epoch"]
 
     def _record(self) -> None:
         runs.write_history(self.run, self.history)

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -155,6 +156,16 @@ def test_pieces_are_those_of_sentencepiece_itself(pieces):
     processor = sentencepiece.SentencePieceProcessor(model_proto=pieces.model)
     texts = ["a good film", "isn't  bad", "\U0001f600 東"]
     assert pieces.tokenize(tf.constant(texts)).to_list() == processor.encode(texts)
+
+
+def test_a_new_seed_does_not_take_the_vocabulary_away(tokenizer):
+    # tf.random.set_seed clears TensorFlow's kernels, and tensorflow-text's model with them.
+    texts = tf.constant(["a good film"])
+    traced = tf.function(lambda texts: tokenizer.tokenize(texts).to_tensor())
+    before = traced(texts).numpy()
+    keras.utils.set_random_seed(1)
+    assert np.array_equal(traced(texts), before)
+    assert np.array_equal(tokenizer.tokenize(texts).to_tensor(), before)
 
 
 def test_learning_twice_gives_the_same_pieces(pieces):

@@ -52,12 +52,14 @@ def recurrent_layer(
         raise ValueError(f"cell is one of {', '.join(CELLS)}. Received: {cell!r}")
     if cell != "simple_rnn":
         options["use_cudnn"] = use_cudnn
-    name = options.pop("name", None)
     if not bidirectional:
-        return CELLS[cell](units, name=name, **options)
-    # Both directions are given, since Bidirectional would lose `use_cudnn` in copying one.
+        return CELLS[cell](units, **options)
+    name = options.pop("name", cell)
+    # Both directions are given, since Bidirectional may lose `use_cudnn` in copying one; and named,
+    # since a weights file holds the names, and equal trainings shall leave equal files.
     return keras.layers.Bidirectional(
-        CELLS[cell](units, **options),
-        backward_layer=CELLS[cell](units, go_backwards=True, **options),
+        CELLS[cell](units, name=name, **options),  # Keras puts "forward_" before it
+        backward_layer=CELLS[cell](units, name=f"backward_{name}", go_backwards=True, **options),
         name=name,
+        dtype=options.get("dtype"),
     )

@@ -1,5 +1,6 @@
 """Why each recurrent layer runs the way it does."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import keras
@@ -11,7 +12,7 @@ class Path(NamedTuple):
 
     layer: str
     kind: str
-    units: int
+    units: int | None
     path: str
     reason: str
 
@@ -32,20 +33,23 @@ def explain(model: keras.Model) -> list[Path]:
     ['loop']
     """
     rows = []
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Bidirectional):
-            for side in (layer.forward_layer, layer.backward_layer):
-                rows.append(_explain_layer(f"{layer.name}/{side.name}", side))
-        elif isinstance(layer, keras.layers.RNN):
-            rows.append(_explain_layer(layer.name, layer))
+    for layer in _recurrent_layers(model):
+        obstacle = _cudnn_obstacle(layer)
+        path = "loop" if obstacle else "cuDNN"
+        reason = obstacle or "a GPU is here, and the layer is one that cuDNN has"
+        # A layer of a cell has no units of its own.
+        units = getattr(layer, "units", None)
+        rows.append(Path(layer.name, type(layer).__name__, units, path, reason))
     return rows
 
 
-def _explain_layer(name: str, layer: keras.layers.RNN) -> Path:
-    obstacle = _cudnn_obstacle(layer)
-    path = "loop" if obstacle else "cuDNN"
-    reason = obstacle or "a GPU is here, and the layer is one that cuDNN has"
-    return Path(name, type(layer).__name__, layer.units, path, reason)
+def _recurrent_layers(layer: keras.Layer) -> Iterator[keras.layers.RNN]:
+    """Find the recurrent layers in a layer, in their order, those inside of others too."""
+    for inner in layer._layers:
+        if isinstance(inner, keras.layers.RNN):
+            yield inner
+        else:
+            yield from _recurrent_layers(inner)
 
 
 def _cudnn_obstacle(layer: keras.layers.RNN) -> str | None:

@@ -162,9 +162,7 @@ def bidirectional_backward(cell, weights, tape, output_gradients, final_state_gr
     there_gradients, back_gradients = np.split(output_gradients, 2, axis=-1)
     there_states, back_states = _halves(final_state_gradients)
     there = backward(cell, weights[:3], there_tape, there_gradients, there_states)
-    back = backward(
-        cell, weights[3:], back_tape, reverse(back_gradients, lengths), back_states
-    )
+    back = backward(cell, weights[3:], back_tape, reverse(back_gradients, lengths), back_states)
     there["inputs"] = back["inputs"] = there["inputs"] + reverse(back["inputs"], lengths)
     return there, back
 

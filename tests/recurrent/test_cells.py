@@ -62,6 +62,16 @@ def reference(bidirectional):
     return oracle.forward, oracle.backward
 
 
+def in_order(gradients, bidirectional):
+    """List the oracle's gradients: weights as Keras orders them, inputs, initial states."""
+    sides = gradients if bidirectional else (gradients,)
+    return [
+        *(side[name] for side in sides for name in ("kernel", "recurrent_kernel", "bias")),
+        sides[0]["inputs"],
+        *(state for side in sides for state in side["initial_states"]),
+    ]
+
+
 def rounded(arrays, dtype):
     """Round to a dtype and return to float64, so that both sides start from the same numbers."""
     return [array.astype(dtype).astype("float64") for array in arrays]
@@ -89,7 +99,7 @@ def test_outputs_states_and_gradients_are_the_oracles(cell, bidirectional, shape
     state_weights = [rng.normal(size=state.shape) for state in states]
     output_weights, *state_weights = rounded([output_weights, *state_weights], dtype)
 
-    layer = keras_layer(cell, units, weights, features, dtype=dtype)
+    layer = keras_layer(cell, units, weights, features, bidirectional=bidirectional, dtype=dtype)
     tensors = [tf.constant(array, dtype) for array in (inputs, *states)]
     with tf.GradientTape() as tape:
         tape.watch(tensors)
@@ -103,12 +113,7 @@ def test_outputs_states_and_gradients_are_the_oracles(cell, bidirectional, shape
     run, run_back = reference(bidirectional)
     expected_outputs, expected_final, record = run(cell, weights, inputs, lengths, states)
     expected = run_back(cell, weights, record, output_weights, state_weights)
-    sides = expected if bidirectional else (expected,)
-    expected_gradients = [
-        *(side[name] for side in sides for name in ("kernel", "recurrent_kernel", "bias")),
-        sides[0]["inputs"],
-        *(state for side in sides for state in side["initial_states"]),
-    ]
+    expected_gradients = in_order(expected, bidirectional)
 
     tolerance = TOLERANCES[dtype]
     assert outputs.dtype == dtype
@@ -251,12 +256,7 @@ def test_the_oracles_gradients_are_those_of_central_differences(cell, bidirectio
         return slopes
 
     expected = run_back(cell, weights, record, output_weights, state_weights)
-    sides = expected if bidirectional else (expected,)
-    gradients = [
-        *(side[name] for side in sides for name in ("kernel", "recurrent_kernel", "bias")),
-        sides[0]["inputs"],
-        *(state for side in sides for state in side["initial_states"]),
-    ]
+    gradients = in_order(expected, bidirectional)
     for gradient, array in zip(gradients, [*weights, inputs, *states], strict=True):
         assert_close(gradient, differences(array), 1e-8)
 

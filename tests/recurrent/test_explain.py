@@ -1,0 +1,147 @@
+"""Which path each recurrent layer takes, and the reason given for it."""
+
+import keras
+import pytest
+import tensorflow as tf
+
+from lstm_zoo.recurrent import CELLS, explain, recurrent_layer
+
+KINDS = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
+NO_GPU = "TensorFlow sees no GPU"
+FIT = "a GPU is here, and the layer is one that cuDNN has"
+
+with_cudnn = pytest.mark.parametrize("cell", ["gru", "lstm"])
+
+
+def claim_devices(monkeypatch, *, gpus):
+    """Have TensorFlow list so many GPUs, whatever this machine has."""
+    devices = {"GPU": [f"GPU:{number}" for number in range(gpus)], "CPU": ["CPU:0"]}
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: devices[kind])
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    claim_devices(monkeypatch, gpus=1)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    claim_devices(monkeypatch, gpus=0)
+
+
+def explain_one(layer):
+    (row,) = explain(keras.Sequential([layer]))
+    return row
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_row_gives_name_kind_and_units(cell):
+    row = explain_one(recurrent_layer(cell, 5, name="encoder"))
+    assert (row.layer, row.kind, row.units) == ("encoder", KINDS[cell], 5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_both_directions_have_a_row_of_their_own(cell):
+    rows = explain(keras.Sequential([recurrent_layer(cell, 5, bidirectional=True, name="encoder")]))
+    assert [(row.kind, row.units) for row in rows] == [(KINDS[cell], 5)] * 2
+    assert {row.layer for row in rows} == {"forward_encoder", "backward_encoder"}
+
+
+def test_rows_come_in_the_models_order_and_of_recurrent_layers_only(no_gpu):
+    inputs = keras.Input((None,), dtype="int32")
+    x = keras.layers.Embedding(10, 4)(inputs)
+    x = recurrent_layer("lstm", 4, return_sequences=True, bidirectional=True, name="first")(x)
+    x = keras.layers.Dropout(0.5)(x)
+    x = recurrent_layer("gru", 3, return_sequences=True, use_cudnn=False, name="second")(x)
+    x = recurrent_layer("simple_rnn", 2, name="third")(x)
+    rows = explain(keras.Model(inputs, keras.layers.Dense(1)(x)))
+    assert [tuple(row)[:1] + tuple(row)[2:] for row in rows] == [
+        ("forward_first", 4, "loop", NO_GPU),
+        ("backward_first", 4, "loop", NO_GPU),
+        ("second", 3, "loop", "use_cudnn is False"),
+        ("third", 2, "loop", "cuDNN has no SimpleRNN in Keras"),
+    ]
+
+
+def test_layers_inside_of_other_layers_have_rows_too():
+    inner = keras.Sequential([recurrent_layer("gru", 3, name="inside")])
+    rows = explain(keras.Sequential([keras.Input((4, 2)), inner]))
+    assert [row.layer for row in rows] == ["inside"]
+
+
+def test_a_layer_of_a_cell_has_a_row_without_units():
+    row = explain_one(keras.layers.RNN(keras.layers.LSTMCell(2)))
+    assert (row.units, row.path, row.reason) == (None, "loop", "cuDNN has no RNN in Keras")
+
+
+def test_a_model_without_recurrent_layers_has_no_rows():
+    assert explain(keras.Sequential([keras.layers.Dense(2)])) == []
+
+
+@with_cudnn
+def test_without_a_gpu_the_path_is_the_loop(cell, no_gpu):
+    row = explain_one(recurrent_layer(cell, 4))
+    assert (row.path, row.reason) == ("loop", NO_GPU)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@with_cudnn
+def test_with_a_gpu_the_path_is_cudnn(cell, bidirectional, gpu):
+    rows = explain(keras.Sequential([recurrent_layer(cell, 4, bidirectional=bidirectional)]))
+    assert [(row.path, row.reason) for row in rows] == [("cuDNN", FIT)] * (1 + bidirectional)
+
+
+def test_a_simple_rnn_loops_even_with_a_gpu(gpu):
+    row = explain_one(recurrent_layer("simple_rnn", 4))
+    assert (row.path, row.reason) == ("loop", "cuDNN has no SimpleRNN in Keras")
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@with_cudnn
+def test_use_cudnn_false_loops_even_with_a_gpu(cell, bidirectional, gpu):
+    layer = recurrent_layer(cell, 4, bidirectional=bidirectional, use_cudnn=False)
+    rows = explain(keras.Sequential([layer]))
+    reasons = [("loop", "use_cudnn is False")] * (1 + bidirectional)
+    assert [(row.path, row.reason) for row in rows] == reasons
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"activation": "relu"}, "activation is not tanh"),
+        ({"activation": None}, "activation is not tanh"),
+        ({"recurrent_activation": "hard_sigmoid"}, "recurrent_activation is not sigmoid"),
+        ({"unroll": True}, "unroll is set"),
+        ({"use_bias": False}, "use_bias is False"),
+        ({"recurrent_dropout": 0.1}, "recurrent_dropout is set"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("bidirectional", [False, True])
+@with_cudnn
+def test_a_missed_condition_is_the_reason(cell, bidirectional, options, reason, gpu):
+    layer = recurrent_layer(cell, 4, bidirectional=bidirectional, **options)
+    rows = explain(keras.Sequential([layer]))
+    assert [(row.path, row.reason) for row in rows] == [("loop", reason)] * (1 + bidirectional)
+
+
+def test_a_gru_that_resets_before_the_matrix_loops(gpu):
+    row = explain_one(recurrent_layer("gru", 4, reset_after=False))
+    assert (row.path, row.reason) == ("loop", "reset_after is False")
+
+
+@with_cudnn
+def test_dropout_of_the_inputs_is_no_obstacle(cell, gpu):
+    assert explain_one(recurrent_layer(cell, 4, dropout=0.5)).path == "cuDNN"
+
+
+@with_cudnn
+def test_a_layers_own_obstacle_is_told_before_the_machines(cell, no_gpu):
+    # It would stay one on any machine.
+    row = explain_one(recurrent_layer(cell, 4, unroll=True))
+    assert row.reason == "unroll is set"
+
+
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
+def test_this_machine_without_a_gpu_is_seen_as_such():
+    assert explain_one(recurrent_layer("lstm", 4)).reason == NO_GPU
