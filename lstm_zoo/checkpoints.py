@@ -18,7 +18,7 @@ def save(run: Path, model: keras.Model, history: Sequence[dict[str, Any]]) -> No
     """Write the weights, the optimizer's state, the dropout seeds, and the history so far."""
     directory = run / NAME
     directory.mkdir(exist_ok=True)
-    arrays = {str(i): np.asarray(variable) for i, variable in enumerate(_variables(model))}
+    arrays = {str(i): variable.numpy() for i, variable in enumerate(_variables(model))}
     # One file, so that the state and the history can't be of different epochs.
     with written_whole(directory / "state.npz") as path:
         np.savez(path, history=json.dumps(history), **arrays)

@@ -266,6 +266,7 @@ def _fit(
             dataset,
             initial_epoch=first,
             epochs=settings["epochs"],
+            shuffle=False,  # the order is ours
             verbose=0,
             callbacks=[order, _Progress(len(order.batches()), settings["epochs"]), epoch_end]
             + list(callbacks),
@@ -320,10 +321,12 @@ def _dataset(order: _Order, make_batch: Callable[[np.ndarray], tuple]) -> tf.dat
         for indices in order.batches():
             yield make_batch(indices)
 
+    batches = order.batches()
     signature = tuple(
-        tf.TensorSpec([None] * array.ndim, array.dtype) for array in make_batch(order.batches()[0])
+        tf.TensorSpec([None] * array.ndim, array.dtype) for array in make_batch(batches[0])
     )
-    return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(4)
 
 
 class _Progress(keras.callbacks.Callback):
@@ -385,7 +388,8 @@ class _EpochEnd(keras.callbacks.Callback):
         if not self.history:
             return False
         last = self.history[-1]["epoch"]
-        waited = last - self.best["epoch"]
+        scores = [row[f"val_{self.task.monitor}"] for row in self.history]
+        waited = last - self.history[scores.index(max(scores))]["epoch"]
         return last >= self.settings["epochs"] or waited >= self.settings["patience"]
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -399,7 +403,8 @@ class _EpochEnd(keras.callbacks.Callback):
             if self.best is self.history[-1]:
                 with written_whole(self.run / runs.WEIGHTS) as beside:
                     # As a model that is not compiled: without the optimizer's state.
-                    keras.Model(self.model.inputs, self.model.outputs).save_weights(beside)
+                    bare = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
+                    bare.save_weights(beside)
         logs.update(numbers)
         self._record()
         self.model.stop_training = self.finished
