@@ -89,7 +89,7 @@ def train(
     validation_examples = task.encode(parts.validation)
 
     keras.utils.set_random_seed(settings["seed"])
-    model, network = task.build(settings["seed"])
+    model, network = task.build(examples, settings["seed"])
     steps = len(batching.shuffled_batches(examples.lengths, settings["batch_size"], 0, 0))
     model.compile(_optimizer(settings, steps), task.loss(), jit_compile=False)
 

@@ -21,6 +21,8 @@ _COMMON = {
     "cell": "lstm",
     "bidirectional": True,
     "pooling": "mean+max",
+    "class_ratios": False,
+    "word_dropout": 0.0,
     "embedding_dropout": 0.3,
     "dropout": 0.5,
 }
@@ -40,9 +42,13 @@ SETTINGS = {
     "cell": Setting(None, optional(choice("lstm", "gru", "simple_rnn")), "lstm, gru, simple_rnn"),
     "bidirectional": Setting(None, optional(boolean), "run every layer in both directions"),
     "pooling": Setting(None, optional(str), "last, mean, max, or several, such as mean+max"),
-    "embedding_dropout": Setting(
-        None, optional(number(0, 1)), "share of embedding channels dropped in training"
+    "class_ratios": Setting(
+        None,
+        optional(boolean),
+        "a table of each token's log-ratio of every class beside its vector",
     ),
+    "word_dropout": Setting(None, optional(number(0, 1)), "share of tokens made unknown"),
+    "embedding_dropout": Setting(None, optional(number(0, 1)), "share of embeddings dropped"),
     "dropout": Setting(
         None, optional(number(0, 1)), "share dropped between layers and before the logits"
     ),

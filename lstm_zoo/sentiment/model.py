@@ -9,6 +9,7 @@ from keras import ops
 
 from lstm_zoo.recurrent import CELLS, length_mask, recurrent_stack
 from lstm_zoo.sentiment import POOLINGS, VARIANTS
+from lstm_zoo.tokenizers import PADDING, UNKNOWN
 
 
 def build_sentiment(
@@ -17,6 +18,7 @@ def build_sentiment(
     variant: str = "base",
     *,
     vectors: np.ndarray | None = None,
+    ratios: np.ndarray | None = None,
     use_cudnn: bool | str = "auto",
     **sizes: Any,
 ) -> keras.Model:
@@ -28,6 +30,8 @@ def build_sentiment(
         variant: a row of `lstm_zoo.sentiment.VARIANTS`: "tiny", "small", "base" or "large".
         vectors: a float matrix `(vocabulary_size, embedding_size)` that the embedding starts from;
             None for random ones.
+        ratios: with `class_ratios`, the table `(vocabulary_size, num_classes)` of
+            `class_log_ratios`; None for zeros, to load weights into.
         use_cudnn: "auto" for cuDNN where it can run, False for never (a model that must also run
             on a CPU). It is not saved with the model.
         **sizes: what replaces an entry of the variant:
@@ -37,7 +41,10 @@ def build_sentiment(
             bidirectional: whether the layers run in both directions.
             pooling: how time steps become one vector: "last" (the last states), "mean", "max",
                 or several with "+" between, concatenated. Padding never counts.
-            embedding_dropout: the share of an embedding's channels dropped for a whole text.
+            class_ratios: whether a fixed table of each token's log-ratio of every class stands
+                beside its vector (after Wang and Manning 2012, who weigh a linear model so).
+            word_dropout: the share of tokens that are made unknown in training.
+            embedding_dropout: the share of the embeddings dropped.
             dropout: the share dropped between recurrent layers and before the logits.
 
     Returns:
@@ -61,19 +68,31 @@ def build_sentiment(
             "vectors has the shape (vocabulary_size, embedding_size) = "
             f"({vocabulary_size}, {sizes['embedding_size']}). Received: {vectors.shape}"
         )
+    if ratios is not None and not sizes["class_ratios"]:
+        raise ValueError("ratios go with class_ratios=True.")
 
     # Inputs and masks
     ids = keras.Input((None,), dtype="int32", name="ids")  # (batch, time)
     mask = length_mask(ids)  # (batch, time)
 
     # Embedding
-    initializer = "uniform" if vectors is None else keras.initializers.Constant(vectors)
+    tokens = WordDropout(sizes["word_dropout"], name="word_dropout")(ids)
+    initializer = keras.initializers.RandomNormal(stddev=0.05)
+    if vectors is not None:
+        initializer = keras.initializers.Constant(vectors)
     embedded = keras.layers.Embedding(
         vocabulary_size, sizes["embedding_size"], initializer, name="embedding"
-    )(ids)  # (batch, time, embedding_size)
-    embedded = keras.layers.SpatialDropout1D(sizes["embedding_dropout"], name="embedding_dropout")(
-        embedded
-    )
+    )(tokens)  # (batch, time, embedding_size)
+    if sizes["class_ratios"]:
+        table = keras.layers.Embedding(
+            vocabulary_size,
+            num_classes,
+            "zeros" if ratios is None else keras.initializers.Constant(ratios),
+            trainable=False,
+            name="class_ratios",
+        )
+        embedded = ops.concatenate([embedded, table(tokens)], axis=-1)
+    embedded = keras.layers.Dropout(sizes["embedding_dropout"], name="embedding_dropout")(embedded)
 
     # Recurrent layers
     sequence, last_states = recurrent_stack(
@@ -98,6 +117,66 @@ def build_sentiment(
     features = keras.layers.Dropout(sizes["dropout"], name="dropout")(features)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)
     return keras.Model(ids, logits, name="sentiment")
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class WordDropout(keras.layers.Layer):
+    """Makes a share of the tokens unknown in training, so that no word is trusted alone.
+
+    Args:
+        rate: the share, at least 0 and below 1.
+        seed: an integer, or None for one drawn from Keras's.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **options: Any):
+        super().__init__(**options)
+        self.rate = rate
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, ids: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        if not training or not self.rate:
+            return ids
+        dropped = keras.random.uniform(ops.shape(ids), seed=self.seed_generator) < self.rate
+        return ops.where(ops.logical_and(dropped, ids != PADDING), UNKNOWN, ids)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        return shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+def class_log_ratios(
+    ids: Sequence[np.ndarray], targets: np.ndarray, vocabulary_size: int, num_classes: int
+) -> np.ndarray:
+    """Compute how much more often each token stands in texts of a class than in the others.
+
+    Args:
+        ids: the token ids of each text.
+        targets: the class of each text, `(texts,)`.
+        vocabulary_size: the number of token ids.
+        num_classes: the number of classes.
+
+    Returns:
+        A float32 table `(vocabulary_size, num_classes)`: the logarithm of the token's share in
+        the texts of the class over its share in the others, with one text of each kind added to
+        every count, divided by 4 to be of an embedding's scale; 0 for padding and unknown tokens.
+
+    Example:
+
+    >>> table = class_log_ratios([np.array([4]), np.array([5])], np.array([0, 1]), 6, 2)
+    >>> bool(table[4, 0] > 0 > table[4, 1])
+    True
+    """
+    counts = np.ones((num_classes, vocabulary_size))
+    for row, target in zip(ids, targets, strict=True):
+        counts[target, np.unique(row)] += 1
+    others = counts.sum(axis=0) - counts
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    ratios = np.log(shares / (others / others.sum(axis=1, keepdims=True)))
+    ratios[:, [PADDING, UNKNOWN]] = 0
+    return (ratios.T / 4).astype(np.float32)
 
 
 def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
@@ -132,7 +211,7 @@ def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
             f"pooling is one or more of {', '.join(POOLINGS)}, each once, with + between. "
             f"Received: {resolved['pooling']!r}"
         )
-    for name in ("dropout", "embedding_dropout"):
+    for name in ("word_dropout", "embedding_dropout", "dropout"):
         if not 0 <= resolved[name] < 1:
             raise ValueError(f"{name} is at least 0 and below 1. Received: {resolved[name]}")
     return resolved

@@ -13,7 +13,7 @@ from lstm_zoo import batching, metrics, plots, splits, tokenizers
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.sentiment import corpus, demo
 from lstm_zoo.sentiment.corpus import Corpus
-from lstm_zoo.sentiment.model import build_sentiment, resolve_sizes
+from lstm_zoo.sentiment.model import build_sentiment, class_log_ratios, resolve_sizes
 from lstm_zoo.vectors import read_vectors
 
 DEMO_EXAMPLES = 5_000
@@ -117,14 +117,21 @@ class Task:
             **resolve_sizes(self.settings["variant"], **given),
         }
 
-    def build(self, seed: int) -> tuple[keras.Model, dict[str, Any]]:
+    def build(self, examples: Examples, seed: int) -> tuple[keras.Model, dict[str, Any]]:
         """Build the network to train, and return it with the arguments that rebuild it."""
         arguments = self.network_arguments()
-        vectors = None
+        vectors = ratios = None
         if self.settings["vectors"]:
             vectors, _ = read_vectors(self.settings["vectors"], self.tokenizer.vocabulary, seed)
             arguments["embedding_size"] = vectors.shape[1]
-        return build_sentiment(vectors=vectors, **arguments), arguments
+        if arguments["class_ratios"]:
+            ratios = class_log_ratios(
+                examples.ids,
+                examples.targets,
+                arguments["vocabulary_size"],
+                arguments["num_classes"],
+            )
+        return build_sentiment(vectors=vectors, ratios=ratios, **arguments), arguments
 
     def encode(self, labelled: Corpus) -> Examples:
         """Turn a corpus into examples.

@@ -1,0 +1,247 @@
+"""The command line as a user meets it: processes, statuses, what is on which stream."""
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import run_cli
+
+from lstm_zoo.cli import cli
+from lstm_zoo.sentiment import demo
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "train.tsv"
+    texts, labels, _ = demo.generate(400, seed=5)
+    rows = [f"{text}\t{label}\n" for text, label in zip(texts, labels, strict=True)]
+    path.write_text("text\tlabel\n" + "".join(rows) + "\tpos\n")
+    return path
+
+
+def invoke(*arguments, **options):
+    """Run a command in this process, which has TensorFlow already."""
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], **options)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["sentiment"], ["inspect"]]
+    + [["sentiment", verb] for verb in ("train", "evaluate", "predict", "export")],
+)
+def test_help_is_quick_and_without_tensorflow(arguments):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    script = (
+        "import sys, lstm_zoo.cli; sys.argv[0] = 'lstm-zoo'\n"
+        "try: lstm_zoo.cli.main()\n"
+        "finally: assert not {'tensorflow', 'keras', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments, "--help"], capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert b"Usage: lstm-zoo" in done.stdout
+    # Not a benchmark: with TensorFlow this takes ten times as long.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+
+
+def test_importing_the_package_imports_no_tensorflow():
+    script = (
+        "import sys, lstm_zoo; dir(lstm_zoo); lstm_zoo.__version__\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules\n"
+        "lstm_zoo.build_sentiment; assert 'tensorflow' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_another_backend_is_a_clear_error():
+    script = "import lstm_zoo; lstm_zoo.build_sentiment"
+    environment = {**os.environ, "KERAS_BACKEND": "numpy"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment)
+    assert done.returncode == 1
+    assert b"set KERAS_BACKEND=tensorflow" in done.stderr
+
+
+def test_train_help_lists_every_setting():
+    from lstm_zoo import sentiment
+    from lstm_zoo.settings import TRAINING
+
+    text = invoke("sentiment", "train", "--help").output
+    for name, setting in {**sentiment.SETTINGS, **TRAINING}.items():
+        assert re.search(rf"^ +{name} +{re.escape(setting.help)}", text, re.MULTILINE), name
+
+
+def train_command(corpus, run, *extra):
+    return [
+        "sentiment", "train", "--data", corpus, "--run", run, "--variant", "tiny", "--epochs", "3",
+        "--set", "units=8", "--set", "embedding_size=8", "--learning-rate", "0.01", *extra,
+    ]  # fmt: skip
+
+
+def test_a_model_from_training_to_answers(corpus, tmp_path):
+    run, exports = tmp_path / "run", tmp_path / "exports"
+    done = run_cli(*train_command(corpus, run, "--export", exports))
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().split() == [str(run), str(exports / "1")]
+    assert b"epoch 3/3" in done.stderr
+    assert (run / "skipped.tsv").read_text() == f"place\treason\n{corpus}:402\tno text\n"
+
+    done = run_cli("sentiment", "evaluate", run, "--data", corpus, "--json",
+                   "--predictions", tmp_path / "predictions.tsv")  # fmt: skip
+    scores = json.loads(done.stdout)
+    assert (scores["examples"], scores["skipped"]) == (400, 1)
+    rows = [line.split("\t") for line in (tmp_path / "predictions.tsv").read_text().split("\n")]
+    assert rows[0] == ["text", "label", "predicted", "probability"]
+    right = np.mean([row[1] == row[2] for row in rows[1:-1]])
+    assert scores["accuracy"] == pytest.approx(right)
+    assert 0 < scores["macro_f1"] <= 1
+
+    done = run_cli("sentiment", "predict", run, "-", "--json", stdin=b"The film is dull.\r\n\n\xff")
+    answers = json.loads(done.stdout)["predictions"]
+    assert len(answers) == 3
+    assert set(answers[0]) == {"label", "probability", "probabilities"}
+
+    done = run_cli("sentiment", "predict", run, "The film is dull.", b"\xff", "-", stdin=b"one\n")
+    lines = done.stdout.decode().splitlines()
+    assert len(lines) == 3
+    assert lines[0].split("\t")[0] == answers[0]["label"]
+    assert float(lines[0].split("\t")[1]) == pytest.approx(answers[0]["probability"], abs=1e-4)
+
+
+def test_evaluate_prints_a_table(small_run, corpus):
+    result = invoke("sentiment", "evaluate", small_run, "--data", corpus)
+    assert result.exit_code == 0
+    assert re.search(
+        r"accuracy 0\.\d{4}  macro F1 0\.\d{4}  \(400 examples, 1 skipped\)", result.output
+    )
+    assert re.search(r"^pos +\d\.\d{4} +\d\.\d{4} +\d\.\d{4} +200$", result.output, re.MULTILINE)
+
+
+def test_inspect_describes_runs_and_exports(small_run, tmp_path):
+    text = invoke("inspect", small_run).output
+    assert "family: sentiment" in text
+    assert "text: string[?]" in text
+    card = json.loads(invoke("inspect", small_run, "--json").output)
+    assert card["classes"] == ["neg", "pos"]
+    assert [row["kind"] for row in card["layers"]] == ["LSTM", "LSTM"]
+    assert all(row["path"] in ("cuDNN", "loop") and row["reason"] for row in card["layers"])
+
+    assert invoke("sentiment", "export", small_run, tmp_path, "--version", "4").exit_code == 0
+    described = json.loads(invoke("inspect", tmp_path, "--json").output)
+    assert described["path"] == str(tmp_path / "4")
+    assert described["parameters"] == card["parameters"]
+    assert described["signatures"]["serving_default"]["inputs"] == {"text": "string[?]"}
+    assert "While" in described["ops"]
+
+
+@pytest.mark.parametrize(
+    "arguments, status, message",
+    [
+        (["sentiment", "train", "--data", "none"], 2, "none: no such file or folder"),
+        (["sentiment", "train", "--data", "EMPTY"], 1, "no folder of .txt files"),
+        (["sentiment", "train", "--data", "one_class.tsv"], 1, "Only one class, 'pos'"),
+        (["sentiment", "train", "--data", "no_column.csv"], 1, "no_column.csv:1: no column named"),
+        (["sentiment", "train", "--data", "broken.jsonl"], 1, "broken.jsonl:2: not valid JSON"),
+        (["sentiment", "train", "--set", "unit=3"], 2, "No setting is named 'unit'"),
+        (["sentiment", "train", "--set", "units"], 2, "--set takes NAME=VALUE"),
+        (["sentiment", "train", "--epochs", "0"], 2, "epochs takes an integer of at least 1"),
+        (["sentiment", "train", "--set", "epochs=2", "--epochs", "3"], 2, "given twice"),
+        (["sentiment", "train", "--set", "pooling=sum"], 2, "pooling is one or more of"),
+        (["sentiment", "train", "--validation-split", "2"], 1, "between 0 and 1"),
+        (["sentiment", "evaluate", "EMPTY", "--data", "one_class.tsv"], 2, "it has no config.json"),
+        (["sentiment", "evaluate", "none", "--data", "x"], 2, "none: no such run"),
+        (["sentiment", "evaluate", "RUN", "--data", "none.tsv"], 2, "none.tsv: no such file"),
+        (["sentiment", "predict", "none", "x"], 2, "none: no such run directory"),
+        (["sentiment", "predict", "RUN"], 2, "Missing argument 'INPUT...'"),
+        (["sentiment", "export", "RUN", "one_class.tsv"], 2, "can't write an export there"),
+        (["sentiment", "export", "RUN", "out", "--format", "zip"], 2, "format is tf_saved_model"),
+        (["inspect", "EMPTY"], 2, "neither a run"),
+        (["vision", "train"], 2, "No such command 'vision'"),
+    ],
+)
+def test_bad_calls_and_bad_data_say_so_and_write_nothing(
+    arguments, status, message, small_run, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "EMPTY").mkdir()
+    (tmp_path / "one_class.tsv").write_text("text\tlabel\n" + "good\tpos\nfine\tpos\n" * 9)
+    (tmp_path / "no_column.csv").write_text("text,stars\ngood,5\n")
+    (tmp_path / "broken.jsonl").write_text('{"text": "a", "label": "x"}\n{"text"\n')
+    before = sorted(tmp_path.rglob("*"))
+    result = invoke(*[str(small_run) if word == "RUN" else word for word in arguments])
+    assert result.exit_code == status, result.output
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_that_exists_is_not_touched(small_run, corpus):
+    before = {path: path.read_bytes() for path in small_run.iterdir()}
+    result = invoke("sentiment", "train", "--data", corpus, "--run", small_run)
+    assert result.exit_code == 2
+    assert "exists already" in result.output
+    assert {path: path.read_bytes() for path in small_run.iterdir()} == before
+
+
+def weights(run):
+    values = {}
+    with h5py.File(run / "model.weights.h5") as file:
+        file.visititems(
+            lambda name, item: values.update({name: item[()]}) if hasattr(item, "shape") else None
+        )
+    return values
+
+
+def start_and_wait_for_an_epoch(command):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lstm_zoo", *map(str, command)],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    run = command[command.index("--run") + 1]
+    deadline = time.monotonic() + 240
+    while not (run / "checkpoint/state.npz").exists():
+        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.slow
+def test_a_killed_training_leaves_whole_files_and_resumes_to_the_same_end(corpus, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run_cli(*train_command(corpus, whole)).returncode == 0
+    process = start_and_wait_for_an_epoch(train_command(corpus, killed))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    for path in killed.rglob("*.json"):
+        json.loads(path.read_text())
+    weights(killed)
+    assert run_cli("sentiment", "predict", killed, "x").returncode == 0
+
+    done = run_cli("sentiment", "train", "--run", killed, "--resume")
+    assert done.returncode == 0, done.stderr.decode()
+    assert (killed / "history.csv").read_text() == (whole / "history.csv").read_text()
+    for name, value in weights(whole).items():
+        assert np.array_equal(value, weights(killed)[name]), name
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_training_like_any_other_end(corpus, tmp_path):
+    run = tmp_path / "run"
+    command = train_command(corpus, run, "--set", "patience=500", "--epochs", "500")
+    process = start_and_wait_for_an_epoch(command)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors.decode()
+    assert output.decode().split() == [str(run)]
+    assert re.search(rb"Interrupted after \d+ of 500 epochs; --resume --run .* goes on", errors)
+    assert json.loads((run / "metrics.json").read_text())["validation"]["examples"] == 40
+    assert not list(run.glob(".writing-*"))
