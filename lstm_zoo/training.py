@@ -24,6 +24,7 @@ from lstm_zoo.settings import TRAINING, resolve
 
 DEMO = "demo"  # stands for a path where the demo corpus was used
 IN_MEMORY = "in memory"  # stands for a path where a pair was given
+SILENCE = 60  # seconds between two lines where there is no bar
 SAMPLES = 5  # predictions shown at the end
 
 
@@ -330,18 +331,21 @@ def _dataset(order: _Order, make_batch: Callable[[np.ndarray], tuple]) -> tf.dat
 
 
 class _Progress(keras.callbacks.Callback):
-    """A bar for each epoch, on a terminal's standard error."""
+    """A bar for each epoch on a terminal's standard error; elsewhere, a line now and then."""
 
     def __init__(self, steps: int, epochs: int):
         super().__init__()
-        self.steps, self.epochs, self.epoch = steps, epochs, 0
+        self.steps, self.epochs = steps, epochs
+        self.title = ""
         self.bar = None
+        self.spoke = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.epoch = epoch + 1
+        self.spoke = time.monotonic()
+        self.title = f"epoch {epoch + 1}/{self.epochs}"
         self.bar = tqdm(
             total=self.steps,
-            desc=f"epoch {self.epoch}/{self.epochs}",
+            desc=self.title,
             unit="step",
             leave=False,
             disable=None,  # where standard error is not a terminal
@@ -351,11 +355,14 @@ class _Progress(keras.callbacks.Callback):
         loss = logs["loss"]
         if not math.isfinite(loss):
             raise TrainingError(
-                f"The loss is {loss} in epoch {self.epoch}: try a lower learning_rate, "
-                "or look for broken data."
+                f"The loss is {loss} in {self.title}: try a lower learning_rate, or look for "
+                "broken data."
             )
         self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
         self.bar.update()
+        if self.bar.disable and time.monotonic() - self.spoke > SILENCE:
+            self.spoke = time.monotonic()
+            _say(f"{self.title}  step {batch + 1}/{self.steps}  loss {loss:.4f}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.bar.close()

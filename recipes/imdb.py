@@ -1,0 +1,55 @@
+"""IMDB movie reviews (Maas et al. 2011): positive or negative.
+
+    python recipes/imdb.py --data aclImdb_train.tar.gz --run runs/imdb
+
+Data: the labelled training half, `aclImdb/train` as a folder, or a .tar.gz that holds it. By seed,
+10 % is reported on, 5 % chooses the epoch, the rest is trained on.
+Cost: on two cores under 20 minutes and 4 GB.
+Target: accuracy 0.91 on the report part, and above TF-IDF with logistic regression.
+"""
+
+import tarfile
+from pathlib import Path
+
+from common import command
+
+SETTINGS = {
+    "max_length": 1_024,
+    "units": (96,),
+    "class_ratios": True,
+    "word_dropout": 0.4,
+    "embedding_dropout": 0.5,
+    "learning_rate": 0.001,
+    "epochs": 4,
+}
+
+
+def read(path: Path) -> tuple[list[str], list[str]]:
+    """Read the folder, or the archive without unpacking it."""
+    from lstm_zoo.sentiment import corpus
+
+    if path.is_dir():
+        return corpus.read(path).columns
+    texts, labels = [], []
+    with tarfile.open(path) as archive:
+        members = {member.name: member for member in archive if member.name.endswith(".txt")}
+        for name in sorted(members):
+            *_, part, label, _ = name.split("/")
+            if part == "train" and label in ("neg", "pos"):
+                texts.append(archive.extractfile(members[name]).read().decode("utf-8"))
+                labels.append(label)
+    return texts, labels
+
+
+main = command(
+    "imdb",
+    __doc__,
+    read,
+    SETTINGS,
+    data="IMDB, training half; 10 % reported on",
+    splits=1,
+    validation_share=0.05,
+)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Sentences of movie reviews, MR (Pang and Lee 2005): positive or negative.
+
+    python recipes/sentence_polarity.py --data sentence_polarity --run runs/sentence_polarity
+
+Data: a folder with `rt-polarity.neg` and `rt-polarity.pos`, a sentence a line, UTF-8. Over five
+seeded splits, 10 % is reported on, 10 % chooses the epoch, the rest is trained on.
+Cost: on two cores under 10 minutes and 2 GB.
+Target: the mean accuracy half a point above that of TF-IDF with logistic regression.
+"""
+
+from pathlib import Path
+
+from common import command
+
+SETTINGS = {
+    "embedding_size": 64,
+    "units": (64,),
+    "class_ratios": True,
+    "word_dropout": 0.5,
+    "embedding_dropout": 0.5,
+    "learning_rate": 0.001,
+    "epochs": 5,
+}
+
+
+def read(path: Path) -> tuple[list[str], list[str]]:
+    """Read the sentences of the two files."""
+    texts, labels = [], []
+    for label in ("neg", "pos"):
+        lines = (path / f"rt-polarity.{label}").read_text(encoding="utf-8").split("\n")
+        sentences = [line.strip() for line in lines if line.strip()]
+        texts += sentences
+        labels += [label] * len(sentences)
+    return texts, labels
+
+
+main = command(
+    "sentence_polarity",
+    __doc__,
+    read,
+    SETTINGS,
+    data="MR; 10 % reported on, five splits",
+    splits=5,
+    validation_share=0.1,
+)
+
+if __name__ == "__main__":
+    main()

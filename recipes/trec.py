@@ -1,0 +1,43 @@
+"""TREC questions (Li and Roth 2002): what kind of answer is asked for, six classes.
+
+    python recipes/trec.py --data train.txt --run runs/trec
+
+Data: a file of lines `COARSE:fine question`, Latin-1. Over five seeded splits, 10 % is reported on,
+10 % chooses the epoch, the rest is trained on.
+Cost: on two cores under 10 minutes and 2 GB.
+Target: the mean accuracy half a point above that of TF-IDF with logistic regression.
+"""
+
+from pathlib import Path
+
+from common import command
+
+from lstm_zoo.errors import DataError
+
+SETTINGS = {}
+
+
+def read(path: Path) -> tuple[list[str], list[str]]:
+    """Read the questions with their coarse classes."""
+    texts, labels = [], []
+    for number, line in enumerate(path.read_text(encoding="latin-1").splitlines(), 1):
+        label, space, text = line.partition(" ")
+        if ":" not in label or not space:
+            raise DataError(f"{path}:{number}: expected COARSE:fine and a question.")
+        texts.append(text)
+        labels.append(label.split(":")[0])
+    return texts, labels
+
+
+main = command(
+    "trec",
+    __doc__,
+    read,
+    SETTINGS,
+    data="TREC, training part, coarse classes; 10 % reported on, five splits",
+    splits=5,
+    validation_share=0.1,
+)
+
+if __name__ == "__main__":
+    main()

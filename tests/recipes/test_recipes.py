@@ -1,0 +1,122 @@
+"""Recipes: what they read, what they write, and that no published row has outlived its recipe."""
+
+import importlib
+import io
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+NAMES = sorted(path.stem for path in RECIPES.glob("*.py") if path.stem != "common")
+sys.path.insert(0, str(RECIPES))
+
+import common  # noqa: E402
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_has_a_row_and_its_settings_are_those_that_made_it(name):
+    recipe = importlib.import_module(name)
+    rows = {key: row for rows in common.read_results().values() for key, row in rows.items()}
+    assert name in rows, f"recipes/{name}.py has no row in RESULTS.md"
+    assert rows[name]["digest"] == common.digest(recipe.SETTINGS), "run the recipe again"
+
+
+def test_no_row_is_without_its_recipe():
+    assert {name for rows in common.read_results().values() for name in rows} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_names_the_command_the_cost_and_the_target(name):
+    recipe = importlib.import_module(name)
+    text = CliRunner().invoke(recipe.main, ["--help"]).output
+    for word in (f"python recipes/{name}.py --data", "Cost:", "Target:", "--seed", "--export"):
+        assert word in text
+
+
+def test_a_digest_changes_with_the_settings_and_with_nothing_else():
+    assert common.digest({"a": 1, "b": (2,)}) == common.digest({"b": [2], "a": 1})
+    assert common.digest({"a": 1}) != common.digest({"a": 2})
+
+
+def test_a_new_row_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "RESULTS.md")
+    row = dict.fromkeys(common.COLUMNS, "x")
+    common.record({**row, "recipe": "one", "accuracy": "0.1"})
+    common.record({**row, "recipe": "two", "accuracy": "0.2"})
+    heading = common.environment_heading()
+    monkeypatch.setattr(common, "environment_heading", lambda: "## another machine")
+    common.record({**row, "recipe": "one", "accuracy": "0.3"})
+    sections = common.read_results()
+    assert list(sections) == [heading, "## another machine"]
+    assert sections[heading]["two"]["accuracy"] == "0.2"
+    assert "one" not in sections[heading]
+    assert sections["## another machine"]["one"]["accuracy"] == "0.3"
+    assert "TensorFlow".lower() in heading
+
+
+def test_a_recipe_goes_from_data_to_a_row(tmp_path, monkeypatch):
+    from lstm_zoo.sentiment import demo
+
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "RESULTS.md")
+    settings = {"variant": "tiny", "epochs": 1}
+    recipe = common.command(
+        "made", "A recipe.", lambda path: demo.generate(200)[:2], settings,
+        data="demo", splits=2, validation_share=0.1,
+    )  # fmt: skip
+    arguments = ["--data", ".", "--run", tmp_path / "run", "--export", tmp_path / "export"]
+    result = CliRunner().invoke(recipe, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    (rows,) = common.read_results().values()
+    assert rows["made"]["digest"] == common.digest(settings)
+    assert 0 <= float(rows["made"]["accuracy"].split(" ± ")[0]) <= 1
+    assert (tmp_path / "run/seed-1/model.weights.h5").is_file()
+    assert (tmp_path / "export/1/saved_model.pb").is_file()
+    # Run again, it finds its runs finished, and reports the same.
+    CliRunner().invoke(recipe, list(map(str, arguments)))
+    (again,) = common.read_results().values()
+    assert again["made"]["accuracy"] == rows["made"]["accuracy"]
+
+
+def test_trec_reads_its_lines(tmp_path):
+    import trec
+
+    from lstm_zoo.errors import DataError
+
+    path = tmp_path / "train.txt"
+    path.write_bytes("DESC:manner Who is caf\xe9 ?\nNUM:date When ?\n".encode("latin-1"))
+    assert trec.read(path) == (["Who is café ?", "When ?"], ["DESC", "NUM"])
+    path.write_text("DESC:manner What ?\nnothing\n")
+    with pytest.raises(DataError, match="train.txt:2: expected COARSE:fine"):
+        trec.read(path)
+
+
+def test_imdb_reads_the_archive_as_it_reads_the_folder(tmp_path):
+    import imdb
+
+    archive = tmp_path / "reviews.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name, text in {
+            "aclImdb/train/pos/1_9.txt": "good",
+            "aclImdb/train/neg/1_2.txt": "bad é",
+            "aclImdb/train/unsup/1_0.txt": "unknown",
+            "aclImdb/test/pos/1_9.txt": "not to be seen",
+        }.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            tar.addfile(member, io.BytesIO(text.encode()))
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text, encoding="utf-8")
+    expected = (["bad é", "good"], ["neg", "pos"])
+    assert imdb.read(archive) == expected
+    assert tuple(imdb.read(tmp_path / "aclImdb/train")) == expected
+
+
+def test_sentence_polarity_reads_both_files(tmp_path):
+    import sentence_polarity
+
+    (tmp_path / "rt-polarity.neg").write_text("dull . \n\n")
+    (tmp_path / "rt-polarity.pos").write_text("fine .\n")
+    assert sentence_polarity.read(tmp_path) == (["dull .", "fine ."], ["neg", "pos"])
