@@ -61,13 +61,13 @@ def main() -> None:
 
 
 def _settings_help(table: dict[str, Setting]) -> str:
-    """List settings as a paragraph that click leaves as it is."""
+    """List settings, a line each."""
     width = max(map(len, table))
     lines = []
     for name, setting in table.items():
         default = "" if setting.default is None else f" [{_spelled(setting.default)}]"
         lines.append(f"  {name:{width}}  {setting.help}{default}")
-    return "\b\n" + "\n".join(lines)
+    return "\n".join(lines)
 
 
 def _spelled(value: Any) -> str:
@@ -80,21 +80,16 @@ def _add_family(family: str, title: str) -> None:
     group = click.Group(family, help=f"{title[0].upper()}{title[1:]}.")
     cli.add_command(group)
 
-    train_help = f"""Train a network and leave a run directory.
+    paragraphs = [  # \b: click leaves the lines of the paragraph as they are
+        "Train a network and leave a run directory.",
+        f"\b\nDATA is recognised by what it is:\n{package.DATA_HELP}",
+        "Without --data, the network learns a synthetic demo corpus that the package makes.",
+        "Ctrl-C ends a training after whole epochs; --resume goes on.",
+        "Settings for --set, with their defaults in brackets (without one, the variant's):",
+        f"\b\n{_settings_help({**package.SETTINGS, **TRAINING})}",
+    ]
 
-    \b
-    DATA is recognised by what it is:
-    {package.DATA_HELP}
-    Without --data, a synthetic demo corpus is used, made by the package.
-    Ctrl-C ends a training after whole epochs; --resume goes on.
-
-    Settings for --set, with their defaults in brackets; those of the network without one are
-    the variant's:
-
-    {_settings_help({**package.SETTINGS, **TRAINING})}
-    """
-
-    @group.command(help=train_help)
+    @group.command(help="\n\n".join(paragraphs))
     @click.option("--data", help="What to train on.")
     @click.option("--validation", help="What chooses the best epoch. [cut off DATA]")
     @click.option("--validation-split", type=float, default=0.1, show_default=True, metavar="F",

@@ -66,7 +66,7 @@ def _describe_run(run: Path) -> dict[str, Any]:
         "settings": config["settings"],
         "data": config["data"],
         "scores": _headlines(json.loads(metrics.read_text())) if metrics.is_file() else {},
-        "versions": json.loads((run / "environment.json").read_text())["versions"],
+        "versions": runs.read_environment(run)["versions"],
         "signatures": {
             name: {spec.name: export.spelled(spec) for spec in function.input_signature}
             for name, function in pipeline.signatures.items()

@@ -5,14 +5,16 @@ A run holds `config.json` (every setting, the network's arguments, the data's fi
 `metrics.json`, `environment.json`, `skipped.tsv`, and `checkpoint/` while it is trained.
 """
 
+import contextlib
 import csv
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
+import resource
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from lstm_zoo.errors import CallError
 from lstm_zoo.files import written_whole
 
 CONFIG = "config.json"
+ENVIRONMENT = "environment.json"
 WEIGHTS = "model.weights.h5"
 FORMAT = 1  # of config.json: raised when an older reader would misread a newer run
 PACKAGES = ("lstm_zoo", "keras", "tensorflow", "tensorflow-text", "numpy")
@@ -90,15 +93,19 @@ def check_free(run: Path) -> None:
         )
 
 
-def create(run: Path) -> None:
-    """Make a run's directory.
+@contextlib.contextmanager
+def created(run: Path) -> Iterator[Path]:
+    """Give a directory to fill, and make it the run's when the block ends well.
 
     Raises:
         CallError: if something stands there, or it can't be made.
     """
     check_free(run)
     try:
-        run.mkdir(parents=True, exist_ok=True)
+        run.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(run) as beside:
+            beside.mkdir()
+            yield beside
     except OSError as error:
         raise CallError(f"{run}: can't make a run there: {error.strerror}.") from error
 
@@ -149,3 +156,32 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:  # run from a source tree, not installed
             found[package] = "not installed"
     return found
+
+
+def write_environment(run: Path, threads: int | None, seconds: float) -> None:
+    """Write `environment.json`: what a training runs on, and what it has cost so far.
+
+    Args:
+        run: the run's directory.
+        threads: the threads asked for, None for all.
+        seconds: the time trained so far, in all its processes, validation included.
+    """
+    import tensorflow as tf
+
+    write_json(
+        run / ENVIRONMENT,
+        {
+            "versions": versions(),
+            "platform": platform.platform(),
+            "processors": os.cpu_count(),
+            "threads": threads,
+            "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
+            "training_seconds": round(seconds, 1),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        },
+    )
+
+
+def read_environment(run: Path) -> dict[str, Any]:
+    """Read what `write_environment` wrote."""
+    return json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))

@@ -129,6 +129,7 @@ TRAINING = {
     "learning_rate": Setting(0.002, number(0), "AdamW's rate at its peak"),
     "warmup": Setting(0.1, number(0, 1), "share of the steps in which the rate climbs to its peak"),
     "weight_decay": Setting(0.01, number(0), "AdamW's decay of all weights but biases"),
+    "epsilon": Setting(1e-7, number(0), "AdamW's floor under the size of a gradient"),
     "clip_norm": Setting(1.0, number(0), "the gradients' joint norm is cut to this"),
     "averaging": Setting(0.0, number(0, 1), "momentum of the weights' moving average; 0: none"),
     "patience": Setting(3, integer(1), "epochs without a better score before training stops"),

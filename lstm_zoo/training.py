@@ -1,30 +1,21 @@
 """Training: read, split, learn the vocabulary, fit, keep the best epoch, leave a run."""
 
-import contextlib
-import math
 import os
-import platform
-import resource
 import shutil
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from lstm_zoo import batching, checkpoints, families, plots, runs
-from lstm_zoo.errors import CallError, DataError, TrainingError
-from lstm_zoo.files import written_whole
+from lstm_zoo import batching, checkpoints, families, runs
+from lstm_zoo.callbacks import EpochEnd, Order, Progress, dataset_in, say
+from lstm_zoo.errors import CallError
+from lstm_zoo.parts import Parts, read, read_again
 from lstm_zoo.settings import TRAINING, resolve
 
-DEMO = "demo"  # stands for a path where the demo corpus was used
-IN_MEMORY = "in memory"  # stands for a path where a pair was given
-SILENCE = 60  # seconds between two lines where there is no bar
 SAMPLES = 5  # predictions shown at the end
 
 
@@ -72,20 +63,20 @@ def train(
     >>> texts, labels = ["good", "fine", "bad", "poor"] * 9, ["pos", "pos", "neg", "neg"] * 9
     >>> lstm_zoo.train("sentiment", (texts, labels), run="runs/doc", epochs=1)  # doctest: +SKIP
     """
-    room = families.module(family, "task")
+    task_module = families.module(family, "task")
     table = {**TRAINING, **families.module(family).SETTINGS}
     _use_threads(threads)
     if resume:
         path, config = _resumed(run, family)
         settings = _settings_to_resume(config["settings"], resolve(table, settings), settings)
-        parts = _read_again(room, config, data, validation)
-        task = room.Task.load(path, config)
+        parts = read_again(task_module, config, data, validation)
+        task = task_module.Task.load(path, config)
     else:
         settings = resolve(table, settings)
         path = Path(run) if run is not None else runs.default_path(family)
         runs.check_free(path)
-        parts = _read(room, data, validation, validation_split, strict, settings["seed"])
-        task = room.Task.learn(parts.training, settings, settings["seed"])
+        parts = read(task_module, data, validation, validation_split, strict, settings["seed"])
+        task = task_module.Task.learn(parts.training, settings, settings["seed"])
     examples = task.encode(parts.training)
     validation_examples = task.encode(parts.validation)
 
@@ -94,7 +85,10 @@ def train(
     steps = len(batching.shuffled_batches(examples.lengths, settings["batch_size"], 0, 0))
     model.compile(_optimizer(settings, steps), task.loss(), jit_compile=False)
 
-    if not resume:
+    if resume:
+        runs.write_json(path / runs.CONFIG, {**config, "settings": settings})
+        history = checkpoints.restore(path, model)
+    else:
         config = {
             "format": runs.FORMAT,
             "family": family,
@@ -103,97 +97,23 @@ def train(
             "learned": task.learned,
             "data": parts.description,
         }
-        runs.create(path)
-        task.save(path)
-        runs.write_table(path / "skipped.tsv", ("place", "reason"), parts.skipped)
-        # Last: a directory with a configuration is a run that can be resumed.
-        runs.write_json(path / runs.CONFIG, config)
+        with runs.created(path) as beside:
+            task.save(beside)
+            runs.write_table(beside / "skipped.tsv", ("place", "reason"), parts.skipped)
+            runs.write_environment(beside, threads, seconds=0)
+            runs.write_json(beside / runs.CONFIG, config)
         history = []
-    else:
-        runs.write_json(path / runs.CONFIG, config | {"settings": settings})
-        history = checkpoints.restore(path, model)
-    _say(
+    say(
         f"{path}: {len(parts.training):,} examples to train on, {len(parts.validation):,} to "
         f"choose by, {len(parts.skipped):,} skipped; {model.count_params():,} weights"
     )
     if parts.shared:
-        _say(f"Warning: {parts.shared} validation examples are in the training part too.")
+        say(f"Warning: {parts.shared} validation examples are in the training part too.")
 
-    epoch_end = _EpochEnd(path, task, validation_examples, settings, history)
-    started = time.monotonic()
+    epoch_end = EpochEnd(path, task, validation_examples, settings, history, threads)
     if not epoch_end.finished:
         _fit(model, task, examples, settings, epoch_end, callbacks)
-    runs.write_json(path / "environment.json", _environment(threads, time.monotonic() - started))
     return _finish(path, task, parts, epoch_end)
-
-
-class _Parts(NamedTuple):
-    """The corpora of a training; `report` is only there where the demo corpus has one."""
-
-    training: Any
-    validation: Any
-    report: Any
-    skipped: list[tuple[str, str]]
-    shared: int  # validation examples whose content is in the training part
-    description: dict[str, Any]
-
-
-def _read(
-    room: Any, data: Any, validation: Any, validation_split: float, strict: bool, seed: int
-) -> _Parts:
-    if data is None:
-        training, report = room.read_demo(seed)
-        source = DEMO
-    else:
-        training, report = room.read(data, strict=strict), None
-        source = _source(data)
-    skipped = list(training.skipped)
-    shared = 0
-    if validation is None:
-        try:
-            training, chosen_by = room.split(training, validation_split, seed)
-        except ValueError as error:
-            raise DataError(f"Can't cut off a validation part: {error}") from error
-    else:
-        chosen_by = room.read(validation, strict=strict)
-        skipped += chosen_by.skipped
-        shared = room.overlap(training, chosen_by)
-    description = {
-        "source": source,
-        "validation_source": _source(validation),
-        "validation_split": validation_split,
-        "strict": strict,
-        "seed": seed,
-        "training": _describe(training),
-        "validation": _describe(chosen_by),
-    }
-    return _Parts(training, chosen_by, report, skipped, shared, description)
-
-
-def _read_again(room: Any, config: Mapping[str, Any], data: Any, validation: Any) -> _Parts:
-    """Read the data of a run that is resumed, and make sure that it is the same."""
-    old = config["data"]
-    if data is None and old["source"] != DEMO:
-        data = old["source"]
-    if validation is None and old["validation_source"] is not None:
-        validation = old["validation_source"]
-    if any(isinstance(given, str) and given == IN_MEMORY for given in (data, validation)):
-        raise CallError("This run was trained on data in memory; give the same to resume it.")
-    parts = _read(room, data, validation, old["validation_split"], old["strict"], old["seed"])
-    for part in ("training", "validation"):
-        if parts.description[part] != old[part]:
-            raise DataError(f"The {part} data is not what this run began with; can't resume it.")
-    return parts
-
-
-def _source(data: Any) -> str | None:
-    if data is None:
-        return None
-    return os.path.abspath(data) if isinstance(data, (str, os.PathLike)) else IN_MEMORY
-
-
-def _describe(corpus: Any) -> dict[str, Any]:
-    return {"examples": len(corpus), "sha256": runs.fingerprint(*corpus.columns)}
 
 
 def _resumed(run: str | os.PathLike | None, family: str) -> tuple[Path, dict[str, Any]]:
@@ -243,6 +163,7 @@ def _optimizer(settings: Mapping[str, Any], steps: int) -> keras.optimizers.Opti
             warmup_steps=warmup,
         ),
         weight_decay=settings["weight_decay"],
+        epsilon=settings["epsilon"],
         global_clipnorm=settings["clip_norm"],
         use_ema=settings["averaging"] > 0,
         ema_momentum=settings["averaging"],
@@ -256,12 +177,12 @@ def _fit(
     task: Any,
     examples: Any,
     settings: Mapping[str, Any],
-    epoch_end: "_EpochEnd",
+    epoch_end: EpochEnd,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     first = len(epoch_end.history)
-    order = _Order(examples.lengths, settings["batch_size"], settings["seed"], first)
-    dataset = _dataset(order, lambda indices: task.batch(examples, indices))
+    order = Order(examples.lengths, settings["batch_size"], settings["seed"], first)
+    dataset = dataset_in(order, lambda indices: task.batch(examples, indices))
     try:
         model.fit(
             dataset,
@@ -269,12 +190,12 @@ def _fit(
             epochs=settings["epochs"],
             shuffle=False,  # the order is ours
             verbose=0,
-            callbacks=[order, _Progress(len(order.batches()), settings["epochs"]), epoch_end]
+            callbacks=[order, Progress(len(order.batches()), settings["epochs"]), epoch_end]
             + list(callbacks),
         )
     except KeyboardInterrupt:
         done = len(epoch_end.history)
-        _say(
+        say(
             f"Interrupted after {done} of {settings['epochs']} epochs; "
             f"--resume --run {epoch_end.run} goes on from there."
         )
@@ -282,7 +203,7 @@ def _fit(
             raise
 
 
-def _finish(path: Path, task: Any, parts: _Parts, epoch_end: "_EpochEnd") -> Any:
+def _finish(path: Path, task: Any, parts: Parts, epoch_end: EpochEnd) -> Any:
     """Judge the best epoch through the pipeline, and write what a finished run holds."""
     pipeline = runs.load(path)
     scores = {"best_epoch": epoch_end.best["epoch"], "epochs": len(epoch_end.history)}
@@ -292,173 +213,10 @@ def _finish(path: Path, task: Any, parts: _Parts, epoch_end: "_EpochEnd") -> Any
             scores[name] = pipeline.evaluate(part.columns)
             shown = scores[name].pop("predictions")
             values = ", ".join(f"{key} {scores[name][key]:.4f}" for key in task.headline)
-            _say(f"{name}: {values} ({len(part):,} examples)")
+            say(f"{name}: {values} ({len(part):,} examples)")
     runs.write_json(path / "metrics.json", scores)
     task.draw(scores["validation"], path)
-    _say(*task.samples(shown[:SAMPLES]), sep="\n")
+    say(*task.samples(shown[:SAMPLES]), sep="\n")
     if epoch_end.finished:
         shutil.rmtree(path / checkpoints.NAME, ignore_errors=True)
     return pipeline
-
-
-class _Order(keras.callbacks.Callback):
-    """The order of the examples: each epoch's own, the same in every run of a seed."""
-
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, epoch: int):
-        super().__init__()
-        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, epoch
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.epoch = epoch
-
-    def batches(self) -> list[np.ndarray]:
-        return batching.shuffled_batches(self.lengths, self.batch_size, self.seed, self.epoch)
-
-
-def _dataset(order: _Order, make_batch: Callable[[np.ndarray], tuple]) -> tf.data.Dataset:
-    """A dataset whose every pass follows `order` as it stands when the pass begins."""
-
-    def generate() -> Iterator[tuple]:
-        for indices in order.batches():
-            yield make_batch(indices)
-
-    batches = order.batches()
-    signature = tuple(
-        tf.TensorSpec([None] * array.ndim, array.dtype) for array in make_batch(batches[0])
-    )
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(4)
-
-
-class _Progress(keras.callbacks.Callback):
-    """A bar for each epoch on a terminal's standard error; elsewhere, a line now and then."""
-
-    def __init__(self, steps: int, epochs: int):
-        super().__init__()
-        self.steps, self.epochs = steps, epochs
-        self.title = ""
-        self.bar = None
-        self.spoke = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.spoke = time.monotonic()
-        self.title = f"epoch {epoch + 1}/{self.epochs}"
-        self.bar = tqdm(
-            total=self.steps,
-            desc=self.title,
-            unit="step",
-            leave=False,
-            disable=None,  # where standard error is not a terminal
-        )
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        loss = logs["loss"]
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"The loss is {loss} in {self.title}: try a lower learning_rate, or look for "
-                "broken data."
-            )
-        self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-        self.bar.update()
-        if self.bar.disable and time.monotonic() - self.spoke > SILENCE:
-            self.spoke = time.monotonic()
-            _say(f"{self.title}  step {batch + 1}/{self.steps}  loss {loss:.4f}")
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.bar.close()
-
-
-class _EpochEnd(keras.callbacks.Callback):
-    """What is done after each epoch: judge, keep the best, record, and tell whether to stop."""
-
-    def __init__(
-        self,
-        run: Path,
-        task: Any,
-        validation: Any,
-        settings: Mapping[str, Any],
-        history: list[dict[str, Any]],
-    ):
-        super().__init__()
-        self.run, self.task, self.validation = run, task, validation
-        self.settings, self.history = settings, history
-        self.started = 0.0
-
-    @property
-    def best(self) -> dict[str, Any]:
-        """The best epoch's row by the monitored metric; of equals, the last."""
-        return max(self.history, key=self._rank)
-
-    @property
-    def finished(self) -> bool:
-        """Whether all epochs are done, or patience ran out."""
-        if not self.history:
-            return False
-        last = self.history[-1]["epoch"]
-        scores = [row[f"val_{self.task.monitor}"] for row in self.history]
-        waited = last - self.history[scores.index(max(scores))]["epoch"]
-        return last >= self.settings["epochs"] or waited >= self.settings["patience"]
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.started = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        with _averaged(self.model):
-            scores = self.task.evaluate(self.model, self.validation)
-            numbers = {f"val_{k}": v for k, v in scores.items() if isinstance(v, float)}
-            self.history.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **numbers})
-            if self.best is self.history[-1]:
-                with written_whole(self.run / runs.WEIGHTS) as beside:
-                    # As a model that is not compiled: without the optimizer's state.
-                    bare = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
-                    bare.save_weights(beside)
-        logs.update(numbers)
-        self._record()
-        self.model.stop_training = self.finished
-        values = "  ".join(f"{k} {v:.4f}" for k, v in self.history[-1].items() if k != "epoch")
-        mark = "  best" if self.best is self.history[-1] else ""
-        seconds = time.monotonic() - self.started
-        _say(f"epoch {epoch + 1}/{self.settings['epochs']}  {values}  {seconds:.0f} s{mark}")
-
-    def _rank(self, row: Mapping[str, Any]) -> tuple[float, int]:
-        # The later of two equals: the falling rate has settled it. The loss is no judge, since it
-        # rises with the confidence of a network that still gets better.
-        return row[f"val_{self.task.monitor}"], row["epoch"]
-
-    def _record(self) -> None:
-        runs.write_history(self.run, self.history)
-        plots.draw_curves(self.history, self.best, self.task.monitor, self.run / "curves.png")
-        checkpoints.save(self.run, self.model, self.history)  # last: it says that all this is done
-
-
-@contextlib.contextmanager
-def _averaged(model: keras.Model) -> Iterator[None]:
-    """Put the weights' moving average in their place while the block runs, where there is one."""
-    if not model.optimizer.use_ema:
-        yield
-        return
-    own = [variable.numpy() for variable in model.trainable_variables]
-    averages = model.optimizer._model_variables_moving_average
-    try:
-        for variable, average in zip(model.trainable_variables, averages, strict=True):
-            variable.assign(average)
-        yield
-    finally:
-        for variable, value in zip(model.trainable_variables, own, strict=True):
-            variable.assign(value)
-
-
-def _environment(threads: int | None, seconds: float) -> dict[str, Any]:
-    return {
-        "versions": runs.versions(),
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "threads": threads,
-        "training_seconds": round(seconds, 1),  # of this process, validation included
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
-    }
-
-
-def _say(*lines: str, sep: str = " ") -> None:
-    tqdm.write(sep.join(lines), file=sys.stderr)

@@ -126,6 +126,7 @@ def train_and_report(
         The pipeline, and `accuracy`, `macro_f1`, `tfidf` and `minutes`.
     """
     import lstm_zoo
+    from lstm_zoo import runs
     from lstm_zoo.sentiment.corpus import Corpus
     from lstm_zoo.sentiment.task import split
 
@@ -140,12 +141,11 @@ def train_and_report(
         **settings,
     )
     scores = pipeline.evaluate(report.columns)
-    environment = json.loads((run / "environment.json").read_text())
     return pipeline, {
         "accuracy": scores["accuracy"],
         "macro_f1": scores["macro_f1"],
         "tfidf": tfidf_accuracy(rest.columns, report.columns),
-        "minutes": environment["training_seconds"] / 60,
+        "minutes": runs.read_environment(run)["training_seconds"] / 60,
     }
 
 

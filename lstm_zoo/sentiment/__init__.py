@@ -11,10 +11,9 @@ from lstm_zoo.settings import (
     path,
 )
 
-DATA_HELP = """
-      a folder with a folder of .txt files per class (aclImdb's; unsup is left out)
-      .tsv or .csv with a header that has text and label; .jsonl with those keys
-"""
+DATA_HELP = """\
+  a folder with a folder of .txt files per class (aclImdb's; unsup is left out)
+  .tsv or .csv with a header that has text and label; .jsonl with those keys"""
 POOLINGS = ("last", "mean", "max")
 
 _COMMON = {

@@ -1,0 +1,177 @@
+"""What happens around the steps of a training: the order, the bar, the end of an epoch."""
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from lstm_zoo import batching, checkpoints, plots, runs
+from lstm_zoo.errors import TrainingError
+from lstm_zoo.files import written_whole
+
+SILENCE = 60  # seconds between two lines where there is no bar
+
+
+def say(*lines: str, sep: str = " ") -> None:
+    """Print to standard error, above a bar that may stand there."""
+    tqdm.write(sep.join(lines), file=sys.stderr)
+
+
+class Order(keras.callbacks.Callback):
+    """The order of the examples: each epoch's own, the same in every run of a seed."""
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, epoch: int):
+        super().__init__()
+        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, epoch
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch
+
+    def batches(self) -> list[np.ndarray]:
+        return batching.shuffled_batches(self.lengths, self.batch_size, self.seed, self.epoch)
+
+
+def dataset_in(order: Order, make_batch: Callable[[np.ndarray], tuple]) -> tf.data.Dataset:
+    """A dataset whose every pass follows `order` as it stands when the pass begins."""
+
+    def generate() -> Iterator[tuple]:
+        for indices in order.batches():
+            yield make_batch(indices)
+
+    batches = order.batches()
+    signature = tuple(
+        tf.TensorSpec([None] * array.ndim, array.dtype) for array in make_batch(batches[0])
+    )
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(4)
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar for each epoch on a terminal's standard error; elsewhere, a line now and then."""
+
+    def __init__(self, steps: int, epochs: int):
+        super().__init__()
+        self.steps, self.epochs = steps, epochs
+        self.title = ""
+        self.bar = None
+        self.spoke = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.spoke = time.monotonic()
+        self.title = f"epoch {epoch + 1}/{self.epochs}"
+        self.bar = tqdm(
+            total=self.steps,
+            desc=self.title,
+            unit="step",
+            leave=False,
+            disable=None,  # where standard error is not a terminal
+        )
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        loss = logs["loss"]
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"The loss is {loss} in {self.title}: try a lower learning_rate, or look for "
+                "broken data."
+            )
+        self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self.bar.update()
+        if self.bar.disable and time.monotonic() - self.spoke > SILENCE:
+            self.spoke = time.monotonic()
+            say(f"{self.title}  step {batch + 1}/{self.steps}  loss {loss:.4f}")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.bar.close()
+
+
+class EpochEnd(keras.callbacks.Callback):
+    """What is done after each epoch: judge, keep the best, record, and tell whether to stop."""
+
+    def __init__(
+        self,
+        run: Path,
+        task: Any,
+        validation: Any,
+        settings: Mapping[str, Any],
+        history: list[dict[str, Any]],
+        threads: int | None,
+    ):
+        super().__init__()
+        self.run, self.task, self.validation = run, task, validation
+        self.settings, self.history, self.threads = settings, history, threads
+        self.seconds = runs.read_environment(run)["training_seconds"]
+        self.started = 0.0
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The best epoch's row by the monitored metric; of equals, the last."""
+        return max(self.history, key=self._rank)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or patience ran out."""
+        if not self.history:
+            return False
+        last = self.history[-1]["epoch"]
+        scores = [row[f"val_{self.task.monitor}"] for row in self.history]
+        waited = last - self.history[scores.index(max(scores))]["epoch"]
+        return last >= self.settings["epochs"] or waited >= self.settings["patience"]
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        with _averaged(self.model):
+            scores = self.task.evaluate(self.model, self.validation)
+            numbers = {f"val_{k}": v for k, v in scores.items() if isinstance(v, float)}
+            self.history.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **numbers})
+            if self.best is self.history[-1]:
+                with written_whole(self.run / runs.WEIGHTS) as beside:
+                    # As a model that is not compiled: without the optimizer's state.
+                    bare = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
+                    bare.save_weights(beside)
+        logs.update(numbers)
+        seconds = time.monotonic() - self.started
+        self.seconds += seconds
+        self._record()
+        if self.finished:
+            self.model.stop_training = True
+        values = "  ".join(f"{k} {v:.4f}" for k, v in self.history[-1].items() if k != "epoch")
+        mark = "  best" if self.best is self.history[-1] else ""
+        say(f"epoch {epoch + 1}/{self.settings['epochs']}  {values}  {seconds:.0f} s{mark}")
+
+    def _rank(self, row: Mapping[str, Any]) -> tuple[float, int]:
+        # The later of two equals: the falling rate has settled it. The loss is no judge, since it
+        # rises with the confidence of a network that still gets better.
+        return row[f"val_{self.task.monitor}"], row["epoch"]
+
+    def _record(self) -> None:
+        runs.write_history(self.run, self.history)
+        plots.draw_curves(self.history, self.best, self.task.monitor, self.run / "curves.png")
+        runs.write_environment(self.run, self.threads, self.seconds)
+        checkpoints.save(self.run, self.model, self.history)  # last: it says that all this is done
+
+
+@contextlib.contextmanager
+def _averaged(model: keras.Model) -> Iterator[None]:
+    """Put the weights' moving average in their place while the block runs, where there is one."""
+    if not model.optimizer.use_ema:
+        yield
+        return
+    own = [variable.numpy() for variable in model.trainable_variables]
+    averages = model.optimizer._model_variables_moving_average
+    try:
+        for variable, average in zip(model.trainable_variables, averages, strict=True):
+            variable.assign(average)
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, own, strict=True):
+            variable.assign(value)

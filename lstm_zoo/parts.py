@@ -1,0 +1,94 @@
+"""The parts of a training: what it learns from, what chooses the epoch, what is reported on."""
+
+import os
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from lstm_zoo import runs
+from lstm_zoo.errors import CallError, DataError
+
+DEMO = "demo"  # stands for a path where the demo corpus was used
+IN_MEMORY = "in memory"  # stands for a path where a pair was given
+
+
+class Parts(NamedTuple):
+    """The corpora of a training; `report` is only there where the demo corpus has one."""
+
+    training: Any
+    validation: Any
+    report: Any
+    skipped: list[tuple[str, str]]
+    shared: int  # validation examples whose content is in the training part
+    description: dict[str, Any]
+
+
+def read(
+    task_module: ModuleType,
+    data: Any,
+    validation: Any,
+    validation_split: float,
+    strict: bool,
+    seed: int,
+) -> Parts:
+    """Read the data of a new run and cut off what chooses its best epoch.
+
+    Raises:
+        CallError: if there is no such data.
+        DataError: if it is malformed, or too small to be cut.
+    """
+    if data is None:
+        training, report = task_module.read_demo(seed)
+        source = DEMO
+    else:
+        training, report = task_module.read(data, strict=strict), None
+        source = _source(data)
+    skipped = list(training.skipped)
+    shared = 0
+    if validation is None:
+        try:
+            training, chosen_by = task_module.split(training, validation_split, seed)
+        except ValueError as error:
+            raise DataError(f"Can't cut off a validation part: {error}") from error
+    else:
+        chosen_by = task_module.read(validation, strict=strict)
+        skipped += chosen_by.skipped
+        shared = task_module.overlap(training, chosen_by)
+    description = {
+        "source": source,
+        "validation_source": _source(validation),
+        "validation_split": validation_split,
+        "strict": strict,
+        "seed": seed,
+        "training": _describe(training),
+        "validation": _describe(chosen_by),
+    }
+    return Parts(training, chosen_by, report, skipped, shared, description)
+
+
+def read_again(
+    task_module: ModuleType, config: Mapping[str, Any], data: Any, validation: Any
+) -> Parts:
+    """Read the data of a run that is resumed, and make sure that it is the same."""
+    old = config["data"]
+    if data is None and old["source"] != DEMO:
+        data = old["source"]
+    if validation is None and old["validation_source"] is not None:
+        validation = old["validation_source"]
+    if any(isinstance(given, str) and given == IN_MEMORY for given in (data, validation)):
+        raise CallError("This run was trained on data in memory; give the same to resume it.")
+    parts = read(task_module, data, validation, old["validation_split"], old["strict"], old["seed"])
+    for part in ("training", "validation"):
+        if parts.description[part] != old[part]:
+            raise DataError(f"The {part} data is not what this run began with; can't resume it.")
+    return parts
+
+
+def _source(data: Any) -> str | None:
+    if data is None:
+        return None
+    return os.path.abspath(data) if isinstance(data, (str, os.PathLike)) else IN_MEMORY
+
+
+def _describe(corpus: Any) -> dict[str, Any]:
+    return {"examples": len(corpus), "sha256": runs.fingerprint(*corpus.columns)}
