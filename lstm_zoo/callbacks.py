@@ -1,6 +1,5 @@
 """What happens around the steps of a training: the order, the bar, the end of an epoch."""
 
-import contextlib
 import math
 import sys
 import time
@@ -129,15 +128,14 @@ class EpochEnd(keras.callbacks.Callback):
         self.started = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        with _averaged(self.model):
-            scores = self.task.evaluate(self.model, self.validation)
-            numbers = {f"val_{k}": v for k, v in scores.items() if isinstance(v, float)}
-            self.history.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **numbers})
-            if self.best is self.history[-1]:
-                with written_whole(self.run / runs.WEIGHTS) as beside:
-                    # As a model that is not compiled: without the optimizer's state.
-                    bare = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
-                    bare.save_weights(beside)
+        scores = self.task.evaluate(self.model, self.validation)
+        numbers = {f"val_{k}": v for k, v in scores.items() if isinstance(v, float)}
+        self.history.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **numbers})
+        if self.best is self.history[-1]:
+            with written_whole(self.run / runs.WEIGHTS) as beside:
+                # As a model that is not compiled: without the optimizer's state.
+                bare = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
+                bare.save_weights(beside)
         logs.update(numbers)
         seconds = time.monotonic() - self.started
         self.seconds += seconds
@@ -158,20 +156,3 @@ class EpochEnd(keras.callbacks.Callback):
         plots.draw_curves(self.history, self.best, self.task.monitor, self.run / "curves.png")
         runs.write_environment(self.run, self.threads, self.seconds)
         checkpoints.save(self.run, self.model, self.history)  # last: it says that all this is done
-
-
-@contextlib.contextmanager
-def _averaged(model: keras.Model) -> Iterator[None]:
-    """Put the weights' moving average in their place while the block runs, where there is one."""
-    if not model.optimizer.use_ema:
-        yield
-        return
-    own = [variable.numpy() for variable in model.trainable_variables]
-    averages = model.optimizer._model_variables_moving_average
-    try:
-        for variable, average in zip(model.trainable_variables, averages, strict=True):
-            variable.assign(average)
-        yield
-    finally:
-        for variable, value in zip(model.trainable_variables, own, strict=True):
-            variable.assign(value)

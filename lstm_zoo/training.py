@@ -165,8 +165,6 @@ def _optimizer(settings: Mapping[str, Any], steps: int) -> keras.optimizers.Opti
         weight_decay=settings["weight_decay"],
         epsilon=settings["epsilon"],
         global_clipnorm=settings["clip_norm"],
-        use_ema=settings["averaging"] > 0,
-        ema_momentum=settings["averaging"],
     )
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     return optimizer

@@ -61,6 +61,5 @@ SETTINGS = {
     "fold_case": Setting(True, boolean, "fold case before tokens are looked up"),
     "max_length": Setting(512, integer(1), "tokens of a text past this one are cut"),
     # the loss
-    "label_smoothing": Setting(0.0, number(0, 1), "share of a target spread over all classes"),
     "class_weights": Setting(False, boolean, "weigh classes by the inverse of their frequency"),
 }

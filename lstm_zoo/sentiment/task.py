@@ -152,19 +152,17 @@ class Task:
     def batch(self, examples: Examples, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return (inputs, targets, weights) of a training batch."""
         ids = batching.pad([examples.ids[index] for index in indices])  # (batch, time)
-        targets = np.eye(len(self.classes), dtype=np.float32)[examples.targets[indices]]
+        targets = examples.targets[indices]
         weights = np.ones(len(indices), dtype=np.float32)
         if self.settings["class_weights"]:
             counts = np.bincount(examples.targets, minlength=len(self.classes))
             balanced = len(examples.targets) / (len(self.classes) * np.maximum(counts, 1))
-            weights = balanced[examples.targets[indices]].astype(np.float32)
+            weights = balanced[targets].astype(np.float32)
         return ids, targets, weights
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss on (targets, logits)."""
-        return keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=self.settings["label_smoothing"]
-        )
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
         """Judge a network on examples: the cross-entropy and the metrics of classification."""
