@@ -4,6 +4,7 @@ Importing this package imports no TensorFlow; the first use of a name below does
 """
 
 import importlib
+import os
 
 __version__ = "0.1.0"
 
@@ -17,6 +18,12 @@ __all__ = ["__version__", *_HOME]
 
 def __getattr__(name: str):
     if name in _HOME:
+        if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+            # Told before Keras is imported, which may fail for want of that backend.
+            raise ImportError(
+                "lstm_zoo's models run on Keras's TensorFlow backend; set "
+                f"KERAS_BACKEND=tensorflow. Found: {os.environ['KERAS_BACKEND']}"
+            )
         return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

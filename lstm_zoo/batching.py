@@ -7,6 +7,11 @@ import numpy as np
 POOL = 50  # batches sorted by length together: little padding, and still well shuffled
 
 
+def count(examples: int, batch_size: int) -> int:
+    """Return the number of batches in an epoch."""
+    return -(-examples // batch_size)
+
+
 def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list:
     """Cut an epoch into batches of similar length, in random order.
 

@@ -1,7 +1,9 @@
 """What happens around the steps of a training: the order, the bar, the end of an epoch."""
 
+import contextlib
 import math
-import sys
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,15 +15,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from lstm_zoo import batching, checkpoints, plots, runs
+from lstm_zoo.console import say
 from lstm_zoo.errors import TrainingError
 from lstm_zoo.files import written_whole
 
 SILENCE = 60  # seconds between two lines where there is no bar
-
-
-def say(*lines: str, sep: str = " ") -> None:
-    """Print to standard error, above a bar that may stand there."""
-    tqdm.write(sep.join(lines), file=sys.stderr)
 
 
 class Order(keras.callbacks.Callback):
@@ -34,6 +32,11 @@ class Order(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
 
+    @property
+    def steps(self) -> int:
+        """The number of batches, the same in every epoch."""
+        return batching.count(len(self.lengths), self.batch_size)
+
     def batches(self) -> list[np.ndarray]:
         return batching.shuffled_batches(self.lengths, self.batch_size, self.seed, self.epoch)
 
@@ -45,12 +48,11 @@ def dataset_in(order: Order, make_batch: Callable[[np.ndarray], tuple]) -> tf.da
         for indices in order.batches():
             yield make_batch(indices)
 
-    batches = order.batches()
     signature = tuple(
-        tf.TensorSpec([None] * array.ndim, array.dtype) for array in make_batch(batches[0])
+        tf.TensorSpec([None] * array.ndim, array.dtype) for array in make_batch(np.arange(1))
     )
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(4)
+    return dataset.apply(tf.data.experimental.assert_cardinality(order.steps)).prefetch(4)
 
 
 class Progress(keras.callbacks.Callback):
@@ -130,16 +132,12 @@ class EpochEnd(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         scores = self.task.evaluate(self.model, self.validation)
         numbers = {f"val_{k}": v for k, v in scores.items() if isinstance(v, float)}
-        self.history.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **numbers})
-        if self.best is self.history[-1]:
-            with written_whole(self.run / runs.WEIGHTS) as beside:
-                # As a model that is not compiled: without the optimizer's state.
-                bare = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
-                bare.save_weights(beside)
         logs.update(numbers)
         seconds = time.monotonic() - self.started
-        self.seconds += seconds
-        self._record()
+        with _interrupts_deferred():  # so that the files are all of one epoch
+            self.history.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **numbers})
+            self.seconds += seconds
+            self._record()
         if self.finished:
             self.model.stop_training = True
         values = "  ".join(f"{k} {v:.4f}" for k, v in self.history[-1].items() if k != "epoch")
@@ -152,7 +150,28 @@ class EpochEnd(keras.callbacks.Callback):
         return row[f"val_{self.task.monitor}"], row["epoch"]
 
     def _record(self) -> None:
+        if self.best is self.history[-1]:
+            with written_whole(self.run / runs.WEIGHTS) as beside:
+                # As a model that is not compiled: without the optimizer's state.
+                bare = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
+                bare.save_weights(beside)
         runs.write_history(self.run, self.history)
         plots.draw_curves(self.history, self.best, self.task.monitor, self.run / "curves.png")
         runs.write_environment(self.run, self.threads, self.seconds)
         checkpoints.save(self.run, self.model, self.history)  # last: it says that all this is done
+
+
+@contextlib.contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Let a Ctrl-C wait until the block has ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no signal reaches another thread
+        return
+    pressed = []
+    handler = signal.signal(signal.SIGINT, lambda *signal_and_frame: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if pressed:
+        raise KeyboardInterrupt

@@ -10,13 +10,12 @@ import numpy as np
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.files import written_whole
-
-NAME = "checkpoint"  # the directory in a run
+from lstm_zoo.runs import CHECKPOINT
 
 
 def save(run: Path, model: keras.Model, history: Sequence[dict[str, Any]]) -> None:
     """Write the weights, the optimizer's state, the dropout seeds, and the history so far."""
-    directory = run / NAME
+    directory = run / CHECKPOINT
     directory.mkdir(exist_ok=True)
     arrays = {str(i): variable.numpy() for i, variable in enumerate(_variables(model))}
     # One file, so that the state and the history can't be of different epochs.
@@ -30,7 +29,7 @@ def restore(run: Path, model: keras.Model) -> list[dict[str, Any]]:
     Raises:
         CallError: if the checkpoint is of another network.
     """
-    path = run / NAME / "state.npz"
+    path = run / CHECKPOINT / "state.npz"
     if not path.is_file():
         return []
     variables = _variables(model)

@@ -22,8 +22,8 @@ STREAMED = 1_024  # inputs answered at once when they come from standard input
 _FLAGS = ("epochs", "batch_size", "learning_rate", "seed", "variant")  # settings with an option
 
 
-class _Root(click.Group):
-    """The group that turns the library's errors into messages and statuses."""
+class Reporting(click.Command):
+    """A command that turns the library's errors into messages and statuses."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -39,6 +39,10 @@ class _Root(click.Group):
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             raise click.ClickException(f"{place}{error.strerror or error}") from error
+
+
+class _Root(Reporting, click.Group):
+    """The group of all commands."""
 
 
 @click.group(cls=_Root)
@@ -92,8 +96,8 @@ def _add_family(family: str, title: str) -> None:
     @group.command(help="\n\n".join(paragraphs))
     @click.option("--data", help="What to train on.")
     @click.option("--validation", help="What chooses the best epoch. [cut off DATA]")
-    @click.option("--validation-split", type=float, default=0.1, show_default=True, metavar="F",
-                  help="The share of DATA cut off for it, by seed.")  # fmt: skip
+    @click.option("--validation-split", type=float, metavar="F",
+                  help="The share of DATA cut off for it, by seed. [0.1]")  # fmt: skip
     @click.option("--run", help=f"The directory to leave. [runs/{family}-<time>]")
     @click.option("--variant", metavar="NAME", help=f"{', '.join(package.VARIANTS)}.")
     @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
@@ -109,13 +113,21 @@ def _add_family(family: str, title: str) -> None:
         "--export", "export_to", metavar="DIR", help="Write a SavedModel there at the end."
     )
     def train(assignments: tuple[str, ...], export_to: str | None, **options: Any) -> None:
-        settings = dict(_assignment(text) for text in assignments)
+        settings = {}
+        for name, value in map(_assignment, assignments):
+            if name in settings:
+                raise CallError(f"{name} is given twice.")
+            settings[name] = value
         for name in _FLAGS:
             value = options.pop(name)
             if value is not None and name in settings:
                 raise CallError(f"{name} is given twice, by --set and by its own option.")
             if value is not None:
                 settings[name] = value
+        if export_to:  # said now rather than after the training
+            from lstm_zoo.export import check_writable
+
+            check_writable(export_to)
         pipeline = lstm_zoo.train(family, **options, **settings)
         click.echo(pipeline.run)
         if export_to:
@@ -129,6 +141,8 @@ def _add_family(family: str, title: str) -> None:
     def evaluate(run: str, data: str, as_json: bool, predictions: str | None) -> None:
         from lstm_zoo import runs
 
+        if predictions and not Path(predictions).resolve().parent.is_dir():
+            raise CallError(f"{predictions}: no such folder to write predictions to.")
         pipeline = lstm_zoo.load(run)
         scores = pipeline.evaluate(data)
         rows = scores.pop("predictions")

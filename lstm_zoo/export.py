@@ -48,11 +48,8 @@ def export_saved_model(
         raise CallError(f"version is an integer of at least 1. Received: {version}")
     if version is not None and (directory / str(version)).exists():
         raise CallError(f"{directory / str(version)} exists already.")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=".writing-", dir=directory))
-    except OSError as error:
-        raise CallError(f"{directory}: can't write an export there: {error.strerror}.") from error
+    check_writable(directory)
+    room = Path(tempfile.mkdtemp(prefix=".writing-", dir=directory))
     try:
         written = room / "export"
         _write(pipeline.rebuilt(use_cudnn=False), written)
@@ -61,6 +58,20 @@ def export_saved_model(
         return _publish(written, directory, version)
     finally:
         shutil.rmtree(room, ignore_errors=True)
+
+
+def check_writable(directory: str | os.PathLike) -> None:
+    """Make an export directory, and make sure that it can be written to.
+
+    Raises:
+        CallError: if it can't.
+    """
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory):
+            pass
+    except OSError as error:
+        raise CallError(f"{directory}: can't write an export there: {error.strerror}.") from error
 
 
 def read_signatures(export: str | os.PathLike) -> dict[str, dict[str, dict[str, str]]]:

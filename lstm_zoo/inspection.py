@@ -55,7 +55,7 @@ def to_text(card: Mapping[str, Any], indent: str = "") -> str:
 def _describe_run(run: Path) -> dict[str, Any]:
     pipeline = runs.load(run)
     config = pipeline.config
-    metrics = run / "metrics.json"
+    metrics = run / runs.METRICS
     return {
         "kind": "run",
         "path": str(run),

@@ -10,6 +10,7 @@ from lstm_zoo.errors import CallError, DataError
 
 DEMO = "demo"  # stands for a path where the demo corpus was used
 IN_MEMORY = "in memory"  # stands for a path where a pair was given
+VALIDATION_SPLIT = 0.1
 
 
 class Parts(NamedTuple):
@@ -27,16 +28,22 @@ def read(
     task_module: ModuleType,
     data: Any,
     validation: Any,
-    validation_split: float,
+    validation_split: float | None,
     strict: bool,
     seed: int,
 ) -> Parts:
     """Read the data of a new run and cut off what chooses its best epoch.
 
     Raises:
-        CallError: if there is no such data.
+        CallError: if there is no such data, or the share to cut off is not between 0 and 1.
         DataError: if it is malformed, or too small to be cut.
     """
+    if validation_split is None:
+        validation_split = VALIDATION_SPLIT
+    if not 0 < validation_split < 1:
+        raise CallError(
+            f"validation_split is a share between 0 and 1. Received: {validation_split}"
+        )
     if data is None:
         training, report = task_module.read_demo(seed)
         source = DEMO
@@ -67,10 +74,22 @@ def read(
 
 
 def read_again(
-    task_module: ModuleType, config: Mapping[str, Any], data: Any, validation: Any
+    task_module: ModuleType,
+    config: Mapping[str, Any],
+    data: Any,
+    validation: Any,
+    validation_split: float | None,
+    strict: bool,
 ) -> Parts:
-    """Read the data of a run that is resumed, and make sure that it is the same."""
+    """Read the data of a run that is resumed, and make sure that it is the same.
+
+    Raises:
+        CallError: if the data was in memory and is not given, or is to be cut in another way.
+        DataError: if the data has changed.
+    """
     old = config["data"]
+    if validation_split not in (None, old["validation_split"]) or strict > old["strict"]:
+        raise CallError("A resumed run keeps its validation_split, and whether it is strict.")
     if data is None and old["source"] != DEMO:
         data = old["source"]
     if validation is None and old["validation_source"] is not None:

@@ -24,6 +24,8 @@ from lstm_zoo.files import written_whole
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
+METRICS = "metrics.json"
+CHECKPOINT = "checkpoint"  # a directory
 WEIGHTS = "model.weights.h5"
 FORMAT = 1  # of config.json: raised when an older reader would misread a newer run
 PACKAGES = ("lstm_zoo", "keras", "tensorflow", "tensorflow-text", "numpy")
@@ -74,10 +76,15 @@ def read_config(run: str | os.PathLike) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         version = config["format"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise CallError(f"{path}: not a run's configuration ({error}).") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CallError(f"{path}: not a run's configuration ({error!r}).") from error
     if version != FORMAT:
         raise CallError(f"{path}: a run of format {version}; this version reads {FORMAT}.")
+    missing = [
+        key for key in ("family", "settings", "network", "learned", "data") if key not in config
+    ]
+    if missing:
+        raise CallError(f"{path}: not a run's configuration; it has no {missing[0]!r}.")
     return config
 
 
@@ -110,6 +117,11 @@ def created(run: Path) -> Iterator[Path]:
         raise CallError(f"{run}: can't make a run there: {error.strerror}.") from error
 
 
+def is_finished(run: Path) -> bool:
+    """Tell whether a run's training has come to its end, so that nothing is left to resume."""
+    return (run / METRICS).is_file() and not (run / CHECKPOINT).exists()
+
+
 def default_path(family: str) -> Path:
     """Return `runs/FAMILY-<time>`."""
     return Path("runs") / f"{family}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -119,12 +131,14 @@ def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, the file whole or not at all."""
     with written_whole(path) as beside:
         text = json.dumps(value, indent=2, ensure_ascii=False, default=list)
-        beside.write_text(text + "\n", encoding="utf-8")
+        # What UTF-8 can't hold, such as half a surrogate pair, stands as JSON's own escape.
+        beside.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """Write a TSV, which has no quoting: tabs and line ends in a field become spaces."""
-    with written_whole(path) as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
+    options = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
+    with written_whole(path) as beside, beside.open("w", **options) as file:
         for row in (header, *rows):
             print("\t".join(" ".join(str(field).split()) for field in row), file=file)
 

@@ -5,6 +5,7 @@ A family's settings and those of training are tables of `Setting`; the keywords 
 """
 
 import difflib
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -54,9 +55,9 @@ def integer(minimum: int) -> Callable[[Any], int]:
             raise with_error
         try:
             number = int(value)
-        except ValueError:
+        except (ValueError, TypeError):
             raise with_error from None
-        if number < minimum:
+        if not minimum <= number < 2**32:  # the most that a seed may be
             raise with_error
         return number
 
@@ -105,7 +106,7 @@ def choice(*names: str) -> Callable[[Any], str]:
 def integers(value: Any) -> tuple[int, ...]:
     """Read positive integers: a sequence, or numbers with commas between."""
     parts = value.split(",") if isinstance(value, str) else value
-    parts = (parts,) if isinstance(parts, int) else parts
+    parts = (parts,) if hasattr(parts, "__index__") else parts
     try:
         return tuple(integer(1)(part) for part in parts)
     except (ValueError, TypeError):
@@ -113,8 +114,8 @@ def integers(value: Any) -> tuple[int, ...]:
 
 
 def path(value: Any) -> str:
-    """Read a path; it is checked where it is used."""
-    return str(value)
+    """Read a path, and make it absolute; it is checked where it is used."""
+    return os.path.abspath(value)
 
 
 def optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -130,7 +131,7 @@ TRAINING = {
     "warmup": Setting(0.1, number(0, 1), "share of the steps in which the rate climbs to its peak"),
     "weight_decay": Setting(0.01, number(0), "AdamW's decay of all weights but biases"),
     "epsilon": Setting(1e-7, number(0), "AdamW's floor under the size of a gradient"),
-    "clip_norm": Setting(1.0, number(0), "the gradients' joint norm is cut to this"),
+    "clip_norm": Setting(1.0, number(0), "the gradients' joint norm is cut to this; 0: not"),
     "patience": Setting(3, integer(1), "epochs without a better score before training stops"),
     "seed": Setting(0, integer(0), "decides splits, initial weights, order and dropout"),
 }

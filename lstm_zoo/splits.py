@@ -1,13 +1,20 @@
 """Honest splits: seeded, stratified, and by content, so that no text stands on both sides."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
 
 
 def content_key(text: str) -> str:
-    """Return what makes two texts the same: case and runs of white space do not count."""
-    return " ".join(text.casefold().split())
+    """Return what makes two texts the same, as `lstm_zoo.tokenizers` may see them.
+
+    Case, the form of Unicode, HTML line breaks and runs of white space do not count.
+    """
+    text = re.sub(r"<br\s*/?>", " ", text, flags=re.IGNORECASE)
+    text = re.sub(r"[\x00-\x1f\x7f]", " ", text)
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def split(
@@ -48,12 +55,12 @@ def split(
         groups = groups_of_class[label]
         wanted = fraction * sum(map(len, groups))
         taken = 0
-        for position in generator.permutation(len(groups)):
-            # Stop at the count nearest to the wanted one.
-            if taken + len(groups[position]) / 2 > wanted:
-                break
-            cut_off += groups[position]
-            taken += len(groups[position])
+        # The first stays, so that no class is cut off whole.
+        for position in generator.permutation(len(groups))[1:]:
+            # To the count nearest to the wanted one; a text of many copies may be too much.
+            if taken + len(groups[position]) / 2 <= wanted:
+                cut_off += groups[position]
+                taken += len(groups[position])
     rest = np.setdiff1d(np.arange(len(texts)), cut_off)
     if not len(cut_off) or not len(rest):
         raise ValueError(

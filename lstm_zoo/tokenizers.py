@@ -20,6 +20,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 from tensorflow_text.python.ops import sentencepiece_tokenizer as tf_ops
 
+from lstm_zoo.errors import DataError
 from lstm_zoo.files import written_whole
 
 PADDING, UNKNOWN, START, END = range(4)
@@ -195,7 +196,7 @@ class PieceTokenizer(tf.Module):
             A tokenizer with the learned pieces.
 
         Raises:
-            ValueError: if the corpus is too small for SentencePiece, or the vocabulary is
+            DataError: if the corpus is too small for SentencePiece, or the vocabulary is
                 smaller than its characters and bytes.
         """
         import sentencepiece
@@ -224,9 +225,10 @@ class PieceTokenizer(tf.Module):
                 minloglevel=2,
             )
         except (RuntimeError, OSError) as error:
-            raise ValueError(
-                f"SentencePiece could not learn {vocabulary_size:,} pieces from this corpus "
-                f"(tokens=words takes any corpus): {error}"
+            reason = " ".join(str(error).split())
+            raise DataError(
+                f"SentencePiece could not learn {vocabulary_size:,} pieces from this corpus; "
+                f"tokens=words takes any. ({reason})"
             ) from error
         return cls(model.getvalue(), fold_case)
 

@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo import batching, checkpoints, families, runs
-from lstm_zoo.callbacks import EpochEnd, Order, Progress, dataset_in, say
+from lstm_zoo.callbacks import EpochEnd, Order, Progress, dataset_in
+from lstm_zoo.console import say
 from lstm_zoo.errors import CallError
 from lstm_zoo.parts import Parts, read, read_again
-from lstm_zoo.settings import TRAINING, resolve
+from lstm_zoo.settings import TRAINING, Setting, resolve
 
 SAMPLES = 5  # predictions shown at the end
 
@@ -25,7 +26,7 @@ def train(
     *,
     run: str | os.PathLike | None = None,
     validation: Any = None,
-    validation_split: float = 0.1,
+    validation_split: float | None = None,
     resume: bool = False,
     strict: bool = False,
     threads: int | None = None,
@@ -39,9 +40,9 @@ def train(
         data: a path, or a pair such as (texts, labels); None for the family's demo corpus.
         run: the directory to leave; None for `runs/FAMILY-<time>`.
         validation: data that chooses the best epoch; None to cut it off `data`.
-        validation_split: the share cut off, by seed, class and content.
+        validation_split: the share cut off, by seed, class and content; None for 0.1.
         resume: whether to go on with `run` after its last finished epoch. Its settings and data
-            hold; only `epochs` may be given anew.
+            hold; only `epochs` may be given anew. A run that is finished is left as it is.
         strict: whether a row that can't be used is an error, not skipped.
         threads: the processor threads that TensorFlow may use; only before its first op.
         callbacks: Keras callbacks; an epoch's `logs` hold `loss` and the `val_` metrics.
@@ -68,9 +69,11 @@ def train(
     _use_threads(threads)
     if resume:
         path, config = _resumed(run, family)
-        settings = _settings_to_resume(config["settings"], resolve(table, settings), settings)
-        parts = read_again(task_module, config, data, validation)
-        task = task_module.Task.load(path, config)
+        settings = _settings_to_resume(config["settings"], table, settings)
+        if runs.is_finished(path):
+            return _finished(path, config, settings)
+        parts = read_again(task_module, config, data, validation, validation_split, strict)
+        task = task_module.Task.load(path, {**config, "settings": settings})
     else:
         settings = resolve(table, settings)
         path = Path(run) if run is not None else runs.default_path(family)
@@ -82,7 +85,7 @@ def train(
 
     keras.utils.set_random_seed(settings["seed"])
     model, network = task.build(examples, settings["seed"])
-    steps = len(batching.shuffled_batches(examples.lengths, settings["batch_size"], 0, 0))
+    steps = batching.count(len(examples), settings["batch_size"])
     model.compile(_optimizer(settings, steps), task.loss(), jit_compile=False)
 
     if resume:
@@ -125,9 +128,19 @@ def _resumed(run: str | os.PathLike | None, family: str) -> tuple[Path, dict[str
     return Path(run), config
 
 
+def _finished(path: Path, config: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
+    if settings["epochs"] != config["settings"]["epochs"]:
+        raise CallError(f"{path} is finished; for other epochs, train a new run.")
+    say(f"{path} is finished already.")
+    return runs.load(path)
+
+
 def _settings_to_resume(
-    old: Mapping[str, Any], resolved: Mapping[str, Any], given: Mapping[str, Any]
+    old: Mapping[str, Any], table: Mapping[str, Setting], given: Mapping[str, Any]
 ) -> dict[str, Any]:
+    resolved = resolve(table, given)
+    # A setting that came after the run was made has its default.
+    old = {**{name: setting.default for name, setting in table.items()}, **old}
     for name in given:
         # Read from JSON, a tuple is a list.
         same = list(np.ravel(old[name])) == list(np.ravel(resolved[name]))
@@ -188,8 +201,7 @@ def _fit(
             epochs=settings["epochs"],
             shuffle=False,  # the order is ours
             verbose=0,
-            callbacks=[order, Progress(len(order.batches()), settings["epochs"]), epoch_end]
-            + list(callbacks),
+            callbacks=[order, Progress(order.steps, settings["epochs"]), epoch_end, *callbacks],
         )
     except KeyboardInterrupt:
         done = len(epoch_end.history)
@@ -205,16 +217,17 @@ def _finish(path: Path, task: Any, parts: Parts, epoch_end: EpochEnd) -> Any:
     """Judge the best epoch through the pipeline, and write what a finished run holds."""
     pipeline = runs.load(path)
     scores = {"best_epoch": epoch_end.best["epoch"], "epochs": len(epoch_end.history)}
-    shown = None
+    predictions = []
     for name, part in (("validation", parts.validation), ("report", parts.report)):
         if part is not None:
             scores[name] = pipeline.evaluate(part.columns)
-            shown = scores[name].pop("predictions")
+            predictions = scores[name].pop("predictions")
             values = ", ".join(f"{key} {scores[name][key]:.4f}" for key in task.headline)
             say(f"{name}: {values} ({len(part):,} examples)")
-    runs.write_json(path / "metrics.json", scores)
+    runs.write_json(path / runs.METRICS, scores)
     task.draw(scores["validation"], path)
-    say(*task.samples(shown[:SAMPLES]), sep="\n")
+    # From all over the part: a folder of classes has them one after the other.
+    say(*task.samples(predictions[:: -(-len(predictions) // SAMPLES)]), sep="\n")
     if epoch_end.finished:
-        shutil.rmtree(path / checkpoints.NAME, ignore_errors=True)
+        shutil.rmtree(path / runs.CHECKPOINT, ignore_errors=True)
     return pipeline

@@ -7,10 +7,16 @@ import platform
 import resource
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+
+from lstm_zoo import sentiment
+from lstm_zoo.cli import Reporting
+from lstm_zoo.sentiment.corpus import read as read_corpus
+from lstm_zoo.settings import TRAINING, resolve
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 COLUMNS = (
@@ -22,15 +28,9 @@ Each row was written by the recipe it names, with the command it shows. The repo
 anything. "TF-IDF" is logistic regression on TF-IDF of words and pairs of words (scikit-learn, C=5),
 trained on all but the report part (more than the network trains on, whose epoch is chosen on a
 part of it) and judged on the same report part. Where a recipe averages over seeded splits, the mean
-stands with the standard deviation. "minutes" are of training, "digest" is of the recipe's settings:
-a test fails where a recipe has changed since its row.
+stands with the standard deviation. "minutes" are of training; "digest" is of settings and parts:
+a test fails where they have changed since the row was written.
 """
-
-
-def digest(settings: Mapping[str, Any]) -> str:
-    """Return eight characters that change with a recipe's settings."""
-    text = json.dumps(settings, sort_keys=True, default=list)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def tfidf_accuracy(
@@ -47,106 +47,116 @@ def tfidf_accuracy(
     return float(rival.fit(*training).score(*report))
 
 
-def command(
-    name: str,
-    guide: str,
-    read: Callable[[Path], tuple[list[str], list[str]]],
-    settings: Mapping[str, Any],
-    *,
-    data: str,
-    splits: int,
-    validation_share: float,
-    report_share: float = 0.1,
-) -> click.Command:
-    """Make a recipe's command: train, judge network and rival, write the row.
+@dataclass(frozen=True)
+class Recipe:
+    """All that makes a published number.
 
-    Args:
+    Attributes:
         name: the recipe's name, as its file's.
         guide: its docstring, for --help.
         read: from the path given as --data to (texts, labels).
-        settings: of the training.
+        settings: of the training, where they are not the defaults.
         data: the row's words for the data.
         splits: how many seeded splits to average over, from --seed on.
         validation_share: the share of all data that chooses the best epoch.
         report_share: the share of all data that is reported on.
     """
 
-    @click.command(help="\b\n" + guide.replace("\n\n", "\n\n\b\n"))
-    @click.option("--data", "path", required=True, type=click.Path(exists=True, path_type=Path))
-    @click.option("--run", default=Path("runs", name), type=click.Path(path_type=Path),
-                  show_default=True, help="The run to leave, or to go on with.")  # fmt: skip
-    @click.option("--seed", default=0, show_default=True, help="Decides splits and training.")
-    @click.option("--export", "export_to", metavar="DIR", help="Write a SavedModel there.")
-    def main(path: Path, run: Path, seed: int, export_to: str | None) -> None:
-        corpus = read(path)
-        scores = []
-        for number in range(seed, seed + splits):
-            pipeline, found = train_and_report(
-                corpus,
-                run=run / f"seed-{number}" if splits > 1 else run,
-                seed=number,
-                settings=settings,
-                validation_share=validation_share,
-                report_share=report_share,
-            )
-            scores.append(found)
-            click.echo(f"seed {number}: " + ", ".join(f"{k} {v:.4f}" for k, v in found.items()))
-            if export_to and number == seed:
-                click.echo(pipeline.export(export_to))
-        cells = {key: [row[key] for row in scores] for key in scores[0]}
-        row = {
-            "recipe": name,
-            "command": f"`python recipes/{name}.py --data {path.name} --seed {seed}`",
-            "data": data,
-            "accuracy": _mean(cells["accuracy"]),
-            "macro F1": _mean(cells["macro_f1"]),
-            "TF-IDF": _mean(cells["tfidf"]),
-            "minutes": f"{sum(cells['minutes']):.1f}",
-            "peak GB": f"{peak_gigabytes():.1f}",
-            "digest": digest(settings),
+    name: str
+    guide: str
+    read: Callable[[Path], tuple[list[str], list[str]]]
+    settings: Mapping[str, Any]
+    data: str
+    splits: int
+    validation_share: float
+    report_share: float = 0.1
+
+    def digest(self) -> str:
+        """Return eight characters that change with anything of this that changes the number."""
+        from lstm_zoo.sentiment.model import resolve_sizes
+
+        made_of = (
+            self.resolved_settings(),
+            resolve_sizes(self.settings.get("variant", "base")),
+            self.splits,
+            self.validation_share,
+            self.report_share,
+        )
+        text = json.dumps(made_of, sort_keys=True, default=list)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def resolved_settings(self) -> dict[str, Any]:
+        """Return a value for every setting, so that a run of other defaults is not taken up."""
+        return resolve({**TRAINING, **sentiment.SETTINGS}, self.settings)
+
+    def command(self) -> click.Command:
+        """Make the command: train, judge network and rival, write the row."""
+        path = click.Path(path_type=Path)
+
+        @click.command(cls=Reporting, help="\b\n" + self.guide.replace("\n\n", "\n\n\b\n"))
+        @click.option("--data", required=True, type=path, help="See above.")
+        @click.option("--run", default=Path("runs", self.name), show_default=True, type=path,
+                      help="The run to leave, or to go on with.")  # fmt: skip
+        @click.option("--seed", default=0, show_default=True, help="Decides splits and training.")
+        @click.option("--export", "export_to", metavar="DIR", help="Write a SavedModel there.")
+        def main(data: Path, run: Path, seed: int, export_to: str | None) -> None:
+            corpus = self.read(data)
+            scores = []
+            for number in range(seed, seed + self.splits):
+                place = run / f"seed-{number}" if self.splits > 1 else run
+                pipeline, found = self.train_and_report(corpus, place, number)
+                scores.append(found)
+                click.echo(f"seed {number}: " + ", ".join(f"{k} {v:.4f}" for k, v in found.items()))
+                if export_to and number == seed:
+                    click.echo(pipeline.export(export_to))
+            cells = {key: [row[key] for row in scores] for key in scores[0]}
+            row = {
+                "recipe": self.name,
+                "command": f"`python recipes/{self.name}.py --data {data.name} --seed {seed}`",
+                "data": self.data,
+                "accuracy": _mean(cells["accuracy"]),
+                "macro F1": _mean(cells["macro_f1"]),
+                "TF-IDF": _mean(cells["tfidf"]),
+                "minutes": f"{sum(cells['minutes']):.1f}",
+                "peak GB": f"{peak_gigabytes():.1f}",
+                "digest": self.digest(),
+            }
+            record(row)
+            click.echo("\n".join(f"{key}: {value}" for key, value in row.items()))
+
+        return main
+
+    def train_and_report(
+        self, corpus: tuple[list[str], list[str]], run: Path, seed: int
+    ) -> tuple[Any, dict[str, float]]:
+        """Cut off the report part, train on the rest, judge network and rival on the report part.
+
+        Returns:
+            The pipeline, and `accuracy`, `macro_f1`, `tfidf` and `minutes`.
+        """
+        import lstm_zoo
+        from lstm_zoo import runs
+        from lstm_zoo.sentiment.task import split
+
+        rest, report = split(read_corpus(corpus), self.report_share, seed)
+        settings = self.resolved_settings()
+        del settings["seed"]
+        pipeline = lstm_zoo.train(
+            "sentiment",
+            rest.columns,
+            run=run,
+            resume=(run / runs.CONFIG).exists(),
+            validation_split=self.validation_share / (1 - self.report_share),
+            seed=seed,
+            **settings,
+        )
+        scores = pipeline.evaluate(report.columns)
+        return pipeline, {
+            "accuracy": scores["accuracy"],
+            "macro_f1": scores["macro_f1"],
+            "tfidf": tfidf_accuracy(rest.columns, report.columns),
+            "minutes": runs.read_environment(run)["training_seconds"] / 60,
         }
-        record(row)
-        click.echo("\n".join(f"{key}: {value}" for key, value in row.items()))
-
-    return main
-
-
-def train_and_report(
-    corpus: tuple[list[str], list[str]],
-    *,
-    run: Path,
-    seed: int,
-    settings: Mapping[str, Any],
-    validation_share: float,
-    report_share: float,
-) -> tuple[Any, dict[str, float]]:
-    """Cut off the report part, train on the rest, and judge network and rival on the report part.
-
-    Returns:
-        The pipeline, and `accuracy`, `macro_f1`, `tfidf` and `minutes`.
-    """
-    import lstm_zoo
-    from lstm_zoo import runs
-    from lstm_zoo.sentiment.corpus import Corpus
-    from lstm_zoo.sentiment.task import split
-
-    rest, report = split(Corpus(*corpus), report_share, seed)
-    pipeline = lstm_zoo.train(
-        "sentiment",
-        rest.columns,
-        run=run,
-        resume=(run / "config.json").exists(),
-        validation_split=validation_share / (1 - report_share),
-        seed=seed,
-        **settings,
-    )
-    scores = pipeline.evaluate(report.columns)
-    return pipeline, {
-        "accuracy": scores["accuracy"],
-        "macro_f1": scores["macro_f1"],
-        "tfidf": tfidf_accuracy(rest.columns, report.columns),
-        "minutes": runs.read_environment(run)["training_seconds"] / 60,
-    }
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -11,7 +11,9 @@ Target: accuracy 0.91 on the report part, and above TF-IDF with logistic regress
 import tarfile
 from pathlib import Path
 
-from common import command
+from common import Recipe
+
+from lstm_zoo.errors import DataError
 
 SETTINGS = {
     "max_length": 1_024,
@@ -31,25 +33,28 @@ def read(path: Path) -> tuple[list[str], list[str]]:
     if path.is_dir():
         return corpus.read(path).columns
     texts, labels = [], []
-    with tarfile.open(path) as archive:
-        members = {member.name: member for member in archive if member.name.endswith(".txt")}
-        for name in sorted(members):
-            *_, part, label, _ = name.split("/")
-            if part == "train" and label in ("neg", "pos"):
-                texts.append(archive.extractfile(members[name]).read().decode("utf-8"))
-                labels.append(label)
+    try:
+        with tarfile.open(path) as archive:
+            members = {member.name: member for member in archive if member.name.endswith(".txt")}
+            for name in sorted(members):
+                if name.split("/")[-3:-1] in (["train", "neg"], ["train", "pos"]):
+                    texts.append(archive.extractfile(members[name]).read().decode("utf-8"))
+                    labels.append(name.split("/")[-2])
+    except tarfile.ReadError as error:
+        raise DataError(f"{path}: expected aclImdb/train or a .tar.gz that holds it.") from error
     return texts, labels
 
 
-main = command(
-    "imdb",
-    __doc__,
-    read,
-    SETTINGS,
+RECIPE = Recipe(
+    name="imdb",
+    guide=__doc__,
+    read=read,
+    settings=SETTINGS,
     data="IMDB, training half; 10 % reported on",
     splits=1,
     validation_share=0.05,
 )
+main = RECIPE.command()
 
 if __name__ == "__main__":
     main()

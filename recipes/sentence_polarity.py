@@ -10,7 +10,7 @@ Target: the mean accuracy half a point above that of TF-IDF with logistic regres
 
 from pathlib import Path
 
-from common import command
+from common import Recipe
 
 SETTINGS = {
     "embedding_size": 64,
@@ -34,15 +34,16 @@ def read(path: Path) -> tuple[list[str], list[str]]:
     return texts, labels
 
 
-main = command(
-    "sentence_polarity",
-    __doc__,
-    read,
-    SETTINGS,
+RECIPE = Recipe(
+    name="sentence_polarity",
+    guide=__doc__,
+    read=read,
+    settings=SETTINGS,
     data="MR; 10 % reported on, five splits",
     splits=5,
     validation_share=0.1,
 )
+main = RECIPE.command()
 
 if __name__ == "__main__":
     main()

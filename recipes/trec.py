@@ -10,7 +10,7 @@ Target: the mean accuracy half a point above that of TF-IDF with logistic regres
 
 from pathlib import Path
 
-from common import command
+from common import Recipe
 
 from lstm_zoo.errors import DataError
 
@@ -20,7 +20,7 @@ SETTINGS = {}
 def read(path: Path) -> tuple[list[str], list[str]]:
     """Read the questions with their coarse classes."""
     texts, labels = [], []
-    for number, line in enumerate(path.read_text(encoding="latin-1").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="latin-1").rstrip("\n").split("\n"), 1):
         label, space, text = line.partition(" ")
         if ":" not in label or not space:
             raise DataError(f"{path}:{number}: expected COARSE:fine and a question.")
@@ -29,15 +29,16 @@ def read(path: Path) -> tuple[list[str], list[str]]:
     return texts, labels
 
 
-main = command(
-    "trec",
-    __doc__,
-    read,
-    SETTINGS,
+RECIPE = Recipe(
+    name="trec",
+    guide=__doc__,
+    read=read,
+    settings=SETTINGS,
     data="TREC, training part, coarse classes; 10 % reported on, five splits",
     splits=5,
     validation_share=0.1,
 )
+main = RECIPE.command()
 
 if __name__ == "__main__":
     main()

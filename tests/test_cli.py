@@ -13,10 +13,10 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import run_cli
 
 from lstm_zoo.cli import cli
 from lstm_zoo.sentiment import demo
+from tests.conftest import run_cli
 
 
 @pytest.fixture(scope="module")

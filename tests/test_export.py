@@ -11,12 +11,12 @@ import threading
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import HOSTILE
 
 from lstm_zoo import export
 from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.sentiment import demo
 from lstm_zoo.tokenizers import as_bytes
+from tests.conftest import HOSTILE
 
 SERVE = """
 import base64, json, sys

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import HOSTILE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from lstm_zoo.tokenizers import (
     pad,
     split_words,
 )
+from tests.conftest import HOSTILE
 
 TEXTS = [
     "The film isn't bad; it's GOOD!",

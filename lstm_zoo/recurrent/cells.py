@@ -8,8 +8,8 @@ import keras
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
-        "lstm_zoo's models run on Keras's TensorFlow backend; set KERAS_BACKEND=tensorflow "
-        f"before Keras is imported. Received: {keras.backend.backend()}"
+        "lstm_zoo's models run on Keras's TensorFlow backend; set KERAS_BACKEND=tensorflow. "
+        f"Found: {keras.backend.backend()}"
     )
 
 CELLS = {

@@ -1,6 +1,7 @@
 """Readers of labelled texts: a folder of classes, .tsv, .csv and .jsonl."""
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -27,11 +28,13 @@ class Corpus:
     Attributes:
         texts: the texts, none of them empty.
         labels: a class name for each text.
+        places: where each row comes from, such as `train.tsv:7`.
         skipped: a (place, reason) for each row left out.
     """
 
     texts: list[str]
     labels: list[str]
+    places: list[str]
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -49,7 +52,23 @@ class Corpus:
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
         """Return the rows of these indices; what was skipped stays behind."""
-        return Corpus([self.texts[i] for i in indices], [self.labels[i] for i in indices])
+        columns = (self.texts, self.labels, self.places)
+        return Corpus(*([column[i] for i in indices] for column in columns))
+
+    def class_indices(self, classes: Sequence[str]) -> np.ndarray:
+        """Return the index of each label in `classes`.
+
+        Raises:
+            DataError: if a label is not one of them, naming its place.
+        """
+        index_of_class = {name: index for index, name in enumerate(classes)}
+        for label, place in zip(self.labels, self.places, strict=True):
+            if label not in index_of_class:
+                raise DataError(
+                    f"{place}: the label {label!r} is not one of the classes that were learned: "
+                    f"{', '.join(classes)}."
+                )
+        return np.array([index_of_class[label] for label in self.labels])
 
 
 def read(data: Any, strict: bool = False) -> Corpus:
@@ -78,9 +97,10 @@ def read(data: Any, strict: bool = False) -> Corpus:
     else:
         name = "the given data"
         rows = _rows_of_pair(data)
-    corpus = Corpus([], [])
+    corpus = Corpus([], [], [])
     for place, text, label in rows:
-        reason = "no text" if not text.strip() else "no label" if not label.strip() else None
+        label = label.strip()
+        reason = "no text" if not text.strip() else "no label" if not label else None
         if reason and strict:
             raise DataError(f"{place}: {reason}; expected both (without strict it is skipped).")
         if reason:
@@ -88,6 +108,7 @@ def read(data: Any, strict: bool = False) -> Corpus:
         else:
             corpus.texts.append(text)
             corpus.labels.append(label)
+            corpus.places.append(place)
     if not corpus.texts:
         skipped = f" ({len(corpus.skipped)} rows were skipped)" if corpus.skipped else ""
         raise DataError(f"{name}: no labelled text{skipped}. Expected {EXPECTED}.")
@@ -97,17 +118,20 @@ def read(data: Any, strict: bool = False) -> Corpus:
 def _rows_of_pair(data: Any) -> Iterator[tuple[str, str, str]]:
     try:
         texts, labels = data
+        if isinstance(texts, str) or isinstance(labels, str):
+            raise TypeError
         texts, labels = list(texts), list(labels)
     except (TypeError, ValueError):
         raise CallError(
-            f"Data is a path or a pair (texts, labels). Received: {type(data).__name__}"
+            "Data is a path or a pair of sequences (texts, labels). "
+            f"Received: {type(data).__name__}"
         ) from None
     if len(texts) != len(labels):
         raise DataError(f"{len(texts)} texts but {len(labels)} labels; expected one for each.")
     for index, (text, label) in enumerate(zip(texts, labels, strict=True)):
         if not isinstance(text, str):
             raise DataError(f"text {index}: expected a str. Received: {type(text).__name__}")
-        yield f"row {index}", text, str(label)
+        yield f"row {index}", text, "" if label is None else str(label)
 
 
 def _rows_of_path(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -139,15 +163,14 @@ def _rows_of_folder(path: Path) -> Iterator[tuple[str, str, str]]:
 
 def _rows_of_tsv(path: Path) -> Iterator[tuple[str, str, str]]:
     lines = _decode(path).split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    rows = ((number, line.removesuffix("\r").split("\t")) for number, line in enumerate(lines, 1))
+    lines = [line.removesuffix("\r") for line in lines]
+    rows = ((number, line.split("\t")) for number, line in enumerate(lines, 1) if line)
     return _rows_of_table(path, rows)
 
 
 def _rows_of_csv(path: Path) -> Iterator[tuple[str, str, str]]:
     csv.field_size_limit(2**31 - 1)  # the default refuses texts past 131,072 characters
-    reader = csv.reader(_decode(path).splitlines(keepends=True), strict=True)
+    reader = csv.reader(io.StringIO(_decode(path), newline=""), strict=True)
 
     def rows() -> Iterator[tuple[int, list[str]]]:
         try:
@@ -186,12 +209,12 @@ def _rows_of_jsonl(path: Path) -> Iterator[tuple[str, str, str]]:
         place = f"{path}:{number}"
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{place}: not valid JSON: {error}.") from error
         if not isinstance(row, dict) or any(column not in row for column in COLUMNS):
             raise DataError(f"{place}: expected an object with the keys text and label.")
-        text, label = row["text"], row["label"]
-        if not isinstance(text, str) or not isinstance(label, (str, int)):
+        text, label = ("" if row[column] is None else row[column] for column in COLUMNS)
+        if not isinstance(text, str) or type(label) not in (str, int):
             raise DataError(f"{place}: expected text to be a string, label a string or integer.")
         yield place, text, str(label)
 

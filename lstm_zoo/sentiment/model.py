@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from lstm_zoo.errors import CallError
 from lstm_zoo.recurrent import CELLS, length_mask, recurrent_stack
 from lstm_zoo.sentiment import POOLINGS, VARIANTS
 from lstm_zoo.tokenizers import PADDING, UNKNOWN
@@ -52,7 +53,8 @@ def build_sentiment(
         logits `(batch, num_classes)`.
 
     Raises:
-        ValueError: on an unknown variant or keyword, listing the known ones, or a bad value.
+        CallError: (a ValueError) on an unknown variant or keyword, listing the known ones, or on
+            a bad value.
 
     Example:
 
@@ -62,14 +64,19 @@ def build_sentiment(
     """
     sizes = resolve_sizes(variant, **sizes)
     if num_classes < 2:
-        raise ValueError(f"num_classes is at least 2. Received: {num_classes}")
+        raise CallError(f"num_classes is at least 2. Received: {num_classes}")
     if vectors is not None and vectors.shape != (vocabulary_size, sizes["embedding_size"]):
-        raise ValueError(
+        raise CallError(
             "vectors has the shape (vocabulary_size, embedding_size) = "
             f"({vocabulary_size}, {sizes['embedding_size']}). Received: {vectors.shape}"
         )
     if ratios is not None and not sizes["class_ratios"]:
-        raise ValueError("ratios go with class_ratios=True.")
+        raise CallError("ratios go with class_ratios=True.")
+    if ratios is not None and ratios.shape != (vocabulary_size, num_classes):
+        raise CallError(
+            f"ratios has the shape (vocabulary_size, num_classes) = ({vocabulary_size}, "
+            f"{num_classes}). Received: {ratios.shape}"
+        )
 
     # Inputs and masks
     ids = keras.Input((None,), dtype="int32", name="ids")  # (batch, time)
@@ -190,30 +197,30 @@ def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
         A row like those of `VARIANTS`.
 
     Raises:
-        ValueError: on an unknown variant, an unknown size, or a bad value.
+        CallError: (a ValueError) on an unknown variant, an unknown size, or a bad value.
     """
     if variant not in VARIANTS:
-        raise ValueError(f"variant is one of {', '.join(VARIANTS)}. Received: {variant!r}")
+        raise CallError(f"variant is one of {', '.join(VARIANTS)}. Received: {variant!r}")
     row = VARIANTS[variant]
     unknown = [name for name in sizes if name not in row]
     if unknown:
-        raise ValueError(f"Unknown argument {unknown[0]!r}. Known: {', '.join(row)}.")
+        raise CallError(f"Unknown argument {unknown[0]!r}. Known: {', '.join(row)}.")
     resolved = {**row, **sizes}
     resolved["units"] = _positive_integers("units", resolved["units"])
     (resolved["embedding_size"],) = _positive_integers(
         "embedding_size", [resolved["embedding_size"]]
     )
     if resolved["cell"] not in CELLS:
-        raise ValueError(f"cell is one of {', '.join(CELLS)}. Received: {resolved['cell']!r}")
+        raise CallError(f"cell is one of {', '.join(CELLS)}. Received: {resolved['cell']!r}")
     kinds = str(resolved["pooling"]).split("+")
     if len(set(kinds)) < len(kinds) or not set(kinds) <= set(POOLINGS):
-        raise ValueError(
+        raise CallError(
             f"pooling is one or more of {', '.join(POOLINGS)}, each once, with + between. "
             f"Received: {resolved['pooling']!r}"
         )
     for name in ("word_dropout", "embedding_dropout", "dropout"):
         if not 0 <= resolved[name] < 1:
-            raise ValueError(f"{name} is at least 0 and below 1. Received: {resolved[name]}")
+            raise CallError(f"{name} is at least 0 and below 1. Received: {resolved[name]}")
     return resolved
 
 
@@ -223,7 +230,7 @@ def _positive_integers(name: str, values: Sequence[int]) -> tuple[int, ...]:
     if not len(values) or not all(
         isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v > 0 for v in values
     ):
-        raise ValueError(f"{name} takes positive integers. Received: {values!r}")
+        raise CallError(f"{name} takes positive integers. Received: {values!r}")
     return tuple(int(value) for value in values)
 
 

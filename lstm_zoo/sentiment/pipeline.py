@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo import batching, metrics, runs, tokenizers
-from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.errors import CallError
 from lstm_zoo.export import export_saved_model
 from lstm_zoo.sentiment import corpus
 from lstm_zoo.sentiment.model import build_sentiment
@@ -126,17 +126,15 @@ class SentimentPipeline:
         Raises:
             CallError: if there is no such data.
             DataError: if it is malformed, or has a label that the classifier does not know.
+
+        Example:
+
+        >>> lstm_zoo.load("runs/imdb").evaluate("aclImdb/test")["accuracy"]  # doctest: +SKIP
         """
         labelled = corpus.read(data, strict=strict)
-        unknown = sorted(set(labelled.labels) - set(self.classes))
-        if unknown:
-            raise DataError(
-                f"The label {unknown[0]!r} is not one of the classifier's classes: "
-                f"{', '.join(self.classes)}."
-            )
+        references = labelled.class_indices(self.classes)
         probabilities = self._probabilities(labelled.texts, batch_size)
         predicted = probabilities.argmax(axis=1)
-        references = np.array([self.classes.index(label) for label in labelled.labels])
         return {
             **metrics.classification(references, predicted, self.classes),
             "examples": len(labelled),
@@ -168,7 +166,25 @@ class SentimentPipeline:
     def export(
         self, directory: str | Path, *, format: str = "tf_saved_model", version: int | None = None
     ) -> Path:
-        """Write a SavedModel that TF Serving loads; see `lstm_zoo.export.export_saved_model`."""
+        """Write the classifier for serving, checked before it is called done.
+
+        Args:
+            directory: what is written is `directory/<version>`, as TF Serving wants it.
+            format: "tf_saved_model".
+            version: the version's number; None for the next free one.
+
+        Returns:
+            The path of the version.
+
+        Raises:
+            CallError: if the directory can't be written, the version exists, or the format is
+                unknown.
+            ExportError: if the export does not pass its checks; nothing is left of it.
+
+        Example:
+
+        >>> lstm_zoo.load("runs/imdb").export("exports/imdb")  # doctest: +SKIP
+        """
         if format != "tf_saved_model":
             raise CallError(f"format is tf_saved_model. Received: {format!r}")
         return export_saved_model(self, directory, version)

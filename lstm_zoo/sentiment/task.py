@@ -1,5 +1,6 @@
 """What training must know of the family: examples, loss, metrics."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo import batching, metrics, plots, splits, tokenizers
+from lstm_zoo.console import say
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.sentiment import corpus, demo
 from lstm_zoo.sentiment.corpus import Corpus
@@ -27,6 +29,10 @@ class Examples:
 
     ids: list[np.ndarray]
     targets: np.ndarray
+    weights: np.ndarray  # what each example counts in the loss
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -37,9 +43,7 @@ class Examples:
 def read_demo(seed: int) -> tuple[Corpus, Corpus]:
     """Return the demo corpus: the part to train on, and the part to report on."""
     texts, labels, _ = demo.generate(DEMO_EXAMPLES, seed)
-    made = Corpus(texts, labels)
-    rest, report = split(made, 0.2, seed)
-    return rest, report
+    return split(read((texts, labels)), 0.2, seed)
 
 
 def split(whole: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
@@ -76,11 +80,13 @@ class Task:
         """Learn the classes and the vocabulary of the training part."""
         if len(training.classes) < 2:
             raise DataError(
-                f"Only one class, {training.classes[0]!r}, in {len(training)} examples; "
-                "a classifier needs two at least."
+                f"Only one class, {training.classes[0]!r}, in {len(training)} examples "
+                f"(the first: {training.places[0]}); a classifier needs two at least."
             )
         if settings["vectors"] and settings["tokens"] != "words":
             raise CallError("vectors are of words: they go with tokens=words only.")
+        if settings["vectors"] and settings["embedding_size"]:
+            raise CallError("vectors set embedding_size: give only one of the two.")
         kind = settings["tokens"]
         options = {"min_count": settings["min_count"]} if kind == "words" else {"seed": seed}
         tokenizer = tokenizers.TOKENIZERS[kind].learn(
@@ -122,7 +128,11 @@ class Task:
         arguments = self.network_arguments()
         vectors = ratios = None
         if self.settings["vectors"]:
-            vectors, _ = read_vectors(self.settings["vectors"], self.tokenizer.vocabulary, seed)
+            words = self.tokenizer.vocabulary
+            vectors, found = read_vectors(self.settings["vectors"], words, seed)
+            say(
+                f"{self.settings['vectors']} has {found:,} of the vocabulary's {len(words):,} words"
+            )
             arguments["embedding_size"] = vectors.shape[1]
         if arguments["class_ratios"]:
             ratios = class_log_ratios(
@@ -139,26 +149,18 @@ class Task:
         Raises:
             DataError: on a label that is not one of the classes.
         """
-        index_of_class = {name: index for index, name in enumerate(self.classes)}
-        unknown = sorted(set(labelled.labels) - set(self.classes))
-        if unknown:
-            raise DataError(
-                f"The label {unknown[0]!r} is not one of the training part's classes: "
-                f"{', '.join(self.classes)}."
-            )
+        targets = labelled.class_indices(self.classes)
         ids = tokenizers.encode(self.tokenizer, labelled.texts, self.settings["max_length"])
-        return Examples(ids, np.array([index_of_class[label] for label in labelled.labels]))
+        weights = np.ones(len(ids), dtype=np.float32)
+        if self.settings["class_weights"]:
+            counts = np.bincount(targets, minlength=len(self.classes))
+            weights = (len(ids) / (len(self.classes) * counts[targets])).astype(np.float32)
+        return Examples(ids, targets, weights)
 
     def batch(self, examples: Examples, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return (inputs, targets, weights) of a training batch."""
         ids = batching.pad([examples.ids[index] for index in indices])  # (batch, time)
-        targets = examples.targets[indices]
-        weights = np.ones(len(indices), dtype=np.float32)
-        if self.settings["class_weights"]:
-            counts = np.bincount(examples.targets, minlength=len(self.classes))
-            balanced = len(examples.targets) / (len(self.classes) * np.maximum(counts, 1))
-            weights = balanced[targets].astype(np.float32)
-        return ids, targets, weights
+        return ids, examples.targets[indices], examples.weights[indices]
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss on (targets, logits)."""
@@ -180,7 +182,7 @@ class Task:
         width = max(map(len, self.classes))
         return [
             f"  true {label:{width}}  predicted {predicted:{width}} ({probability:.2f})  "
-            f"{text[:80]}{'…' if len(text) > 80 else ''}"
+            f"{textwrap.shorten(text, 80, placeholder=' …')}"
             for text, label, predicted, probability in predictions
         ]
 

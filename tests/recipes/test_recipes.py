@@ -4,6 +4,7 @@ import importlib
 import io
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_every_recipe_has_a_row_and_its_settings_are_those_that_made_it(name):
     recipe = importlib.import_module(name)
     rows = {key: row for rows in common.read_results().values() for key, row in rows.items()}
     assert name in rows, f"recipes/{name}.py has no row in RESULTS.md"
-    assert rows[name]["digest"] == common.digest(recipe.SETTINGS), "run the recipe again"
+    assert rows[name]["digest"] == recipe.RECIPE.digest(), "run the recipe again"
 
 
 def test_no_row_is_without_its_recipe():
@@ -36,9 +37,23 @@ def test_help_names_the_command_the_cost_and_the_target(name):
         assert word in text
 
 
-def test_a_digest_changes_with_the_settings_and_with_nothing_else():
-    assert common.digest({"a": 1, "b": (2,)}) == common.digest({"b": [2], "a": 1})
-    assert common.digest({"a": 1}) != common.digest({"a": 2})
+def test_a_digest_changes_with_whatever_makes_the_number(monkeypatch):
+    from lstm_zoo import sentiment
+    from lstm_zoo.settings import TRAINING
+
+    recipe = common.Recipe("made", "", None, {"units": (8,)}, "", 1, 0.1)
+    first = recipe.digest()
+    assert replace(recipe, settings={"units": "8"}, guide="reworded").digest() == first
+    assert replace(recipe, settings={"units": (9,)}).digest() != first
+    assert replace(recipe, splits=2).digest() != first
+    assert replace(recipe, validation_share=0.2).digest() != first
+    # A default that changes changes the number too.
+    other = TRAINING["epochs"]._replace(default=99)
+    monkeypatch.setitem(TRAINING, "epochs", other)
+    assert recipe.digest() != first
+    monkeypatch.undo()
+    monkeypatch.setitem(sentiment.VARIANTS["base"], "dropout", 0.9)
+    assert recipe.digest() != first
 
 
 def test_a_new_row_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
@@ -62,20 +77,19 @@ def test_a_recipe_goes_from_data_to_a_row(tmp_path, monkeypatch):
 
     monkeypatch.setattr(common, "RESULTS", tmp_path / "RESULTS.md")
     settings = {"variant": "tiny", "epochs": 1}
-    recipe = common.command(
-        "made", "A recipe.", lambda path: demo.generate(200)[:2], settings,
-        data="demo", splits=2, validation_share=0.1,
-    )  # fmt: skip
+    recipe = common.Recipe(
+        "made", "A recipe.", lambda path: demo.generate(200)[:2], settings, "demo", 2, 0.1
+    )
     arguments = ["--data", ".", "--run", tmp_path / "run", "--export", tmp_path / "export"]
-    result = CliRunner().invoke(recipe, list(map(str, arguments)))
+    result = CliRunner().invoke(recipe.command(), list(map(str, arguments)))
     assert result.exit_code == 0, result.output
     (rows,) = common.read_results().values()
-    assert rows["made"]["digest"] == common.digest(settings)
+    assert rows["made"]["digest"] == recipe.digest()
     assert 0 <= float(rows["made"]["accuracy"].split(" ± ")[0]) <= 1
     assert (tmp_path / "run/seed-1/model.weights.h5").is_file()
     assert (tmp_path / "export/1/saved_model.pb").is_file()
     # Run again, it finds its runs finished, and reports the same.
-    CliRunner().invoke(recipe, list(map(str, arguments)))
+    CliRunner().invoke(recipe.command(), list(map(str, arguments)))
     (again,) = common.read_results().values()
     assert again["made"]["accuracy"] == rows["made"]["accuracy"]
 

@@ -2,13 +2,13 @@
 
 import keras
 import numpy as np
-import oracle
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_zoo.recurrent import CELLS, recurrent_layer
+from tests.recurrent import oracle
 
 # float32 is held to its rounding; float64 so closely that only the same equations pass.
 TOLERANCES = {"float32": 1e-5, "float64": 1e-10}

@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import oracle
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lstm_zoo.recurrent import CELLS, length_mask, recurrent_stack
+from tests.recurrent import oracle
 
 FEATURES = 3
 UNITS = [4, 2]

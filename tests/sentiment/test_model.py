@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from lstm_zoo import build_sentiment
 from lstm_zoo.sentiment import VARIANTS
+from lstm_zoo.sentiment.model import WordDropout, class_log_ratios
+from lstm_zoo.tokenizers import PADDING, UNKNOWN
 
 KINDS = [
     {"cell": "lstm"},
@@ -94,7 +96,41 @@ def test_dropout_is_off_in_prediction_and_on_in_training():
     assert not np.array_equal(model(ids, training=True), model(ids, training=True))
 
 
-@pytest.mark.parametrize("options", KINDS)
+def test_word_dropout_makes_tokens_unknown_in_training_only():
+    layer = WordDropout(0.3, seed=1)
+    ids = np.tile(np.arange(8, dtype=np.int32), (1_000, 1))  # 0 is padding, 1 is unknown
+    assert np.array_equal(layer(ids), ids)
+    dropped = np.asarray(layer(ids, training=True))
+    changed = dropped != ids
+    assert (dropped[changed] == UNKNOWN).all()
+    assert not changed[:, PADDING].any()
+    assert changed[:, 2:].mean() == pytest.approx(0.3, abs=0.02)
+    assert len(np.unique(changed[:, 2:], axis=0)) > 40  # each token on its own
+
+
+def test_class_log_ratios_follow_from_the_counts():
+    ids = [np.array([4, 4, 5]), np.array([4, 1]), np.array([5])]
+    table = class_log_ratios(ids, np.array([0, 0, 1]), 7, 2)
+    # Texts with the token, and one more: of class 0 then 1, out of 7 tokens' sums 12 and 8.
+    counts = np.array([[1, 2, 1, 1, 3, 2, 1], [1, 1, 1, 1, 1, 2, 1]])
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    expected = np.log(shares[0] / shares[1]) / 4
+    expected[[PADDING, UNKNOWN]] = 0
+    assert table == pytest.approx(np.stack([expected, -expected], axis=1), abs=1e-6)
+
+
+def test_class_ratios_stand_beside_the_embedding_and_are_not_trained():
+    table = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    model = tiny(class_ratios=True, ratios=table, embedding_dropout=0.0)
+    inner = keras.Model(model.input, model.get_layer("embedding_dropout").output)
+    embedded = np.asarray(inner(np.array([[4, 7]])))
+    assert np.array_equal(embedded[0, :, 6:], table[[4, 7]])
+    assert len(model.non_trainable_weights) == 1
+    with pytest.raises(ValueError, match="ratios go with class_ratios=True"):
+        tiny(ratios=table)
+
+
+@pytest.mark.parametrize("options", [*KINDS, {"class_ratios": True, "word_dropout": 0.2}])
 def test_a_saved_model_reloads_in_safe_mode(options, tmp_path):
     model = tiny(**options)
     ids = padded([[4, 5, 6], []], 5)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import HOSTILE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.sentiment import demo
 from lstm_zoo.sentiment.corpus import Corpus
 from lstm_zoo.sentiment.task import Task
+from tests.conftest import HOSTILE
 
 
 def test_answers_come_in_the_order_of_the_texts(small_pipeline):
