@@ -1,5 +1,6 @@
 """Settings: one flat namespace, strict in names and values."""
 
+import numpy as np
 import pytest
 
 from lstm_zoo import sentiment
@@ -37,6 +38,8 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones():
         ("epochs", "0", "an integer of at least 1"),
         ("epochs", "2.5", "an integer of at least 1"),
         ("epochs", True, "an integer of at least 1"),
+        ("epochs", None, "an integer of at least 1"),
+        ("seed", 2**32, "an integer of at least 0"),
         ("dropout", "1", "at least 0 and below 1"),
         ("learning_rate", "nan", "a number of at least 0"),
         ("learning_rate", "fast", "a number of at least 0"),
@@ -55,6 +58,7 @@ def test_a_bad_value_says_what_is_taken_and_what_came(name, value, expected):
 
 
 def test_none_is_read_only_where_it_is_optional():
+    assert resolve({"a": Setting(1, integers, "")}, {"a": np.int64(8)}) == {"a": (8,)}
     assert resolve({"a": Setting(1, optional(integers), "")}, {"a": "none"}) == {"a": None}
     with pytest.raises(CallError):
         resolve({"a": Setting(1, integers, "")}, {"a": None})

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_zoo import tokenizers
+from lstm_zoo.errors import DataError
 from lstm_zoo.tokenizers import (
     UNKNOWN,
     PieceTokenizer,
@@ -173,7 +174,7 @@ def test_learning_twice_gives_the_same_pieces(pieces):
 
 
 def test_a_corpus_too_small_for_its_pieces_is_a_clear_error():
-    with pytest.raises(ValueError, match="could not learn 300 pieces"):
+    with pytest.raises(DataError, match="could not learn 300 pieces"):
         PieceTokenizer.learn([""], vocabulary_size=300)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.image import imread
 import lstm_zoo
 from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.sentiment import demo
-from lstm_zoo.sentiment.corpus import Corpus
+from lstm_zoo.sentiment.corpus import read
 from lstm_zoo.sentiment.task import Task
 
 TEXTS, LABELS, _ = demo.generate(300, seed=2)
@@ -93,6 +94,26 @@ def test_an_interrupted_run_can_be_used_and_resumes_to_the_same_end(finished, tm
     assert not (run / "checkpoint").exists()
 
 
+def test_an_interrupt_while_an_epoch_is_recorded_waits_until_it_is(tmp_path, monkeypatch):
+    from lstm_zoo import checkpoints
+
+    save = checkpoints.save
+
+    def save_and_press(run, model, history):
+        signal.raise_signal(signal.SIGINT)
+        save(run, model, history)
+
+    monkeypatch.setattr(checkpoints, "save", save_and_press)
+    pipeline = train(tmp_path / "run", epochs=3)
+    monkeypatch.undo()
+    rows = list(csv.DictReader((tmp_path / "run/history.csv").open()))
+    assert len(rows) == 1
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["epochs"] == 1
+    assert pipeline.predict(["x"])
+    resumed = lstm_zoo.train("sentiment", DATA, run=tmp_path / "run", resume=True)
+    assert len(list(csv.DictReader((resumed.run / "history.csv").open()))) == 3
+
+
 def test_an_interrupt_in_the_first_epoch_leaves_a_run_to_resume(finished, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
@@ -116,16 +137,23 @@ def test_resuming_keeps_settings_and_data(tmp_path):
         resume((TEXTS[:-1], LABELS[:-1]))
     with pytest.raises(CallError, match="trained on data in memory"):
         resume(None)
+    with pytest.raises(CallError, match="keeps its validation_split"):
+        lstm_zoo.train("sentiment", DATA, run=run, resume=True, validation_split=0.4)
+    # A run made before a setting came has that setting's default.
+    config = json.loads((run / "config.json").read_text())
+    del config["settings"]["epsilon"]
+    (run / "config.json").write_text(json.dumps(config))
     resume(learning_rate=0.01, units=(8,), epochs=4)
     assert json.loads((run / "metrics.json").read_text())["epochs"] == 4
 
 
-def test_resuming_a_finished_run_changes_nothing(finished):
+def test_a_finished_run_is_left_as_it_is(finished):
     before = files_of(finished)
-    lstm_zoo.train("sentiment", DATA, run=finished, resume=True)
-    after = files_of(finished)
-    del before["environment.json"], after["environment.json"]
-    assert after == before
+    pipeline = lstm_zoo.train("sentiment", run=finished, resume=True)
+    assert pipeline.run == finished
+    with pytest.raises(CallError, match="is finished; for other epochs, train a new run"):
+        lstm_zoo.train("sentiment", run=finished, resume=True, epochs=9)
+    assert files_of(finished) == before
 
 
 def test_training_stops_when_the_score_does_not_rise(tmp_path):
@@ -158,12 +186,12 @@ def test_a_validation_part_of_ones_own_is_used_and_an_overlap_told(tmp_path, cap
 def test_class_weights_make_the_classes_count_the_same():
     values = {"class_weights": True, "tokens": "words", "fold_case": True, "max_length": 9}
     tokenizer = Task.learn(
-        Corpus(TEXTS, LABELS),
+        read(DATA),
         {**values, "vectors": None, "vocabulary_size": 99, "min_count": 1},
         seed=0,
     ).tokenizer
     task = Task(values, ["neg", "pos"], tokenizer)
-    examples = task.encode(Corpus(["a"] * 8, ["neg"] * 6 + ["pos"] * 2))
+    examples = task.encode(read((["a"] * 8, ["neg"] * 6 + ["pos"] * 2)))
     _, targets, weights = task.batch(examples, np.arange(8))
     assert np.bincount(targets, weights) == pytest.approx([4, 4])
 
@@ -210,10 +238,16 @@ def test_every_cell_learns_in_one_direction(cell, tmp_path):
     "data, options, error, message",
     [
         ("none/here", {}, CallError, "none/here: no such file"),
-        ((list("abcdefghij"), ["x"] * 10), {}, DataError, "Only one class, 'x', in 9 examples"),
+        (
+            (list("abcdefghij"), ["x"] * 10),
+            {},
+            DataError,
+            r"Only one class, 'x', in 9 examples \(the first: row",
+        ),
         ((["a", "a"], ["x", "x"]), {}, DataError, "leaves one part empty"),
         (DATA, {"validation": (["a"], ["new"])}, DataError, "'new' is not one of"),
-        (DATA, {"validation_split": 1.0}, DataError, "between 0 and 1"),
+        (DATA, {"validation_split": 1.0}, CallError, "between 0 and 1"),
+        (DATA, {"vectors": "v.txt", "embedding_size": 9}, CallError, "give only one of the two"),
         (DATA, {"epoch": 3}, CallError, "No setting is named 'epoch'. Did you mean epochs"),
         (DATA, {"pooling": "attention"}, ValueError, "pooling is one or more of"),
         (DATA, {"vectors": "v.txt", "tokens": "pieces"}, CallError, "tokens=words only"),

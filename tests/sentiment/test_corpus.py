@@ -19,13 +19,14 @@ def test_a_folder_of_classes(tmp_path):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).write_text(text, encoding="utf-8")
     corpus = read(tmp_path)
+    assert corpus.places[0] == str(tmp_path / "neg/1.txt")
     assert (corpus.texts, corpus.labels) == (["bad", "good", "fine\n"], ["neg", "pos", "pos"])
     assert corpus.classes == ["neg", "pos"]
 
 
 def test_a_tsv_has_no_quoting_and_any_order_of_columns(tmp_path):
     path = tmp_path / "a.tsv"
-    path.write_bytes('label\tid\ttext\r\nx\t1\t"quoted, once\r\ny\t2\té\r\n'.encode())
+    path.write_bytes('label\tid\ttext\r\n\r\nx \t1\t"quoted, once\r\ny\t2\té\r\n'.encode())
     corpus = read(path)
     assert (corpus.texts, corpus.labels) == (['"quoted, once', "é"], ["x", "y"])
 
@@ -38,10 +39,18 @@ def test_a_csv_is_quoted_and_may_span_lines(tmp_path):
     assert (corpus.texts, corpus.labels) == (['two\nlines, "x"', long], ["pos", "neg"])
 
 
+def test_line_ends_of_unicode_end_no_row_of_a_csv(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("text,label\r\na\u2028b\x0bc,pos\r\n".encode())
+    assert read(path).texts == ["a\u2028b\x0bc"]
+
+
 def test_jsonl(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_text(json.dumps({"text": "a\u2028b", "label": 3}, ensure_ascii=False) + "\n\n")
+    row = json.dumps({"text": "a\u2028b", "label": 3}, ensure_ascii=False)
+    path.write_text(f'{row}\n\n{{"text": "b", "label": null}}\n')
     corpus = read(path)
+    assert corpus.skipped == [(f"{path}:3", "no label")]
     assert (corpus.texts, corpus.labels) == (["a\u2028b"], ["3"])
 
 
@@ -66,6 +75,9 @@ def test_rows_without_text_or_label_are_skipped_with_their_place(tmp_path):
         ("a.tsv", b"text\tlabel\nb\xe4d\tneg\n", r"a.tsv:2: byte 0xe4 is not UTF-8"),
         ("a.jsonl", b'{"text": "a", "label": "x"}\n{"text": "b"\n', r"a.jsonl:2: not valid JSON"),
         ("a.jsonl", b'{"text": "a"}\n', r"a.jsonl:1: expected an object with the keys"),
+        ("a.jsonl", b'{"text": "a", "label": true}\n', r"a.jsonl:1: expected text to be a string"),
+        ("a.jsonl", b'{"text": "a", "label": ' + b"9" * 5_000 + b"}", r"a.jsonl:1: not valid JSON"),
+        ("a.jsonl", b"[" * 100_000, r"a.jsonl:1: not valid JSON"),
         ("a.jsonl", b"[1]\n", r"a.jsonl:1: expected an object"),
         ("a.jsonl", b'{"text": 1, "label": "x"}\n', r"a.jsonl:1: expected text to be a string"),
         ("a.jsonl", b"", r"a.jsonl: no labelled text"),
@@ -102,6 +114,7 @@ def test_pairs_in_memory():
         read((["a", "b"], ["x"]))
     with pytest.raises(DataError, match="text 1: expected a str. Received: int"):
         read((["a", 1], ["x", "y"]))
-    for data in (3, ["a", "b", "c"]):
+    assert read((["a", "b"], ["x", None])).skipped == [("row 1", "no label")]
+    for data in (3, ["a", "b", "c"], ["a.tsv", "b.tsv"]):
         with pytest.raises(CallError, match="a path or a pair"):
             read(data)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import lstm_zoo
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.sentiment import demo
-from lstm_zoo.sentiment.corpus import Corpus
+from lstm_zoo.sentiment.corpus import read
 from lstm_zoo.sentiment.task import Task
 from tests.conftest import HOSTILE
 
@@ -62,7 +62,7 @@ def test_training_and_serving_see_the_same_network(small_pipeline, small_run):
     """The ids, the logits and the scores of training, against the traced graph's."""
     texts, labels, _ = demo.generate(200, seed=8)
     task = Task.load(small_run, small_pipeline.config)
-    examples = task.encode(Corpus(texts, labels))
+    examples = task.encode(read((texts, labels)))
     scores = task.evaluate(small_pipeline.model, examples)
     served = small_pipeline.evaluate((texts, labels))
     assert scores["accuracy"] == served["accuracy"]
@@ -84,7 +84,8 @@ def test_evaluate_counts_and_lists_every_row(small_pipeline):
 
 
 def test_a_label_that_was_never_learned_is_an_error(small_pipeline):
-    with pytest.raises(DataError, match="'mixed' is not one of the classifier's classes: neg, pos"):
+    message = "row 1: the label 'mixed' is not one of the classes that were learned: neg, pos"
+    with pytest.raises(DataError, match=message):
         small_pipeline.evaluate((["a", "b"], ["pos", "mixed"]))
 
 
