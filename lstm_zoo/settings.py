@@ -132,6 +132,6 @@ TRAINING = {
     "weight_decay": Setting(0.01, number(0), "AdamW's decay of all weights but biases"),
     "epsilon": Setting(1e-7, number(0), "AdamW's floor under the size of a gradient"),
     "clip_norm": Setting(1.0, number(0), "the gradients' joint norm is cut to this; 0: not"),
-    "patience": Setting(3, integer(1), "epochs without a better score before training stops"),
+    "patience": Setting(5, integer(1), "epochs without a better score before training stops"),
     "seed": Setting(0, integer(0), "decides splits, initial weights, order and dropout"),
 }

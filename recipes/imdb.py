@@ -16,12 +16,15 @@ from common import Recipe
 from lstm_zoo.errors import DataError
 
 SETTINGS = {
-    "max_length": 1_024,
+    "max_length": 1_024,  # a review's verdict often comes last
     "units": (96,),
-    "class_ratios": True,
-    "word_dropout": 0.4,
+    # Much is dropped, and AdamW's epsilon raised so that rare words move little: a network of this
+    # size learns 21,000 reviews by heart in three epochs otherwise.
+    "word_dropout": 0.5,
     "embedding_dropout": 0.5,
-    "learning_rate": 0.001,
+    "epsilon": 1e-6,
+    "learning_rate": 0.002,
+    "batch_size": 64,
     "epochs": 4,
 }
 
