@@ -34,6 +34,17 @@ def read(
 ) -> Parts:
     """Read the data of a new run and cut off what chooses its best epoch.
 
+    Args:
+        task_module: the family's `task`, with its readers.
+        data: what to train on, as `lstm_zoo.train` takes it; None for the demo corpus.
+        validation: what chooses the best epoch; None to cut it off `data`.
+        validation_split: the share cut off; None for `VALIDATION_SPLIT`.
+        strict: whether a row that can't be used is an error, not skipped.
+        seed: decides what is cut off.
+
+    Returns:
+        The parts, with the description that `config.json` keeps.
+
     Raises:
         CallError: if there is no such data, or the share to cut off is not between 0 and 1.
         DataError: if it is malformed, or too small to be cut.
@@ -82,6 +93,17 @@ def read_again(
     strict: bool,
 ) -> Parts:
     """Read the data of a run that is resumed, and make sure that it is the same.
+
+    Args:
+        task_module: the family's `task`, with its readers.
+        config: the run's `config.json`.
+        data: None to read what the run was trained on from where it was.
+        validation: likewise, of what chooses the best epoch.
+        validation_split: None, or the share that the run has.
+        strict: False, or what the run has.
+
+    Returns:
+        The parts, equal to those that the run began with.
 
     Raises:
         CallError: if the data was in memory and is not given, or is to be cut in another way.

@@ -251,7 +251,12 @@ def test_every_cell_learns_in_one_direction(cell, tmp_path):
         (DATA, {"epoch": 3}, CallError, "No setting is named 'epoch'. Did you mean epochs"),
         (DATA, {"pooling": "attention"}, ValueError, "pooling is one or more of"),
         (DATA, {"vectors": "v.txt", "tokens": "pieces"}, CallError, "tokens=words only"),
-        (DATA, {"vectors": "none.txt"}, CallError, "none.txt: no such file"),
+        (
+            DATA,
+            {"vectors": "none.txt", "embedding_size": None},
+            CallError,
+            "none.txt: no such file",
+        ),
         (DATA, {"threads": 0}, CallError, "threads is an integer of at least 1"),
         (DATA, {"resume": True}, CallError, "no such run directory"),
     ],

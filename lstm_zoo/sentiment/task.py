@@ -77,7 +77,20 @@ class Task:
 
     @classmethod
     def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
-        """Learn the classes and the vocabulary of the training part."""
+        """Learn the classes and the vocabulary of the training part.
+
+        Args:
+            training: the training part, and nothing of the others.
+            settings: a value for every name of `lstm_zoo.sentiment.SETTINGS`.
+            seed: of what is random in learning pieces.
+
+        Returns:
+            The task.
+
+        Raises:
+            CallError: if two settings exclude each other.
+            DataError: if there is one class only, or too little text for pieces.
+        """
         if len(training.classes) < 2:
             raise DataError(
                 f"Only one class, {training.classes[0]!r}, in {len(training)} examples "
@@ -124,7 +137,19 @@ class Task:
         }
 
     def build(self, examples: Examples, seed: int) -> tuple[keras.Model, dict[str, Any]]:
-        """Build the network to train, and return it with the arguments that rebuild it."""
+        """Build the network to train.
+
+        Args:
+            examples: the training part, for `class_ratios`.
+            seed: of the vectors of words that `vectors` lacks.
+
+        Returns:
+            The network, and the arguments with which `build_sentiment` rebuilds it.
+
+        Raises:
+            CallError: on a bad size, or if there is no file of vectors.
+            DataError: if the file of vectors is malformed.
+        """
         arguments = self.network_arguments()
         vectors = ratios = None
         if self.settings["vectors"]:
@@ -146,6 +171,12 @@ class Task:
     def encode(self, labelled: Corpus) -> Examples:
         """Turn a corpus into examples.
 
+        Args:
+            labelled: the corpus.
+
+        Returns:
+            Its ids, class indices and weights, in its order.
+
         Raises:
             DataError: on a label that is not one of the classes.
         """
@@ -158,7 +189,15 @@ class Task:
         return Examples(ids, targets, weights)
 
     def batch(self, examples: Examples, indices: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return (inputs, targets, weights) of a training batch."""
+        """Return a training batch.
+
+        Args:
+            examples: the examples to take it from.
+            indices: which, `(batch,)`.
+
+        Returns:
+            int32 ids `(batch, time)`, padded on the right; class indices and weights `(batch,)`.
+        """
         ids = batching.pad([examples.ids[index] for index in indices])  # (batch, time)
         return ids, examples.targets[indices], examples.weights[indices]
 
@@ -167,7 +206,15 @@ class Task:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Judge a network on examples: the cross-entropy and the metrics of classification."""
+        """Judge a network while it is trained.
+
+        Args:
+            model: the network, compiled.
+            examples: what to judge it on.
+
+        Returns:
+            `loss`, the mean cross-entropy in nats, and what `metrics.classification` returns.
+        """
         logits = np.zeros((len(examples.ids), len(self.classes)), dtype=np.float32)
         for indices in batching.sorted_batches(examples.lengths, 128):
             ids = batching.pad([examples.ids[index] for index in indices])
