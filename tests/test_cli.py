@@ -216,7 +216,8 @@ def test_bad_calls_and_bad_data_say_so_and_write_nothing(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "EMPTY").mkdir()
-    (tmp_path / "one_class.tsv").write_text("text\tlabel\n" + "good\tpos\nfine\tpos\n" * 9)
+    one_class = "".join(f"film {number}\tpos\n" for number in range(20))
+    (tmp_path / "one_class.tsv").write_text("text\tlabel\n" + one_class)
     (tmp_path / "blank.tsv").write_text("text\tlabel\n \tpos\n")
     (tmp_path / "new_label.tsv").write_text("text\tlabel\ngood\tpos\nso-so\tmixed\n")
     (tmp_path / "DAMAGED").mkdir()
