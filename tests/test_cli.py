@@ -86,6 +86,7 @@ def train_command(corpus, run, *extra):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_model_from_training_to_answers(corpus, tmp_path):
     run, exports = tmp_path / "run", tmp_path / "exports"
     done = run_cli(*train_command(corpus, run, "--export", exports))

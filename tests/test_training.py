@@ -114,6 +114,7 @@ def test_an_interrupt_while_an_epoch_is_recorded_waits_until_it_is(tmp_path, mon
     assert len(list(csv.DictReader((resumed.run / "history.csv").open()))) == 3
 
 
+@pytest.mark.slow
 def test_an_interrupt_in_the_first_epoch_leaves_a_run_to_resume(finished, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
@@ -124,6 +125,7 @@ def test_an_interrupt_in_the_first_epoch_leaves_a_run_to_resume(finished, tmp_pa
     assert files_of(run)["model.weights.h5"] == files_of(finished)["model.weights.h5"]
 
 
+@pytest.mark.slow
 def test_resuming_keeps_settings_and_data(tmp_path):
     run = tmp_path / "run"
     train(run, epochs=3, callbacks=[Interrupt(2)])
@@ -222,6 +224,7 @@ def test_pieces_train_and_load(tmp_path):
     assert loaded.predict(["The film is dull.", "\U0001f600"])[1].probability >= 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
 def test_every_cell_learns_in_one_direction(cell, tmp_path):
     texts = ["good film", "bad film", "a good one", "a bad one"] * 20

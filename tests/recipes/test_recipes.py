@@ -72,6 +72,7 @@ def test_a_new_row_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
     assert "TensorFlow".lower() in heading
 
 
+@pytest.mark.slow
 def test_a_recipe_goes_from_data_to_a_row(tmp_path, monkeypatch):
     from lstm_zoo.sentiment import demo
 
