@@ -62,7 +62,7 @@ def test_equal_seeds_give_equal_files_and_others_others(finished, tmp_path):
     same, first = files_of(tmp_path / "same"), files_of(finished)
     del same["environment.json"], first["environment.json"]  # it holds the time taken
     assert same == first
-    train(tmp_path / "other", epochs=4, seed=1)
+    train(tmp_path / "other", epochs=1, seed=1)
     assert files_of(tmp_path / "other")["model.weights.h5"] != first["model.weights.h5"]
 
 
@@ -94,6 +94,7 @@ def test_an_interrupted_run_can_be_used_and_resumes_to_the_same_end(finished, tm
     assert not (run / "checkpoint").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_an_epoch_is_recorded_waits_until_it_is(tmp_path, monkeypatch):
     from lstm_zoo import checkpoints
 
@@ -217,6 +218,7 @@ def test_pretrained_vectors_train_and_load(tmp_path):
     assert lstm_zoo.load(tmp_path / "run").model.get_layer("embedding").output_dim == 3
 
 
+@pytest.mark.slow
 def test_pieces_train_and_load(tmp_path):
     train(tmp_path / "run", epochs=1, tokens="pieces", vocabulary_size=320)
     assert (tmp_path / "run/pieces.model").is_file()
