@@ -33,7 +33,7 @@ COLUMNS = (
 HEADING = """# Results
 
 Each row was written by the recipe it names, with the command it shows. The report part, 10 % of the
-data by seed, chose nothing. "TF-IDF" is logistic regression on TF-IDF of words and pairs of words
+data by seed, is neither trained on nor chooses an epoch. "TF-IDF" is logistic regression on TF-IDF of words and pairs of words
 (scikit-learn, C=5), trained on the rows that the network trains on and judged on the same report
 part; "TF-IDF on more" trains on the rows too that choose the network's epoch, which it needs not.
 Where a recipe averages over seeded splits, the mean stands with the standard deviation. "minutes"
