@@ -33,12 +33,12 @@ COLUMNS = (
 HEADING = """# Results
 
 Each row was written by the recipe it names, with the command it shows. The report part, 10 % of the
-data by seed, is neither trained on nor chooses an epoch. "TF-IDF" is logistic regression on TF-IDF of words and pairs of words
-(scikit-learn, C=5), trained on the rows that the network trains on and judged on the same report
-part; "TF-IDF on more" trains on the rows too that choose the network's epoch, which it needs not.
-Where a recipe averages over seeded splits, the mean stands with the standard deviation. "minutes"
-and "peak GB" (10⁹ bytes) are of training. "digest" is of all settings and shares: a test fails
-where they have changed.
+data by seed, is neither trained on nor chooses an epoch. "TF-IDF" is logistic regression on TF-IDF
+of words and pairs of words (scikit-learn, C=5), trained on the rows that the network trains on and
+judged on the same report part; "TF-IDF on more" trains on the rows too that choose the network's
+epoch, which it needs not. Where a recipe averages over seeded splits, the mean stands with the
+standard deviation. "minutes" and "peak GB" (10⁹ bytes) are of training. "digest" is of all settings
+and shares: a test fails where they have changed.
 """
 
 
