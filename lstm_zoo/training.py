@@ -227,7 +227,7 @@ def _finish(path: Path, task: Any, parts: Parts, epoch_end: EpochEnd) -> Any:
     runs.write_json(path / runs.METRICS, scores)
     task.draw(scores["validation"], path)
     # From all over the part: a folder of classes has them one after the other.
-    say(*task.samples(predictions[:: -(-len(predictions) // SAMPLES)]), sep="\n")
+    say(*task.samples(predictions[:: batching.count(len(predictions), SAMPLES)]), sep="\n")
     if epoch_end.finished:
         shutil.rmtree(path / runs.CHECKPOINT, ignore_errors=True)
     return pipeline

@@ -2,19 +2,16 @@
 
 import importlib
 import io
-import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
 
+import common
 import pytest
 from click.testing import CliRunner
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 NAMES = sorted(path.stem for path in RECIPES.glob("*.py") if path.stem != "common")
-sys.path.insert(0, str(RECIPES))
-
-import common  # noqa: E402
 
 
 @pytest.mark.parametrize("name", NAMES)
