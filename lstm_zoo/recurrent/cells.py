@@ -1,8 +1,13 @@
-"""The three cells of the literature, as Keras layers.
+"""The three cells of the literature, as Keras layers on the fastest path they can take.
 
 simple_rnn: Elman 1990. lstm: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al.
 2000. gru: Cho et al. 2014, in the reset-after form that cuDNN has.
+
+The layers are Keras's own, weights, configuration and results; only the loop inside is replaced.
+Their names are Keras's too, since a weights file knows a layer by the name of its class.
 """
+
+from typing import Any
 
 import keras
 
@@ -12,11 +17,50 @@ if keras.backend.backend() != "tensorflow":
         f"Found: {keras.backend.backend()}"
     )
 
-CELLS = {
-    "simple_rnn": keras.layers.SimpleRNN,
-    "gru": keras.layers.GRU,
-    "lstm": keras.layers.LSTM,
-}
+import tensorflow as tf
+
+from lstm_zoo.recurrent import fused, padding
+from lstm_zoo.recurrent.bidirectional import Bidirectional
+
+
+class _Fused:
+    """What the three layers share: the choice of the path, and the fused one."""
+
+    # Whether a batch is cut in two halves that run at once; a bidirectional layer has two loops
+    # already.
+    halves = True
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        # XLA is used inside, where it pays; a whole model under it is slower.
+        self.supports_jit = False
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        if isinstance(mask, (list, tuple)):
+            mask = mask[0]
+        if fused_obstacle(self) or not cudnn_obstacle(self) or self.use_cudnn is True:
+            return super().inner_loop(sequences, initial_state, mask, training)
+        return _run(self, sequences, initial_state, mask, training)
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class SimpleRNN(_Fused, keras.layers.SimpleRNN):
+    """Keras's SimpleRNN, with the fused loop on a CPU."""
+
+    use_cudnn = False  # cuDNN's has no counterpart in Keras
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class GRU(_Fused, keras.layers.GRU):
+    """Keras's GRU: cuDNN on a GPU, the fused loop on a CPU."""
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class LSTM(_Fused, keras.layers.LSTM):
+    """Keras's LSTM: cuDNN on a GPU, the fused loop on a CPU."""
+
+
+CELLS = {"simple_rnn": SimpleRNN, "gru": GRU, "lstm": LSTM}
 
 
 def recurrent_layer(
@@ -57,9 +101,93 @@ def recurrent_layer(
     name = options.pop("name", cell)
     # Both directions are given, since Bidirectional may lose `use_cudnn` in copying one; and named,
     # since a weights file holds the names, and equal trainings shall leave equal files.
-    return keras.layers.Bidirectional(
+    return Bidirectional(
         CELLS[cell](units, name=name, **options),  # Keras puts "forward_" before it
         backward_layer=CELLS[cell](units, name=f"backward_{name}", go_backwards=True, **options),
         name=name,
         dtype=options.get("dtype"),
     )
+
+
+def cudnn_obstacle(layer: keras.layers.RNN) -> str | None:
+    """Return the first condition of cuDNN's that a layer misses, or None."""
+    if not isinstance(layer, (keras.layers.LSTM, keras.layers.GRU)):
+        return f"cuDNN has no {type(layer).__name__} in Keras"
+    if layer.use_cudnn is False:
+        return "use_cudnn is False"
+    conditions = {
+        **_conditions(layer),
+        "use_bias is False": layer.use_bias,
+        "TensorFlow sees no GPU": bool(tf.config.list_physical_devices("GPU")),
+    }
+    return _first_missed(conditions)
+
+
+def fused_obstacle(layer: keras.layers.RNN) -> str | None:
+    """Return the first condition of the fused loop's that a layer misses, or None."""
+    if not isinstance(layer, _Fused):
+        return f"{type(layer).__name__} is not one of lstm_zoo's layers"
+    return _first_missed(_conditions(layer))
+
+
+def _conditions(layer: keras.layers.RNN) -> dict[str, bool]:
+    """What cuDNN and the fused loop both insist on: how it reads where it is missed."""
+    sigmoid = keras.activations.sigmoid
+    return {
+        "activation is not tanh": layer.activation is keras.activations.tanh,
+        "recurrent_activation is not sigmoid": (
+            getattr(layer, "recurrent_activation", sigmoid) is sigmoid
+        ),
+        "unroll is set": not layer.unroll,
+        "recurrent_dropout is set": not layer.recurrent_dropout,
+        "reset_after is False": getattr(layer, "reset_after", True),
+    }
+
+
+def _first_missed(conditions: dict[str, bool]) -> str | None:
+    return next((text for text, met in conditions.items() if not met), None)
+
+
+def _run(layer, sequences, initial_state, mask, training):
+    """Run a layer on the fused loop, and shape its results as Keras's loop does."""
+    cell = layer.cell
+    states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
+    if training and layer.dropout:
+        sequences *= tf.expand_dims(cell.get_dropout_mask(sequences[:, 0, :]), 1)
+    kernel, recurrent_kernel = (
+        keras.ops.convert_to_tensor(weight) for weight in (cell.kernel, cell.recurrent_kernel)
+    )
+    if layer.use_bias:
+        bias = keras.ops.convert_to_tensor(cell.bias)
+    else:
+        rows = [2] if isinstance(layer, GRU) else []
+        bias = tf.zeros([*rows, kernel.shape[1]], kernel.dtype)
+    lengths = None
+    if mask is not None:
+        mask = tf.reshape(tf.cast(mask, tf.bool), tf.shape(sequences)[:2])
+        lengths = padding.lengths(mask)
+        sequences = padding.real_steps_first(sequences, mask, layer.go_backwards)
+    elif layer.go_backwards:
+        sequences = tf.reverse(sequences, [1])
+    # Outside of a graph, a loop of TensorFlow's is one of Python's.
+    run = _run_eagerly if tf.executing_eagerly() else fused.run
+    outputs, states = run(
+        _NAMES[type(layer)],
+        sequences,
+        states,
+        kernel,
+        recurrent_kernel,
+        bias,
+        lengths,
+        compiled=bool(training),
+        halves=layer.halves,
+    )
+    if mask is not None:
+        outputs = padding.steps_in_place(
+            outputs, mask, layer.go_backwards, layer.zero_output_for_mask
+        )
+    return outputs[:, -1], outputs, list(states)
+
+
+_run_eagerly = tf.function(fused.run, reduce_retracing=True)
+_NAMES = {layer: name for name, layer in CELLS.items()}

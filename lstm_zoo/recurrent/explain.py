@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import keras
-import tensorflow as tf
+
+from lstm_zoo.recurrent.cells import cudnn_obstacle, fused_obstacle
 
 
 class Path(NamedTuple):
@@ -25,7 +26,8 @@ def explain(model: keras.Model) -> list[Path]:
 
     Returns:
         A `Path` for each recurrent layer, both directions of a bidirectional one on its own;
-        `path` is "cuDNN" or "loop".
+        `path` is "cuDNN", "fused" (lstm_zoo's loop) or "loop" (Keras's), and `reason` the
+        condition that kept the layer from the path before.
 
     Example:
 
@@ -34,9 +36,11 @@ def explain(model: keras.Model) -> list[Path]:
     """
     rows = []
     for layer in _recurrent_layers(model):
-        obstacle = _cudnn_obstacle(layer)
-        path = "loop" if obstacle else "cuDNN"
-        reason = obstacle or "a GPU is here, and the layer is one that cuDNN has"
+        path, reason = "cuDNN", "a GPU is here, and the layer is one that cuDNN has"
+        if obstacle := cudnn_obstacle(layer):
+            path, reason = "fused", obstacle
+        if obstacle and (obstacle := fused_obstacle(layer)):
+            path, reason = "loop", obstacle
         # A layer of a cell has no units of its own.
         units = getattr(layer, "units", None)
         rows.append(Path(layer.name, type(layer).__name__, units, path, reason))
@@ -50,23 +54,3 @@ def _recurrent_layers(layer: keras.Layer) -> Iterator[keras.layers.RNN]:
             yield inner
         else:
             yield from _recurrent_layers(inner)
-
-
-def _cudnn_obstacle(layer: keras.layers.RNN) -> str | None:
-    """Return the first condition of cuDNN's that a layer misses, or None."""
-    if not isinstance(layer, (keras.layers.LSTM, keras.layers.GRU)):
-        return f"cuDNN has no {type(layer).__name__} in Keras"
-    if layer.use_cudnn is False:
-        return "use_cudnn is False"
-    conditions = {
-        "activation is not tanh": layer.activation is keras.activations.tanh,
-        "recurrent_activation is not sigmoid": (
-            layer.recurrent_activation is keras.activations.sigmoid
-        ),
-        "unroll is set": not layer.unroll,
-        "use_bias is False": layer.use_bias,
-        "recurrent_dropout is set": not layer.recurrent_dropout,
-        "reset_after is False": getattr(layer, "reset_after", True),
-        "TensorFlow sees no GPU": bool(tf.config.list_physical_devices("GPU")),
-    }
-    return next((text for text, met in conditions.items() if not met), None)

@@ -56,9 +56,9 @@ def test_rows_come_in_the_models_order_and_of_recurrent_layers_only(no_gpu):
     x = recurrent_layer("simple_rnn", 2, name="third")(x)
     rows = explain(keras.Model(inputs, keras.layers.Dense(1)(x)))
     assert [tuple(row)[:1] + tuple(row)[2:] for row in rows] == [
-        ("forward_first", 4, "loop", NO_GPU),
-        ("backward_first", 4, "loop", NO_GPU),
-        ("second", 3, "loop", "use_cudnn is False"),
+        ("forward_first", 4, "fused", NO_GPU),
+        ("backward_first", 4, "fused", NO_GPU),
+        ("second", 3, "fused", "use_cudnn is False"),
         ("third", 2, "loop", "cuDNN has no SimpleRNN in Keras"),
     ]
 
@@ -81,7 +81,7 @@ def test_a_model_without_recurrent_layers_has_no_rows():
 @with_cudnn
 def test_without_a_gpu_the_path_is_the_loop(cell, no_gpu):
     row = explain_one(recurrent_layer(cell, 4))
-    assert (row.path, row.reason) == ("loop", NO_GPU)
+    assert (row.path, row.reason) == ("fused", NO_GPU)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -101,7 +101,7 @@ def test_a_simple_rnn_loops_even_with_a_gpu(gpu):
 def test_use_cudnn_false_loops_even_with_a_gpu(cell, bidirectional, gpu):
     layer = recurrent_layer(cell, 4, bidirectional=bidirectional, use_cudnn=False)
     rows = explain(keras.Sequential([layer]))
-    reasons = [("loop", "use_cudnn is False")] * (1 + bidirectional)
+    reasons = [("fused", "use_cudnn is False")] * (1 + bidirectional)
     assert [(row.path, row.reason) for row in rows] == reasons
 
 

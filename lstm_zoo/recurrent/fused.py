@@ -1,0 +1,363 @@
+"""The recurrent cells on a CPU: few large ops, gradients written out, results those of Keras.
+
+Keras runs a layer as a loop of small ops and lets TensorFlow differentiate it, which adds to the
+gradients of the weights at every step. Here the inputs of all steps meet the kernel in one matrix
+product before the loop; the loop holds only what hangs on the state; and walking back it gathers
+the gradients of the pre-activations, so that those of the weights are one product after it.
+
+Three measures make it fast on several cores:
+
+- The batch is cut in two halves, each with a loop of its own, and TensorFlow runs both at once.
+  A step's product is too small to be shared out among cores.
+- In training, XLA compiles the loop's body (no other part), in pieces of `PIECE` steps, so that
+  one compilation serves every length. It happens once a batch size and layer: half a second.
+- Without XLA (predictions, exports), an iteration of TensorFlow's loop holds `UNROLLED` steps.
+
+Training keeps, for each step, row and unit, 9 numbers of an LSTM (4 projections, 4 gates, its
+last cell) and 8 of a GRU (3, 3, the candidate's recurrent part, the last state), and its output.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+PIECE = 16
+UNROLLED = 8
+SMALLEST_HALF = 4  # rows; below it a product costs the same as for more
+
+Tensors = tuple[tf.Tensor, ...]
+
+
+class Cell(NamedTuple):
+    """The mathematics of one step.
+
+    Shapes: states and what is recorded `(batch, units)`; projections `(batch, gates x units)`.
+
+    `step(projected, states, recurrent_kernel, recurrent_bias)` returns the new states, the output
+    first among them, and a record for the way back. The recurrent bias is the GRU's, whose reset
+    gate stands behind it; other cells have theirs in `projected`. `step_back(record, gradients,
+    recurrent_kernel)`, given the gradients of the new states, returns those of the old states, and
+    those of the projections of the input and of the last output: one array where they are equal.
+    `recorded` and `projections` count the arrays of the two tuples.
+    """
+
+    step: Callable[..., tuple[Tensors, Tensors]]
+    step_back: Callable[..., tuple[Tensors, Tensors]]
+    recorded: int
+    projections: int
+
+
+def _simple_rnn_step(projected, states, recurrent_kernel, recurrent_bias):
+    (output,) = states
+    output = tf.tanh(projected + output @ recurrent_kernel)
+    return (output,), (output,)
+
+
+def _simple_rnn_step_back(record, gradients, recurrent_kernel):
+    (output,), (d_output,) = record, gradients
+    d = d_output * (1 - output * output)
+    return (tf.matmul(d, recurrent_kernel, transpose_b=True),), (d,)
+
+
+def _lstm_step(projected, states, recurrent_kernel, recurrent_bias):
+    output, cell = states
+    z = projected + output @ recurrent_kernel
+    i, f, g, o = tf.split(z, 4, axis=-1)
+    i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+    new_cell = f * cell + i * g
+    return (o * tf.tanh(new_cell), new_cell), (i, f, g, o, cell)
+
+
+def _lstm_step_back(record, gradients, recurrent_kernel):
+    i, f, g, o, cell = record
+    d_output, d_cell = gradients
+    squashed = tf.tanh(f * cell + i * g)
+    d_cell = d_cell + d_output * o * (1 - squashed * squashed)
+    d = tf.concat(
+        [
+            d_cell * g * i * (1 - i),
+            d_cell * cell * f * (1 - f),
+            d_cell * i * (1 - g * g),
+            d_output * squashed * o * (1 - o),
+        ],
+        axis=-1,
+    )
+    return (tf.matmul(d, recurrent_kernel, transpose_b=True), d_cell * f), (d,)
+
+
+def _gru_step(projected, states, recurrent_kernel, recurrent_bias):
+    (output,) = states
+    z, r, n = tf.split(projected, 3, axis=-1)
+    recurrent = output @ recurrent_kernel + recurrent_bias
+    recurrent_z, recurrent_r, recurrent_n = tf.split(recurrent, 3, axis=-1)
+    z, r = tf.sigmoid(z + recurrent_z), tf.sigmoid(r + recurrent_r)
+    n = tf.tanh(n + r * recurrent_n)
+    return (n + z * (output - n),), (z, r, n, recurrent_n, output)
+
+
+def _gru_step_back(record, gradients, recurrent_kernel):
+    z, r, n, recurrent_n, output = record
+    (d_output,) = gradients
+    d_z = d_output * (output - n) * z * (1 - z)
+    d_n = d_output * (1 - z) * (1 - n * n)
+    d_r = d_n * recurrent_n * r * (1 - r)
+    d_recurrent = tf.concat([d_z, d_r, d_n * r], axis=-1)
+    d_last = d_output * z + tf.matmul(d_recurrent, recurrent_kernel, transpose_b=True)
+    return (d_last,), (tf.concat([d_z, d_r, d_n], axis=-1), d_recurrent)
+
+
+CELLS = {
+    "simple_rnn": Cell(_simple_rnn_step, _simple_rnn_step_back, recorded=1, projections=1),
+    "lstm": Cell(_lstm_step, _lstm_step_back, recorded=5, projections=1),
+    "gru": Cell(_gru_step, _gru_step_back, recorded=5, projections=2),
+}
+
+
+def run(
+    cell: str,
+    inputs: tf.Tensor,
+    states: Sequence[tf.Tensor],
+    kernel: tf.Tensor,
+    recurrent_kernel: tf.Tensor,
+    bias: tf.Tensor,
+    lengths: tf.Tensor | None = None,
+    *,
+    compiled: bool = False,
+    halves: bool = True,
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Run one cell over a batch, from the first step to the last.
+
+    Args:
+        cell: "simple_rnn", "gru" (reset after the product) or "lstm".
+        inputs: `(batch, time, features)`, of any float type; all other floats are of the same.
+        states: the initial states, `(batch, units)` each: the output, and an LSTM's cell.
+        kernel: `(features, gates x units)`, the gates in Keras's order.
+        recurrent_kernel: `(units, gates x units)`.
+        bias: `(gates x units,)`, for a GRU `(2, gates x units)`.
+        lengths: int32 `(batch,)`, the real steps of each row; None for all of them.
+        compiled: whether XLA compiles the steps, and all is recorded for the way back. Without,
+            a gradient runs the steps once more.
+        halves: whether the batch is cut in two that run at once.
+
+    Returns:
+        The outputs `(batch, time, units)`, of no meaning past a row's length, and the states after
+        each row's last real step (the initial ones where it has none).
+
+    Example:
+
+    >>> one = tf.ones((1, 1))
+    >>> outputs, _ = run("simple_rnn", tf.ones((1, 2, 1)), [0 * one], one, one, one[0] - 1)
+    >>> [round(x, 4) for x in outputs[0, :, 0].numpy().tolist()]
+    [0.7616, 0.9428]
+    """
+    batch = tf.shape(inputs)[0]
+    if inputs.shape[0] is not None and inputs.shape[0] < 2 * SMALLEST_HALF:
+        halves = False
+    run_part = functools.partial(
+        _run_part,
+        cell,
+        kernel=kernel,
+        recurrent_kernel=recurrent_kernel,
+        bias=bias,
+        compiled=compiled,
+    )
+    if not halves:
+        return run_part(inputs, states, lengths=lengths)
+    # A small batch of a size unknown here leaves the second half empty.
+    first = tf.where(batch < 2 * SMALLEST_HALF, batch, batch - batch // 2)
+    parts = [
+        run_part(
+            inputs[part], [state[part] for state in states], None if lengths is None else lengths[part]
+        )
+        for part in (slice(None, first), slice(first, None))
+    ]
+    outputs, states = zip(*parts, strict=True)
+    return tf.concat(outputs, 0), [tf.concat(halves, 0) for halves in zip(*states, strict=True)]
+
+
+def _run_part(cell, inputs, states, lengths, *, kernel, recurrent_kernel, bias, compiled):
+    time = tf.shape(inputs)[1]
+    inputs = tf.transpose(inputs, [1, 0, 2])  # (time, batch, features): a step lies in one piece
+    if compiled:
+        inputs = tf.pad(inputs, [[0, -time % PIECE], [0, 0], [0, 0]])
+    bias, recurrent_bias = tf.unstack(bias) if cell == "gru" else (bias, tf.zeros_like(bias))
+    projected = tf.tensordot(inputs, kernel, 1) + bias  # (time, batch, gates x units)
+    outputs, *states = _recur(
+        cell, projected, recurrent_kernel, recurrent_bias, states, lengths, time, compiled
+    )
+    return tf.transpose(outputs[:time], [1, 0, 2]), states
+
+
+def _recur(cell, projected, recurrent_kernel, recurrent_bias, states, lengths, time, compiled):
+    """Run the steps; the gradients are ours, and all shapes have time first."""
+
+    @tf.custom_gradient
+    def recur(projected, recurrent_kernel, recurrent_bias, *states):
+        weights = (recurrent_kernel, recurrent_bias)
+        forward = functools.partial(
+            _forward, cell, projected, weights, states, _ends(lengths, projected, time), time
+        )
+        if compiled:
+            outputs, last, records = forward(compiled=True)
+        else:
+            outputs, last = _predict(cell, projected, weights, states, lengths)
+
+        def gradient(d_outputs, *d_last):
+            kept = records if compiled else forward(compiled=False)[2]
+            d_projections, d_states = _backward(
+                cell, d_outputs, weights, d_last, _ends(lengths, projected, time), time, kept, compiled
+            )
+            d_projected, d_recurrent = d_projections[0], d_projections[-1]
+            before = tf.concat([states[0][tf.newaxis], outputs[:-1]], axis=0)
+            d_kernel = tf.tensordot(before, d_recurrent, [[0, 1], [0, 1]])
+            return d_projected, d_kernel, tf.reduce_sum(d_recurrent, [0, 1]), *d_states
+
+        return (outputs, *last), gradient
+
+    return recur(projected, recurrent_kernel, recurrent_bias, *states)
+
+
+def _predict(cell, projected, weights, states, lengths):
+    """Run the steps in TensorFlow's loop, several an iteration, and keep nothing but outputs."""
+    step = CELLS[cell].step
+    time = tf.shape(projected)[0]
+
+    def body(count, t, states, last, outputs):
+        for step_input in tf.unstack(projected[t : t + count], count):
+            states, _ = step(step_input, states, *weights)
+            outputs = outputs.write(t, states[0])
+            t += 1
+            last = states if lengths is None else _where(tf.equal(lengths, t), states, last)
+        return t, states, last, outputs
+
+    (outputs,) = _arrays(1, projected.dtype, time, states[0].shape)
+    loop = (0, tuple(states), tuple(states), outputs)
+    for count in (UNROLLED, 1):
+        loop = tf.while_loop(
+            lambda t, *_, count=count: t + count <= time, functools.partial(body, count), loop
+        )
+    _, _, last, outputs = loop
+    return outputs.stack(), last
+
+
+def _forward(cell, projected, weights, states, lengths, time, *, compiled):
+    """Run the steps piece by piece and keep the records, an array of pieces each."""
+    size = PIECE if compiled else time
+    pieces = -(-time // size)
+    piece = _piece(_steps, cell, compiled)
+    states = tuple(states)
+
+    def body(i, states, last, arrays):
+        start = i * size
+        written, *carried = piece(
+            projected[start : start + size], *weights, states, last, lengths - start, time - start
+        )
+        arrays = [array.write(i, new) for array, new in zip(arrays, written, strict=True)]
+        return i + 1, *_shaped_as((states, last), carried), arrays
+
+    arrays = _arrays(1 + CELLS[cell].recorded, projected.dtype, pieces)
+    _, _, last, (outputs, *records) = tf.while_loop(
+        lambda i, *_: i < pieces, body, (0, states, states, arrays)
+    )
+    outputs = outputs.concat()
+    outputs.set_shape([None, *states[0].shape])
+    return outputs, last, records
+
+
+def _backward(cell, d_outputs, weights, d_last, lengths, time, records, compiled):
+    """Walk back through the pieces; return the gradients of projections and initial states."""
+    size = PIECE if compiled else time
+    pieces = -(-time // size)
+    piece = _piece(_steps_back, cell, compiled)
+
+    def body(i, d_states, arrays):
+        start = i * size
+        written, new = piece(
+            d_outputs[start : start + size],
+            weights[0],
+            d_states,
+            d_last,
+            lengths - start,
+            time - start,
+            tuple(array.read(i) for array in records),
+        )
+        arrays = [array.write(i, new) for array, new in zip(arrays, written, strict=True)]
+        return i - 1, _shaped_as(d_states, new), arrays
+
+    arrays = _arrays(CELLS[cell].projections, d_outputs.dtype, pieces)
+    nothing = tuple(tf.zeros_like(gradient) for gradient in d_last)
+    _, d_states, arrays = tf.while_loop(lambda i, *_: i >= 0, body, (pieces - 1, nothing, arrays))
+    # A row without a real step ends in its initial states.
+    initial = _where(tf.equal(lengths, 0), d_last, nothing)
+    d_states = [a + b for a, b in zip(d_states, initial, strict=True)]
+    return [array.concat() for array in arrays], d_states
+
+
+def _steps(cell, projected, recurrent_kernel, recurrent_bias, states, last, lengths, time):
+    """Run the steps of a piece: `lengths` and `time` are counted from its start."""
+    size = tf.shape(projected)[0]
+
+    def body(t, states, last, arrays):
+        states, record = cell.step(projected[t], states, recurrent_kernel, recurrent_bias)
+        last = _where(tf.equal(lengths, t + 1), states, last)
+        written = zip(arrays, (states[0], *record), strict=True)
+        return t + 1, states, last, [array.write(t, new) for array, new in written]
+
+    arrays = _arrays(1 + cell.recorded, projected.dtype, size, states[0].shape)
+    _, states, last, arrays = tf.while_loop(
+        lambda t, *_: t < tf.minimum(size, time), body, (0, states, last, arrays)
+    )
+    return [array.stack() for array in arrays], states, last
+
+
+def _steps_back(cell, d_outputs, recurrent_kernel, d_states, d_last, lengths, time, records):
+    """Walk back through the steps of a piece."""
+    size = tf.shape(d_outputs)[0]
+
+    def body(t, d_states, arrays):
+        ended = tf.equal(lengths, t + 1)
+        d_states = _where(ended, [a + b for a, b in zip(d_states, d_last, strict=True)], d_states)
+        d_output, *rest = d_states
+        record = [steps[t] for steps in records]
+        d_states, written = cell.step_back(record, (d_output + d_outputs[t], *rest), recurrent_kernel)
+        written = zip(arrays, written, strict=True)
+        return t - 1, d_states, [array.write(t, new) for array, new in written]
+
+    width = [d_states[0].shape[0], recurrent_kernel.shape[1]]
+    _, d_states, arrays = tf.while_loop(
+        lambda t, *_: t >= 0,
+        body,
+        (tf.minimum(size, time) - 1, d_states, _arrays(cell.projections, d_outputs.dtype, size, width)),
+    )
+    return [array.stack() for array in arrays], d_states
+
+
+@functools.cache
+def _piece(steps, cell, compiled):
+    steps = functools.partial(steps, CELLS[cell])
+    # A function of its own is what XLA compiles; kept, so that it is compiled once.
+    return tf.function(steps, jit_compile=True, reduce_retracing=True) if compiled else steps
+
+
+def _arrays(number, dtype, size, shape=None):
+    return [
+        tf.TensorArray(dtype, size, element_shape=shape, clear_after_read=False)
+        for _ in range(number)
+    ]
+
+
+def _ends(lengths, projected, time):
+    return tf.fill(tf.shape(projected)[1:2], time) if lengths is None else lengths
+
+
+def _where(rows, chosen, others):
+    rows = rows[:, tf.newaxis]
+    return tuple(tf.where(rows, a, b) for a, b in zip(chosen, others, strict=True))
+
+
+def _shaped_as(shaped, tensors):
+    """Give tensors the static shapes of others: XLA's come without, and loops insist on them."""
+    tf.nest.map_structure(lambda a, b: b.set_shape(a.shape), shaped, tuple(tensors))
+    return tuple(tensors)

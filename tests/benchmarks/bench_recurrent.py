@@ -1,0 +1,252 @@
+"""Time the recurrent layers against stock Keras, PyTorch and ONNX Runtime.
+
+    python tests/benchmarks/bench_recurrent.py
+
+prints a table of milliseconds for a forward pass and for a training step (forward, gradients of
+the weights and of the inputs), float32, without masks. All columns of a row are timed in turn,
+round after round; medians are shown, with the spread (half the distance between the quartiles, as
+a share of the median) of our column and of stock Keras's. `floor` is the time of the same matrix
+products alone, one after the other, in TensorFlow. PyTorch (`pip install torch==2.13.0`) and ONNX
+Runtime (`pip install onnx onnxruntime`) are left out where they are not installed.
+
+Where TensorFlow sees a GPU, every LSTM and GRU must run on cuDNN there, or the benchmark stops.
+"""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import statistics
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import click
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lstm_zoo.recurrent import explain, recurrent_layer
+
+# Cell, both ways?, batch, time steps, features, units.
+SHAPES = [
+    ("lstm", False, 1, 100, 128, 128),
+    ("lstm", False, 1, 400, 256, 256),
+    ("lstm", False, 8, 50, 64, 64),
+    ("lstm", False, 32, 100, 128, 128),
+    ("lstm", False, 32, 400, 128, 128),
+    ("lstm", False, 64, 200, 128, 256),
+    ("lstm", False, 128, 25, 256, 512),
+    ("lstm", True, 1, 100, 128, 128),
+    ("lstm", True, 32, 200, 128, 96),
+    ("lstm", True, 64, 100, 256, 256),
+    ("gru", False, 1, 100, 128, 128),
+    ("gru", False, 32, 100, 128, 128),
+]
+GATES = {"lstm": 4, "gru": 3}
+STOCK = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
+WARM_UP = 2
+
+
+@click.command(help=__doc__.split("\n")[0])
+@click.option("--rounds", default=9, show_default=True, help="How often each column is timed.")
+@click.option("--only", multiple=True, type=int, help="Number of a row, from 0; repeatable.")
+def main(rounds: int, only: tuple[int, ...]) -> None:
+    print_header(rounds)
+    shapes = [SHAPES[number] for number in only] or SHAPES
+    for training in (False, True):
+        click.echo(f"\n{'training step' if training else 'forward'}, milliseconds")
+        rows = []
+        for shape in shapes:
+            rows.append(time_in_turn(contestants(*shape, training), rounds))
+            print_row(shape, rows[-1], heading=len(rows) == 1)
+        for other in ("stock", "torch", "onnx"):
+            ratios = [median(row[other]) / median(row["ours"]) for row in rows if other in row]
+            if ratios:
+                click.echo(f"{other} / ours, geometric mean: {statistics.geometric_mean(ratios):.2f}")
+
+
+def contestants(cell, both_ways, batch, steps, features, units, training):
+    """Make the functions to time: name → function without arguments."""
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(batch, steps, features)).astype(np.float32)
+    width = units * (2 if both_ways else 1)
+    gradients = rng.normal(size=(batch, steps, width)).astype(np.float32)
+    ours = recurrent_layer(cell, units, bidirectional=both_ways, return_sequences=True)
+    stock = STOCK[cell](units, return_sequences=True)
+    if both_ways:
+        stock = keras.layers.Bidirectional(stock)
+    functions = {
+        "ours": keras_function(ours, inputs, gradients, training),
+        "stock": keras_function(stock, inputs, gradients, training),
+        "floor": products(cell, both_ways, inputs, units, training),
+    }
+    if tf.config.list_physical_devices("GPU"):
+        paths = [row.path for row in explain(keras.Sequential([ours]))]
+        if set(paths) != {"cuDNN"}:
+            raise SystemExit(f"{cell} does not run on cuDNN here: {paths}")
+    if importlib.util.find_spec("torch"):
+        functions["torch"] = torch_function(cell, both_ways, inputs, gradients, units, training)
+    if not training and importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"):
+        functions["onnx"] = onnx_function(cell, both_ways, inputs, units)
+    return functions
+
+
+def keras_function(layer, inputs, gradients, training):
+    inputs, gradients = tf.constant(inputs), tf.constant(gradients)
+    layer(inputs)
+
+    @tf.function
+    def run():
+        if not training:
+            return layer(inputs, training=False)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs, training=True)
+        weights = [weight.value for weight in layer.trainable_weights]
+        return tape.gradient(outputs, [inputs, *weights], output_gradients=gradients)
+
+    # What is not fetched need not be computed yet: fetch it.
+    return lambda: [tensor.numpy() for tensor in tf.nest.flatten(run())][:0]
+
+
+def products(cell, both_ways, inputs, units, training):
+    """Make the matrix products of a layer: one for all steps, and one for each step."""
+    batch, steps, features = inputs.shape
+    kernel = tf.random.normal((features, GATES[cell] * units))
+    recurrent_kernel = tf.random.normal((units, GATES[cell] * units)) / units
+    all_inputs = tf.constant(inputs.reshape(-1, features))
+
+    @tf.function
+    def run():
+        results = []
+        for _ in range(2 if both_ways else 1):
+            projected = all_inputs @ kernel
+            output = projected[:batch, :units]
+            for _ in range(steps):
+                output = (output @ recurrent_kernel)[:, :units]
+            results.append(output)
+            if training:
+                d = projected[:batch]
+                for _ in range(steps):
+                    back = tf.matmul(d, recurrent_kernel, transpose_b=True)
+                    d = tf.tile(back, [1, GATES[cell]])
+                d = projected + d[0]
+                results.append(tf.matmul(all_inputs, d, transpose_a=True))
+                results.append(tf.matmul(projected[:, :units], d, transpose_a=True))
+                results.append(tf.matmul(d, kernel, transpose_b=True))
+        return results
+
+    return lambda: [tensor.numpy() for tensor in run()]
+
+
+def torch_function(cell, both_ways, inputs, gradients, units, training):
+    import torch
+
+    device = "cuda" if tf.config.list_physical_devices("GPU") else "cpu"
+    kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
+    layer = kind(inputs.shape[-1], units, batch_first=True, bidirectional=both_ways).to(device)
+    inputs = torch.tensor(inputs, device=device, requires_grad=training)
+    gradients = torch.tensor(gradients, device=device)
+
+    def run():
+        if not training:
+            with torch.no_grad():
+                return layer(inputs)[0].cpu()
+        inputs.grad = None
+        layer.zero_grad()
+        layer(inputs)[0].backward(gradients)
+        return inputs.grad.cpu()
+
+    return run
+
+
+def onnx_function(cell, both_ways, inputs, units):
+    import onnx
+    import onnxruntime
+
+    directions = 2 if both_ways else 1
+    rng = np.random.default_rng(0)
+    gates, features = GATES[cell] * units, inputs.shape[-1]
+    weights = {
+        "W": rng.normal(size=(directions, gates, features)) / units,
+        "R": rng.normal(size=(directions, gates, units)) / units,
+        "B": np.zeros((directions, 2 * gates)),
+    }
+    node = onnx.helper.make_node(
+        cell.upper(),
+        ["x", *weights],
+        ["y"],
+        hidden_size=units,
+        direction="bidirectional" if both_ways else "forward",
+        **({"linear_before_reset": 1} if cell == "gru" else {}),
+    )
+    floats = onnx.TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        [node],
+        cell,
+        [onnx.helper.make_tensor_value_info("x", floats, [None, None, features])],
+        [onnx.helper.make_tensor_value_info("y", floats, [None, directions, None, units])],
+        [
+            onnx.numpy_helper.from_array(array.astype(np.float32), name)
+            for name, array in weights.items()
+        ],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    time_first = np.ascontiguousarray(inputs.transpose(1, 0, 2))
+    return lambda: session.run(None, {"x": time_first})
+
+
+def time_in_turn(functions, rounds):
+    """Time functions one after the other, again and again: name → seconds of each round."""
+    for function in functions.values():
+        for _ in range(WARM_UP):
+            function()
+    seconds = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def median(seconds):
+    return statistics.median(seconds)
+
+
+def spread(seconds):
+    """Half the distance between the quartiles, as a share of the median."""
+    low, _, high = statistics.quantiles(seconds, n=4)
+    return (high - low) / 2 / median(seconds)
+
+
+def print_header(rounds):
+    names = ("keras", "tensorflow", "torch", "onnxruntime")
+    versions = []
+    for name in names:
+        if importlib.util.find_spec(name):
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    click.echo(
+        f"Python {platform.python_version()}, {', '.join(versions)}; {os.cpu_count()} cores, "
+        f"{gpus} GPUs; medians of {rounds} rounds"
+    )
+
+
+def print_row(shape, seconds, heading):
+    cell, both_ways, batch, steps, features, units = shape
+    if heading:
+        columns = "".join(f"{name:>9}" for name in seconds)
+        click.echo(f"{'':34}{columns}   stock/ours   spread of ours, stock")
+    name = f"{'bi' if both_ways else ''}{cell} {batch}x{steps}, {features} -> {units}"
+    times = "".join(f"{median(values) * 1e3:9.2f}" for values in seconds.values())
+    ratio = median(seconds["stock"]) / median(seconds["ours"])
+    spreads = f"{spread(seconds['ours']):.0%}, {spread(seconds['stock']):.0%}"
+    click.echo(f"{name:34}{times}{ratio:13.2f}   {spreads}")
+
+
+if __name__ == "__main__":
+    main()
