@@ -98,7 +98,7 @@ def _describe_export(path: Path) -> dict[str, Any]:
         "parameters": sum(int(tf.TensorShape(shape).num_elements()) for shape in weights),
         "signatures": export.read_signatures(path),
         "recurrent layers": (
-            "cuDNN: the graph holds its kernels" if has_cudnn else "loop: no cuDNN kernel is held"
+            "cuDNN: the graph holds its kernels" if has_cudnn else "fused: no cuDNN kernel is held"
         ),
         "ops": ops,
     }

@@ -149,7 +149,7 @@ def test_inspect_describes_runs_and_exports(small_run, tmp_path):
     card = json.loads(invoke("inspect", small_run, "--json").output)
     assert card["classes"] == ["neg", "pos"]
     assert [row["kind"] for row in card["layers"]] == ["LSTM", "LSTM"]
-    assert all(row["path"] in ("cuDNN", "loop") and row["reason"] for row in card["layers"])
+    assert all(row["path"] in ("cuDNN", "fused") and row["reason"] for row in card["layers"])
 
     assert invoke("sentiment", "export", small_run, tmp_path, "--version", "4").exit_code == 0
     described = json.loads(invoke("inspect", tmp_path, "--json").output)

@@ -25,6 +25,7 @@ import tensorflow as tf
 
 PIECE = 16
 UNROLLED = 8
+BLOCK_ROWS = 8
 SMALLEST_HALF = 4  # rows; below it a product costs the same as for more
 
 Tensors = tuple[tf.Tensor, ...]
@@ -89,10 +90,11 @@ def _lstm_step_back(record, gradients, recurrent_kernel):
 
 def _gru_step(projected, states, recurrent_kernel, recurrent_bias):
     (output,) = states
-    z, r, n = tf.split(projected, 3, axis=-1)
-    recurrent = output @ recurrent_kernel + recurrent_bias
-    recurrent_z, recurrent_r, recurrent_n = tf.split(recurrent, 3, axis=-1)
-    z, r = tf.sigmoid(z + recurrent_z), tf.sigmoid(r + recurrent_r)
+    units = output.shape[-1]
+    recurrent = tf.nn.bias_add(output @ recurrent_kernel, recurrent_bias)
+    gates, n = tf.split(projected, [2 * units, units], axis=-1)
+    recurrent_gates, recurrent_n = tf.split(recurrent, [2 * units, units], axis=-1)
+    z, r = tf.split(tf.sigmoid(gates + recurrent_gates), 2, axis=-1)
     n = tf.tanh(n + r * recurrent_n)
     return (n + z * (output - n),), (z, r, n, recurrent_n, output)
 
@@ -169,7 +171,9 @@ def run(
     first = tf.where(batch < 2 * SMALLEST_HALF, batch, batch - batch // 2)
     parts = [
         run_part(
-            inputs[part], [state[part] for state in states], None if lengths is None else lengths[part]
+            inputs[part],
+            [state[part] for state in states],
+            None if lengths is None else lengths[part],
         )
         for part in (slice(None, first), slice(first, None))
     ]
@@ -182,11 +186,20 @@ def _run_part(cell, inputs, states, lengths, *, kernel, recurrent_kernel, bias, 
     inputs = tf.transpose(inputs, [1, 0, 2])  # (time, batch, features): a step lies in one piece
     if compiled:
         inputs = tf.pad(inputs, [[0, -time % PIECE], [0, 0], [0, 0]])
-    bias, recurrent_bias = tf.unstack(bias) if cell == "gru" else (bias, tf.zeros_like(bias))
-    projected = tf.tensordot(inputs, kernel, 1) + bias  # (time, batch, gates x units)
-    outputs, *states = _recur(
-        cell, projected, recurrent_kernel, recurrent_bias, states, lengths, time, compiled
-    )
+
+    def run_loop():
+        own, recurrent = tf.unstack(bias) if cell == "gru" else (bias, tf.zeros_like(bias))
+        projected = tf.tensordot(inputs, kernel, 1) + own  # (time, batch, gates x units)
+        return _recur(cell, projected, recurrent_kernel, recurrent, states, lengths, time, compiled)
+
+    def run_block():
+        return _predict_block(inputs, kernel, recurrent_kernel, bias, states, lengths)
+
+    if cell == "lstm" and inputs.dtype == tf.float32 and not compiled:
+        few = tf.shape(inputs)[1] <= BLOCK_ROWS
+        outputs, *states = tf.cond(few, run_block, run_loop)
+    else:
+        outputs, *states = run_loop()
     return tf.transpose(outputs[:time], [1, 0, 2]), states
 
 
@@ -207,7 +220,14 @@ def _recur(cell, projected, recurrent_kernel, recurrent_bias, states, lengths, t
         def gradient(d_outputs, *d_last):
             kept = records if compiled else forward(compiled=False)[2]
             d_projections, d_states = _backward(
-                cell, d_outputs, weights, d_last, _ends(lengths, projected, time), time, kept, compiled
+                cell,
+                d_outputs,
+                weights,
+                d_last,
+                _ends(lengths, projected, time),
+                time,
+                kept,
+                compiled,
             )
             d_projected, d_recurrent = d_projections[0], d_projections[-1]
             before = tf.concat([states[0][tf.newaxis], outputs[:-1]], axis=0)
@@ -223,23 +243,59 @@ def _predict(cell, projected, weights, states, lengths):
     """Run the steps in TensorFlow's loop, several an iteration, and keep nothing but outputs."""
     step = CELLS[cell].step
     time = tf.shape(projected)[0]
+    most = time // UNROLLED
+    # The first iterations hold UNROLLED steps each, the last ones the single steps that are left.
+    outputs = tf.TensorArray(
+        projected.dtype,
+        most + time % UNROLLED,
+        infer_shape=False,
+        element_shape=[None, *states[0].shape],
+    )
 
-    def body(count, t, states, last, outputs):
+    def body(count, i, t, states, last, outputs):
+        written = []
         for step_input in tf.unstack(projected[t : t + count], count):
             states, _ = step(step_input, states, *weights)
-            outputs = outputs.write(t, states[0])
+            written.append(states[0])
             t += 1
             last = states if lengths is None else _where(tf.equal(lengths, t), states, last)
-        return t, states, last, outputs
+        return i + 1, t, states, last, outputs.write(i, tf.stack(written))
 
-    (outputs,) = _arrays(1, projected.dtype, time, states[0].shape)
-    loop = (0, tuple(states), tuple(states), outputs)
+    loop = (0, 0, tuple(states), tuple(states), outputs)
     for count in (UNROLLED, 1):
         loop = tf.while_loop(
-            lambda t, *_, count=count: t + count <= time, functools.partial(body, count), loop
+            lambda i, t, *_, count=count: t + count <= time, functools.partial(body, count), loop
         )
-    _, _, last, outputs = loop
-    return outputs.stack(), last
+    _, _, _, last, outputs = loop
+    return outputs.concat(), last
+
+
+def _predict_block(inputs, kernel, recurrent_kernel, bias, states, lengths):
+    """Run an LSTM as TensorFlow's one op for it, which has no dispatch between the steps.
+
+    For few rows that is most of the time; for many, its products are slower.
+    """
+    time = tf.shape(inputs)[0]
+    output, cell = states
+    peephole = tf.zeros_like(bias[: cell.shape[-1]])
+    block = tf.raw_ops.BlockLSTMV2(
+        seq_len_max=tf.cast(time, tf.int64),
+        x=inputs,
+        cs_prev=cell,
+        h_prev=output,
+        w=tf.concat([kernel, recurrent_kernel], axis=0),
+        wci=peephole,
+        wcf=peephole,
+        wco=peephole,
+        b=bias,
+        cell_clip=0,
+    )
+    if lengths is None:
+        return block.h, block.h[-1], block.cs[-1]
+    rows = tf.range(tf.shape(lengths)[0])
+    ends = tf.stack([tf.maximum(lengths - 1, 0), rows], axis=1)
+    last = (tf.gather_nd(block.h, ends), tf.gather_nd(block.cs, ends))
+    return block.h, *_where(tf.greater(lengths, 0), last, states)
 
 
 def _forward(cell, projected, weights, states, lengths, time, *, compiled):
@@ -321,7 +377,9 @@ def _steps_back(cell, d_outputs, recurrent_kernel, d_states, d_last, lengths, ti
         d_states = _where(ended, [a + b for a, b in zip(d_states, d_last, strict=True)], d_states)
         d_output, *rest = d_states
         record = [steps[t] for steps in records]
-        d_states, written = cell.step_back(record, (d_output + d_outputs[t], *rest), recurrent_kernel)
+        d_states, written = cell.step_back(
+            record, (d_output + d_outputs[t], *rest), recurrent_kernel
+        )
         written = zip(arrays, written, strict=True)
         return t - 1, d_states, [array.write(t, new) for array, new in written]
 
@@ -329,7 +387,11 @@ def _steps_back(cell, d_outputs, recurrent_kernel, d_states, d_last, lengths, ti
     _, d_states, arrays = tf.while_loop(
         lambda t, *_: t >= 0,
         body,
-        (tf.minimum(size, time) - 1, d_states, _arrays(cell.projections, d_outputs.dtype, size, width)),
+        (
+            tf.minimum(size, time) - 1,
+            d_states,
+            _arrays(cell.projections, d_outputs.dtype, size, width),
+        ),
     )
     return [array.stack() for array in arrays], d_states
 

@@ -63,7 +63,9 @@ def main(rounds: int, only: tuple[int, ...]) -> None:
         for other in ("stock", "torch", "onnx"):
             ratios = [median(row[other]) / median(row["ours"]) for row in rows if other in row]
             if ratios:
-                click.echo(f"{other} / ours, geometric mean: {statistics.geometric_mean(ratios):.2f}")
+                click.echo(
+                    f"{other} / ours, geometric mean: {statistics.geometric_mean(ratios):.2f}"
+                )
 
 
 def contestants(cell, both_ways, batch, steps, features, units, training):
@@ -87,7 +89,11 @@ def contestants(cell, both_ways, batch, steps, features, units, training):
             raise SystemExit(f"{cell} does not run on cuDNN here: {paths}")
     if importlib.util.find_spec("torch"):
         functions["torch"] = torch_function(cell, both_ways, inputs, gradients, units, training)
-    if not training and importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"):
+    if (
+        not training
+        and importlib.util.find_spec("onnx")
+        and importlib.util.find_spec("onnxruntime")
+    ):
         functions["onnx"] = onnx_function(cell, both_ways, inputs, units)
     return functions
 

@@ -59,7 +59,7 @@ def test_rows_come_in_the_models_order_and_of_recurrent_layers_only(no_gpu):
         ("forward_first", 4, "fused", NO_GPU),
         ("backward_first", 4, "fused", NO_GPU),
         ("second", 3, "fused", "use_cudnn is False"),
-        ("third", 2, "loop", "cuDNN has no SimpleRNN in Keras"),
+        ("third", 2, "fused", "cuDNN has no SimpleRNN in Keras"),
     ]
 
 
@@ -71,7 +71,7 @@ def test_layers_inside_of_other_layers_have_rows_too():
 
 def test_a_layer_of_a_cell_has_a_row_without_units():
     row = explain_one(keras.layers.RNN(keras.layers.LSTMCell(2)))
-    assert (row.units, row.path, row.reason) == (None, "loop", "cuDNN has no RNN in Keras")
+    assert (row.units, row.path, row.reason) == (None, "loop", "RNN is not one of lstm_zoo's layers")
 
 
 def test_a_model_without_recurrent_layers_has_no_rows():
@@ -91,14 +91,29 @@ def test_with_a_gpu_the_path_is_cudnn(cell, bidirectional, gpu):
     assert [(row.path, row.reason) for row in rows] == [("cuDNN", FIT)] * (1 + bidirectional)
 
 
-def test_a_simple_rnn_loops_even_with_a_gpu(gpu):
-    row = explain_one(recurrent_layer("simple_rnn", 4))
-    assert (row.path, row.reason) == ("loop", "cuDNN has no SimpleRNN in Keras")
+def test_keras_own_layer_loops(no_gpu):
+    row = explain_one(keras.layers.LSTM(4))
+    assert (row.path, row.reason) == ("loop", "LSTM is not one of lstm_zoo's layers")
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @with_cudnn
-def test_use_cudnn_false_loops_even_with_a_gpu(cell, bidirectional, gpu):
+def test_without_bias_a_layer_is_fused_even_with_a_gpu(cell, bidirectional, gpu):
+    layer = recurrent_layer(cell, 4, bidirectional=bidirectional, use_bias=False)
+    rows = explain(keras.Sequential([layer]))
+    assert [(row.path, row.reason) for row in rows] == [("fused", "use_bias is False")] * (
+        1 + bidirectional
+    )
+
+
+def test_a_simple_rnn_is_fused_even_with_a_gpu(gpu):
+    row = explain_one(recurrent_layer("simple_rnn", 4))
+    assert (row.path, row.reason) == ("fused", "cuDNN has no SimpleRNN in Keras")
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@with_cudnn
+def test_use_cudnn_false_is_fused_even_with_a_gpu(cell, bidirectional, gpu):
     layer = recurrent_layer(cell, 4, bidirectional=bidirectional, use_cudnn=False)
     rows = explain(keras.Sequential([layer]))
     reasons = [("fused", "use_cudnn is False")] * (1 + bidirectional)
@@ -112,7 +127,6 @@ def test_use_cudnn_false_loops_even_with_a_gpu(cell, bidirectional, gpu):
         ({"activation": None}, "activation is not tanh"),
         ({"recurrent_activation": "hard_sigmoid"}, "recurrent_activation is not sigmoid"),
         ({"unroll": True}, "unroll is set"),
-        ({"use_bias": False}, "use_bias is False"),
         ({"recurrent_dropout": 0.1}, "recurrent_dropout is set"),
     ],
     ids=str,

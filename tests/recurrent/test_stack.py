@@ -175,7 +175,8 @@ def test_one_layer_has_no_dropout_and_training_is_as_inference():
         run(model, batch(lengths, 3), lengths, training=False),
         strict=True,
     ):
-        assert np.array_equal(trained, plain)
+        # Training has a loop of its own, which XLA compiles.
+        np.testing.assert_allclose(trained, plain, atol=1e-6)
 
 
 def test_dropout_acts_in_training_only():

@@ -1,0 +1,235 @@
+"""The fused layers against Keras's own: results, gradients, weights files, whatever the mask."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstm_zoo.recurrent import CELLS, fused, recurrent_layer
+from tests.recurrent import oracle
+
+STOCK = {"simple_rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
+
+every_cell = pytest.mark.parametrize("cell", CELLS)
+both_modes = pytest.mark.parametrize("training", [False, True], ids=["predict", "train"])
+
+
+def stock_layer(cell, units, bidirectional=False, **options):
+    if not bidirectional:
+        return STOCK[cell](units, **options)
+    return keras.layers.Bidirectional(STOCK[cell](units, **options))
+
+
+def pair(cell, units, features, bidirectional=False, **options):
+    """Make our layer and Keras's with the same weights, all of them drawn."""
+    layers = [
+        recurrent_layer(cell, units, bidirectional=bidirectional, **options),
+        stock_layer(cell, units, bidirectional, **options),
+    ]
+    rng = np.random.default_rng(1)
+    for layer in layers:
+        layer.build((None, None, features))
+    weights = [rng.normal(size=weight.shape) / 2 for weight in layers[0].weights]
+    for layer in layers:
+        layer.set_weights(weights)
+    return layers
+
+
+def results(layer, inputs, mask, states=None, training=False):
+    """Return outputs, states, and the gradients of weights, inputs and initial states."""
+    inputs = tf.convert_to_tensor(inputs)
+    states = None if states is None else [tf.convert_to_tensor(state) for state in states]
+
+    # The shapes are left open, as in `fit`.
+    @tf.function(input_signature=[tf.TensorSpec([None, None, inputs.shape[-1]], inputs.dtype)])
+    def run(inputs):
+        with tf.GradientTape() as tape:
+            tape.watch([inputs, *(states or [])])
+            tensors = layer(inputs, mask=mask, initial_state=states, training=training)
+            tensors = tf.nest.flatten(tensors)
+            loss = sum(
+                tf.reduce_sum(tf.sin(tf.cast(tensor, tf.float64) * (number + 1)))
+                for number, tensor in enumerate(tensors)
+            )
+        weights = [weight.value for weight in layer.trainable_weights]
+        return tensors, tape.gradient(loss, [*weights, inputs, *(states or [])])
+
+    return [tensor.numpy() for tensor in tf.nest.flatten(run(inputs))]
+
+
+def assert_equal_results(ours, stock, tolerance):
+    assert len(ours) == len(stock)
+    for a, b in zip(ours, stock, strict=True):
+        assert a.dtype == b.dtype and a.shape == b.shape
+        scale = max(1.0, np.abs(b).max(initial=0))
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale)
+
+
+# Batch, time steps, features, units: on both sides of the pieces, the unrolled steps, the halves
+# and the rows that TensorFlow's own LSTM takes.
+SHAPES = [(1, 1, 1, 1), (1, 21, 3, 4), (9, 16, 2, 3), (19, 35, 3, 5)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@both_modes
+@every_cell
+def test_results_and_gradients_are_keras(cell, training, shape):
+    batch, time, features, units = shape
+    rng = np.random.default_rng(0)
+    ours, stock = pair(cell, units, features, return_sequences=True, return_state=True)
+    inputs = rng.normal(size=(batch, time, features)).astype("float32")
+    lengths = rng.integers(1, time + 1, batch)
+    number = oracle.STATES[cell]
+    states = [rng.normal(size=(batch, units)).astype("float32") for _ in range(number)]
+    for mask in (None, np.arange(time) < lengths[:, None]):
+        arguments = (inputs, mask, states, training)
+        assert_equal_results(results(ours, *arguments), results(stock, *arguments), 2e-5)
+
+
+@st.composite
+def masked_problems(draw):
+    batch, time = draw(st.integers(1, 10)), draw(st.integers(1, 20))
+    mask = draw(st.lists(st.booleans(), min_size=batch * time, max_size=batch * time))
+    if draw(st.booleans()):  # padded on the right, rows of padding only among them
+        lengths = draw(st.lists(st.integers(0, time), min_size=batch, max_size=batch))
+        mask = np.arange(time) < np.array(lengths)[:, None]
+    options = {
+        "return_sequences": draw(st.booleans()),
+        "return_state": draw(st.booleans()),
+        "use_bias": draw(st.booleans()),
+    }
+    bidirectional = draw(st.booleans())
+    if not bidirectional:
+        options["go_backwards"] = draw(st.booleans())
+        options["zero_output_for_mask"] = draw(st.booleans())
+    return (
+        draw(st.sampled_from(list(CELLS))),
+        bidirectional,
+        options,
+        np.array(mask).reshape(batch, time),
+        draw(st.integers(0, 2**31)),
+    )
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(masked_problems())
+def test_any_mask_gives_what_keras_gives(problem):
+    cell, bidirectional, options, mask, seed = problem
+    ours, stock = pair(cell, 3, 2, bidirectional, **options)
+    inputs = np.random.default_rng(seed).normal(size=(*mask.shape, 2)).astype("float32")
+    assert_equal_results(results(ours, inputs, mask), results(stock, inputs, mask), 2e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_is_compiled_is_the_oracle_in_float64(cell):
+    lengths, time, features, units = [35, 16, 1, 20, 33, 17, 32, 2, 9], 35, 3, 2
+    rng = np.random.default_rng(3)
+    weights = oracle.random_weights(rng, cell, features, units)
+    inputs = rng.normal(size=(len(lengths), time, features))
+    states = [rng.normal(size=(len(lengths), units)) for _ in range(oracle.STATES[cell])]
+    outputs, last, tape = oracle.forward(cell, weights, inputs, lengths, states)
+    real = oracle.real_steps(lengths, len(lengths), time)
+    d_outputs = rng.normal(size=outputs.shape) * real[..., None]
+    d_last = [rng.normal(size=state.shape) for state in last]
+    expected = oracle.backward(cell, weights, tape, d_outputs, d_last)
+
+    variables = [tf.constant(array) for array in (*weights, inputs, *states)]
+
+    @tf.function
+    def run():
+        with tf.GradientTape() as gradients:
+            gradients.watch(variables)
+            kernel, recurrent_kernel, bias, x, *initial = variables
+            outputs, last = fused.run(
+                cell, x, initial, kernel, recurrent_kernel, bias, tf.constant(lengths), compiled=True
+            )
+            loss = tf.reduce_sum(outputs * d_outputs)
+            loss += sum(tf.reduce_sum(a * b) for a, b in zip(last, d_last, strict=True))
+        return outputs, last, gradients.gradient(loss, variables)
+
+    got_outputs, got_last, got = run()
+    np.testing.assert_allclose(got_outputs.numpy()[real], outputs[real], atol=1e-10)
+    for a, b in zip(got_last, last, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-10)
+    wanted = [expected[name] for name in ("kernel", "recurrent_kernel", "bias", "inputs")]
+    for a, b in zip(got, [*wanted, *expected["initial_states"]], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+@pytest.mark.parametrize(("policy", "tolerance"), [("mixed_float16", 2e-2), ("mixed_bfloat16", 0.1)])
+@both_modes
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_mixed_precision_is_near_float32(cell, training, policy, tolerance):
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(9, 12, 3)).astype("float32")
+    mixed, _ = pair(cell, 4, 3, return_sequences=True, dtype=policy)
+    exact, _ = pair(cell, 4, 3, return_sequences=True)
+    ours = results(mixed, inputs, None, training=training)
+    assert ours[0].dtype == tf.as_dtype(policy.removeprefix("mixed_")).as_numpy_dtype
+    for a, b in zip(ours, results(exact, inputs, None, training=training), strict=True):
+        scale = max(1.0, np.abs(b).max())
+        np.testing.assert_allclose(a.astype("float32"), b, rtol=0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both ways"])
+@every_cell
+def test_weights_files_go_both_ways(cell, bidirectional, tmp_path):
+    def model(layer):
+        return keras.Sequential([keras.Input((None, 3)), layer, keras.layers.Dense(2)])
+
+    ours, stock = (
+        model(recurrent_layer(cell, 4, bidirectional=bidirectional)),
+        model(stock_layer(cell, 4, bidirectional)),
+    )
+    inputs = np.random.default_rng(0).normal(size=(5, 7, 3)).astype("float32")
+    for number, (source, target) in enumerate([(ours, stock), (stock, ours)]):
+        for weight in source.weights:
+            weight.assign(np.random.default_rng(number).normal(size=weight.shape) / 2)
+        source.save_weights(tmp_path / "model.weights.h5")
+        target.load_weights(tmp_path / "model.weights.h5")
+        np.testing.assert_allclose(source(inputs), target(inputs), atol=1e-5)
+
+
+@every_cell
+def test_a_saved_model_reloads_in_safe_mode_as_ours(cell, tmp_path):
+    layer = recurrent_layer(cell, 4, bidirectional=True)
+    model = keras.Sequential([keras.Input((None, 3)), layer])
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert type(again.layers[0]) is type(layer)
+    assert type(again.layers[0].forward_layer) is CELLS[cell]
+    inputs = np.random.default_rng(0).normal(size=(5, 7, 3)).astype("float32")
+    assert np.array_equal(model(inputs), again(inputs))
+
+
+@every_cell
+def test_an_empty_batch_has_empty_outputs(cell):
+    layer = recurrent_layer(cell, 4, return_sequences=True)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 3])])
+    def run(inputs):
+        return layer(inputs)
+
+    assert run(tf.zeros((0, 5, 3))).shape == (0, 5, 4)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_fit_learns_with_batches_of_any_size(cell):
+    # The last batch is smaller, and each width is another.
+    keras.utils.set_random_seed(0)
+    layer = recurrent_layer(cell, 8, bidirectional=True)
+    model = keras.Sequential([keras.Input((None, 2)), layer, keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    inputs = np.random.default_rng(0).normal(size=(21, 18, 2)).astype("float32")
+    history = model.fit(inputs, inputs[:, 3, :1], epochs=60, batch_size=16, verbose=0).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+
+
+def test_what_keras_loop_alone_can_do_is_left_to_it():
+    ours, stock = pair("lstm", 3, 2, activation="relu", return_sequences=True)
+    inputs = np.random.default_rng(0).normal(size=(2, 5, 2)).astype("float32")
+    assert np.array_equal(ours(inputs), stock(inputs))
+    with pytest.raises(ValueError, match="cuDNN is not supported"):
+        recurrent_layer("lstm", 3, use_cudnn=True, activation="relu")(inputs)
