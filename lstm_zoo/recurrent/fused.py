@@ -155,6 +155,8 @@ def run(
     [0.7616, 0.9428]
     """
     batch = tf.shape(inputs)[0]
+    # Loops insist on one static shape for a state; a batch size known of some tensors only is none.
+    states = [tf.reshape(state, [batch, recurrent_kernel.shape[0]]) for state in states]
     if inputs.shape[0] is not None and inputs.shape[0] < 2 * SMALLEST_HALF:
         halves = False
     run_part = functools.partial(
@@ -193,7 +195,7 @@ def _run_part(cell, inputs, states, lengths, *, kernel, recurrent_kernel, bias, 
         return _recur(cell, projected, recurrent_kernel, recurrent, states, lengths, time, compiled)
 
     def run_block():
-        return _predict_block(inputs, kernel, recurrent_kernel, bias, states, lengths)
+        return _predict_block(lengths, time, inputs, kernel, recurrent_kernel, bias, *states)
 
     if cell == "lstm" and inputs.dtype == tf.float32 and not compiled:
         few = tf.shape(inputs)[1] <= BLOCK_ROWS
@@ -270,16 +272,41 @@ def _predict(cell, projected, weights, states, lengths):
     return outputs.concat(), last
 
 
-def _predict_block(inputs, kernel, recurrent_kernel, bias, states, lengths):
+def _predict_block(lengths, time, *arguments):
     """Run an LSTM as TensorFlow's one op for it, which has no dispatch between the steps.
 
-    For few rows that is most of the time; for many, its products are slower.
+    For few rows that is most of the time; for many, its products are slower. Its own gradient is
+    not that of the states and outputs that we take, so the loop gives it.
     """
-    time = tf.shape(inputs)[0]
-    output, cell = states
+
+    @tf.custom_gradient
+    def block(*arguments):
+        def gradient(*gradients):
+            with tf.GradientTape() as tape:
+                tape.watch(arguments)
+                inputs, kernel, recurrent_kernel, bias, *states = arguments
+                projected = tf.tensordot(inputs, kernel, 1) + bias
+                results = _recur(
+                    "lstm",
+                    projected,
+                    recurrent_kernel,
+                    tf.zeros_like(bias),
+                    states,
+                    lengths,
+                    time,
+                    compiled=False,
+                )
+            return tape.gradient(results, arguments, output_gradients=gradients)
+
+        return _block(lengths, *arguments), gradient
+
+    return block(*arguments)
+
+
+def _block(lengths, inputs, kernel, recurrent_kernel, bias, output, cell):
     peephole = tf.zeros_like(bias[: cell.shape[-1]])
     block = tf.raw_ops.BlockLSTMV2(
-        seq_len_max=tf.cast(time, tf.int64),
+        seq_len_max=tf.shape(inputs, out_type=tf.int64)[0],
         x=inputs,
         cs_prev=cell,
         h_prev=output,
@@ -295,7 +322,7 @@ def _predict_block(inputs, kernel, recurrent_kernel, bias, states, lengths):
     rows = tf.range(tf.shape(lengths)[0])
     ends = tf.stack([tf.maximum(lengths - 1, 0), rows], axis=1)
     last = (tf.gather_nd(block.h, ends), tf.gather_nd(block.cs, ends))
-    return block.h, *_where(tf.greater(lengths, 0), last, states)
+    return block.h, *_where(tf.greater(lengths, 0), last, (output, cell))
 
 
 def _forward(cell, projected, weights, states, lengths, time, *, compiled):

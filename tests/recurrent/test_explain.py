@@ -71,7 +71,11 @@ def test_layers_inside_of_other_layers_have_rows_too():
 
 def test_a_layer_of_a_cell_has_a_row_without_units():
     row = explain_one(keras.layers.RNN(keras.layers.LSTMCell(2)))
-    assert (row.units, row.path, row.reason) == (None, "loop", "RNN is not one of lstm_zoo's layers")
+    assert (row.units, row.path, row.reason) == (
+        None,
+        "loop",
+        "RNN is not one of lstm_zoo's layers",
+    )
 
 
 def test_a_model_without_recurrent_layers_has_no_rows():

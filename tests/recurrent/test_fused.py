@@ -39,24 +39,29 @@ def pair(cell, units, features, bidirectional=False, **options):
 
 def results(layer, inputs, mask, states=None, training=False):
     """Return outputs, states, and the gradients of weights, inputs and initial states."""
-    inputs = tf.convert_to_tensor(inputs)
-    states = None if states is None else [tf.convert_to_tensor(state) for state in states]
-
+    states = states or []
     # The shapes are left open, as in `fit`.
-    @tf.function(input_signature=[tf.TensorSpec([None, None, inputs.shape[-1]], inputs.dtype)])
-    def run(inputs):
+    open_shapes = [
+        tf.TensorSpec([*[None] * (array.ndim - 1), array.shape[-1]], array.dtype)
+        for array in (inputs, *states)
+    ]
+
+    @tf.function(input_signature=open_shapes)
+    def run(inputs, *states):
         with tf.GradientTape() as tape:
-            tape.watch([inputs, *(states or [])])
-            tensors = layer(inputs, mask=mask, initial_state=states, training=training)
+            tape.watch([inputs, *states])
+            tensors = layer(
+                inputs, mask=mask, initial_state=list(states) or None, training=training
+            )
             tensors = tf.nest.flatten(tensors)
             loss = sum(
                 tf.reduce_sum(tf.sin(tf.cast(tensor, tf.float64) * (number + 1)))
                 for number, tensor in enumerate(tensors)
             )
         weights = [weight.value for weight in layer.trainable_weights]
-        return tensors, tape.gradient(loss, [*weights, inputs, *(states or [])])
+        return tensors, tape.gradient(loss, [*weights, inputs, *states])
 
-    return [tensor.numpy() for tensor in tf.nest.flatten(run(inputs))]
+    return [tensor.numpy() for tensor in tf.nest.flatten(run(inputs, *states))]
 
 
 def assert_equal_results(ours, stock, tolerance):
@@ -113,7 +118,7 @@ def masked_problems(draw):
     )
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(masked_problems())
 def test_any_mask_gives_what_keras_gives(problem):
     cell, bidirectional, options, mask, seed = problem
@@ -143,7 +148,14 @@ def test_what_is_compiled_is_the_oracle_in_float64(cell):
             gradients.watch(variables)
             kernel, recurrent_kernel, bias, x, *initial = variables
             outputs, last = fused.run(
-                cell, x, initial, kernel, recurrent_kernel, bias, tf.constant(lengths), compiled=True
+                cell,
+                x,
+                initial,
+                kernel,
+                recurrent_kernel,
+                bias,
+                tf.constant(lengths),
+                compiled=True,
             )
             loss = tf.reduce_sum(outputs * d_outputs)
             loss += sum(tf.reduce_sum(a * b) for a, b in zip(last, d_last, strict=True))
@@ -158,7 +170,9 @@ def test_what_is_compiled_is_the_oracle_in_float64(cell):
         np.testing.assert_allclose(a, b, atol=1e-9)
 
 
-@pytest.mark.parametrize(("policy", "tolerance"), [("mixed_float16", 2e-2), ("mixed_bfloat16", 0.1)])
+@pytest.mark.parametrize(
+    ("policy", "tolerance"), [("mixed_float16", 2e-2), ("mixed_bfloat16", 0.1)]
+)
 @both_modes
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_mixed_precision_is_near_float32(cell, training, policy, tolerance):
