@@ -7,6 +7,7 @@ The layers are Keras's own, weights, configuration and results; only the loop in
 Their names are Keras's too, since a weights file knows a layer by the name of its class.
 """
 
+import functools
 from typing import Any
 
 import keras
@@ -169,10 +170,10 @@ def _run(layer, sequences, initial_state, mask, training):
         sequences = padding.real_steps_first(sequences, mask, layer.go_backwards)
     elif layer.go_backwards:
         sequences = tf.reverse(sequences, [1])
-    # Outside of a graph, a loop of TensorFlow's is one of Python's.
-    run = _run_eagerly if tf.executing_eagerly() else fused.run
+    run = functools.partial(fused.run, _NAMES[type(layer)])
+    if tf.executing_eagerly():  # where a loop of TensorFlow's is one of Python's
+        run = _in_graph(_NAMES[type(layer)], *kernel.shape)
     outputs, states = run(
-        _NAMES[type(layer)],
         sequences,
         states,
         kernel,
@@ -189,5 +190,10 @@ def _run(layer, sequences, initial_state, mask, training):
     return outputs[:, -1], outputs, list(states)
 
 
-_run_eagerly = tf.function(fused.run, reduce_retracing=True)
+@functools.cache
+def _in_graph(cell, features, width):
+    """Make the function of a size of weights, traced for open batch sizes and steps."""
+    return tf.function(functools.partial(fused.run, cell), reduce_retracing=True)
+
+
 _NAMES = {layer: name for name, layer in CELLS.items()}

@@ -329,7 +329,7 @@ def _forward(cell, projected, weights, states, lengths, time, *, compiled):
     """Run the steps piece by piece and keep the records, an array of pieces each."""
     size = PIECE if compiled else time
     pieces = -(-time // size)
-    piece = _piece(_steps, cell, compiled)
+    piece = _piece(_steps, cell, compiled, *weights[0].shape, projected.dtype)
     states = tuple(states)
 
     def body(i, states, last, arrays):
@@ -353,7 +353,7 @@ def _backward(cell, d_outputs, weights, d_last, lengths, time, records, compiled
     """Walk back through the pieces; return the gradients of projections and initial states."""
     size = PIECE if compiled else time
     pieces = -(-time // size)
-    piece = _piece(_steps_back, cell, compiled)
+    piece = _piece(_steps_back, cell, compiled, *weights[0].shape, d_outputs.dtype)
 
     def body(i, d_states, arrays):
         start = i * size
@@ -424,9 +424,12 @@ def _steps_back(cell, d_outputs, recurrent_kernel, d_states, d_last, lengths, ti
 
 
 @functools.cache
-def _piece(steps, cell, compiled):
+def _piece(steps, cell, compiled, units, width, dtype):
+    """Make a piece's function: one for each size of weights, kept, so that it is compiled once.
+
+    Only the batch size varies between its calls, and only that is left open in its shapes.
+    """
     steps = functools.partial(steps, CELLS[cell])
-    # A function of its own is what XLA compiles; kept, so that it is compiled once.
     return tf.function(steps, jit_compile=True, reduce_retracing=True) if compiled else steps
 
 
