@@ -189,60 +189,44 @@ def _run_part(cell, inputs, states, lengths, *, kernel, recurrent_kernel, bias, 
     if compiled:
         inputs = tf.pad(inputs, [[0, -time % PIECE], [0, 0], [0, 0]])
 
-    def run_loop():
-        own, recurrent = tf.unstack(bias) if cell == "gru" else (bias, tf.zeros_like(bias))
-        projected = tf.tensordot(inputs, kernel, 1) + own  # (time, batch, gates x units)
-        return _recur(cell, projected, recurrent_kernel, recurrent, states, lengths, time, compiled)
+    @tf.custom_gradient
+    def predict(*arguments):
+        def gradient(*gradients):
+            with tf.GradientTape() as tape:
+                tape.watch(arguments)
+                results = _train(cell, lengths, time, False, *arguments)
+            return tape.gradient(results, arguments, output_gradients=gradients)
 
-    def run_block():
-        return _predict_block(lengths, time, inputs, kernel, recurrent_kernel, bias, *states)
+        return _predict(cell, lengths, *arguments), gradient
 
-    if cell == "lstm" and inputs.dtype == tf.float32 and not compiled:
-        few = tf.shape(inputs)[1] <= BLOCK_ROWS
-        outputs, *states = tf.cond(few, run_block, run_loop)
-    else:
-        outputs, *states = run_loop()
+    run = functools.partial(_train, cell, lengths, time, True) if compiled else predict
+    outputs, *states = run(inputs, kernel, recurrent_kernel, bias, *states)
     return tf.transpose(outputs[:time], [1, 0, 2]), states
 
 
-def _recur(cell, projected, recurrent_kernel, recurrent_bias, states, lengths, time, compiled):
-    """Run the steps; the gradients are ours, and all shapes have time first."""
-
-    @tf.custom_gradient
-    def recur(projected, recurrent_kernel, recurrent_bias, *states):
-        weights = (recurrent_kernel, recurrent_bias)
-        forward = functools.partial(
-            _forward, cell, projected, weights, states, _ends(lengths, projected, time), time
-        )
-        if compiled:
-            outputs, last, records = forward(compiled=True)
-        else:
-            outputs, last = _predict(cell, projected, weights, states, lengths)
-
-        def gradient(d_outputs, *d_last):
-            kept = records if compiled else forward(compiled=False)[2]
-            d_projections, d_states = _backward(
-                cell,
-                d_outputs,
-                weights,
-                d_last,
-                _ends(lengths, projected, time),
-                time,
-                kept,
-                compiled,
-            )
-            d_projected, d_recurrent = d_projections[0], d_projections[-1]
-            before = tf.concat([states[0][tf.newaxis], outputs[:-1]], axis=0)
-            d_kernel = tf.tensordot(before, d_recurrent, [[0, 1], [0, 1]])
-            return d_projected, d_kernel, tf.reduce_sum(d_recurrent, [0, 1]), *d_states
-
-        return (outputs, *last), gradient
-
-    return recur(projected, recurrent_kernel, recurrent_bias, *states)
+def _projected(cell, inputs, kernel, bias):
+    """Project the inputs of all steps at once; return the bias left for the recurrent side too."""
+    bias, recurrent_bias = tf.unstack(bias) if cell == "gru" else (bias, tf.zeros_like(bias))
+    return tf.tensordot(inputs, kernel, 1) + bias, recurrent_bias
 
 
-def _predict(cell, projected, weights, states, lengths):
-    """Run the steps in TensorFlow's loop, several an iteration, and keep nothing but outputs."""
+def _predict(cell, lengths, inputs, kernel, recurrent_kernel, bias, *states):
+    """Run the steps and keep nothing but outputs `(time, batch, units)` and the last states."""
+
+    def run_loop():
+        projected, recurrent_bias = _projected(cell, inputs, kernel, bias)
+        return _loop(cell, projected, (recurrent_kernel, recurrent_bias), states, lengths)
+
+    def run_block():
+        return _block(lengths, inputs, kernel, recurrent_kernel, bias, *states)
+
+    if cell != "lstm" or inputs.dtype != tf.float32:
+        return run_loop()
+    return tf.cond(tf.shape(inputs)[1] <= BLOCK_ROWS, run_block, run_loop)
+
+
+def _loop(cell, projected, weights, states, lengths):
+    """Run the steps in TensorFlow's loop, several an iteration."""
     step = CELLS[cell].step
     time = tf.shape(projected)[0]
     most = time // UNROLLED
@@ -269,41 +253,14 @@ def _predict(cell, projected, weights, states, lengths):
             lambda i, t, *_, count=count: t + count <= time, functools.partial(body, count), loop
         )
     _, _, _, last, outputs = loop
-    return outputs.concat(), last
-
-
-def _predict_block(lengths, time, *arguments):
-    """Run an LSTM as TensorFlow's one op for it, which has no dispatch between the steps.
-
-    For few rows that is most of the time; for many, its products are slower. Its own gradient is
-    not that of the states and outputs that we take, so the loop gives it.
-    """
-
-    @tf.custom_gradient
-    def block(*arguments):
-        def gradient(*gradients):
-            with tf.GradientTape() as tape:
-                tape.watch(arguments)
-                inputs, kernel, recurrent_kernel, bias, *states = arguments
-                projected = tf.tensordot(inputs, kernel, 1) + bias
-                results = _recur(
-                    "lstm",
-                    projected,
-                    recurrent_kernel,
-                    tf.zeros_like(bias),
-                    states,
-                    lengths,
-                    time,
-                    compiled=False,
-                )
-            return tape.gradient(results, arguments, output_gradients=gradients)
-
-        return _block(lengths, *arguments), gradient
-
-    return block(*arguments)
+    return outputs.concat(), *last
 
 
 def _block(lengths, inputs, kernel, recurrent_kernel, bias, output, cell):
+    """Run an LSTM as TensorFlow's one op for it, which has no dispatch between the steps.
+
+    For few rows that is most of the time; for many, its products are slower.
+    """
     peephole = tf.zeros_like(bias[: cell.shape[-1]])
     block = tf.raw_ops.BlockLSTMV2(
         seq_len_max=tf.shape(inputs, out_type=tf.int64)[0],
@@ -323,6 +280,33 @@ def _block(lengths, inputs, kernel, recurrent_kernel, bias, output, cell):
     ends = tf.stack([tf.maximum(lengths - 1, 0), rows], axis=1)
     last = (tf.gather_nd(block.h, ends), tf.gather_nd(block.cs, ends))
     return block.h, *_where(tf.greater(lengths, 0), last, (output, cell))
+
+
+def _train(cell, lengths, time, compiled, inputs, kernel, recurrent_kernel, bias, *states):
+    """Run the steps, recorded, with gradients of our own; results as `_predict` has them."""
+    if lengths is None:
+        lengths = tf.fill(tf.shape(inputs)[1:2], time)
+
+    @tf.custom_gradient
+    def recur(projected, recurrent_kernel, recurrent_bias, *states):
+        weights = (recurrent_kernel, recurrent_bias)
+        outputs, last, records = _forward(
+            cell, projected, weights, states, lengths, time, compiled=compiled
+        )
+
+        def gradient(d_outputs, *d_last):
+            d_projections, d_states = _backward(
+                cell, d_outputs, weights, d_last, lengths, time, records, compiled
+            )
+            d_projected, d_recurrent = d_projections[0], d_projections[-1]
+            before = tf.concat([states[0][tf.newaxis], outputs[:-1]], axis=0)
+            d_kernel = tf.tensordot(before, d_recurrent, [[0, 1], [0, 1]])
+            return d_projected, d_kernel, tf.reduce_sum(d_recurrent, [0, 1]), *d_states
+
+        return (outputs, *last), gradient
+
+    projected, recurrent_bias = _projected(cell, inputs, kernel, bias)
+    return recur(projected, recurrent_kernel, recurrent_bias, *states)
 
 
 def _forward(cell, projected, weights, states, lengths, time, *, compiled):
@@ -438,10 +422,6 @@ def _arrays(number, dtype, size, shape=None):
         tf.TensorArray(dtype, size, element_shape=shape, clear_after_read=False)
         for _ in range(number)
     ]
-
-
-def _ends(lengths, projected, time):
-    return tf.fill(tf.shape(projected)[1:2], time) if lengths is None else lengths
 
 
 def _where(rows, chosen, others):
