@@ -175,6 +175,7 @@ def test_what_is_compiled_is_the_oracle_in_float64(cell):
         np.testing.assert_allclose(a, b, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "tolerance"), [("mixed_float16", 2e-2), ("mixed_bfloat16", 0.1)]
 )
@@ -193,7 +194,7 @@ def test_mixed_precision_is_near_float32(cell, training, policy, tolerance):
 
 
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both ways"])
-@every_cell
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_weights_files_go_both_ways(cell, bidirectional, tmp_path):
     def model(layer):
         return keras.Sequential([keras.Input((None, 3)), layer, keras.layers.Dense(2)])
@@ -234,6 +235,7 @@ def test_an_empty_batch_has_empty_outputs(cell):
     assert run(tf.zeros((0, 5, 3))).shape == (0, 5, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_fit_learns_with_batches_of_any_size(cell):
     # The last batch is smaller, and each width is another.
