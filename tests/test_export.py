@@ -87,6 +87,7 @@ def test_a_moved_export_answers_as_the_pipeline_does(exported, small_pipeline, t
     assert_answers_equal(small_pipeline, batches, answers)
 
 
+@pytest.mark.slow
 def test_a_moved_export_answers_the_same_on_real_reviews(
     exported, small_pipeline, shared_data, tmp_path
 ):

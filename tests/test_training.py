@@ -159,6 +159,7 @@ def test_a_finished_run_is_left_as_it_is(finished):
     assert files_of(finished) == before
 
 
+@pytest.mark.slow
 def test_training_stops_when_the_score_does_not_rise(tmp_path):
     # With a rate of 0 nothing is learned, and the first score never bettered; of equals the last
     # is kept.
@@ -178,6 +179,7 @@ def test_callbacks_see_the_validation_scores(tmp_path):
     assert 0 <= seen[0]["val_accuracy"] <= 1
 
 
+@pytest.mark.slow
 def test_a_validation_part_of_ones_own_is_used_and_an_overlap_told(tmp_path, capsys):
     train(tmp_path / "run", epochs=1, validation=(TEXTS[:20], LABELS[:20]))
     assert "20 validation examples are in the training part too" in capsys.readouterr().err
@@ -206,6 +208,7 @@ def test_a_loss_that_is_not_a_number_ends_with_a_reason(tmp_path):
         train(tmp_path / "run", learning_rate=1e38, warmup=0.0)
 
 
+@pytest.mark.slow
 def test_pretrained_vectors_train_and_load(tmp_path):
     path = tmp_path / "vectors.txt"
     path.write_text("film 1 0 0\ndull 0 1 0\nmoving 0 0 1\n")

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 PIECE = 16
-UNROLLED = 8
+UNROLLED = 4
 BLOCK_ROWS = 8
 SMALLEST_HALF = 4  # rows; below it a product costs the same as for more
 
