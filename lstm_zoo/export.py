@@ -118,6 +118,10 @@ def _scan(path: Path) -> None:
     denied = [op for op in read_ops(path) if op in DENIED_OPS or op.startswith(DENIED_PREFIXES)]
     if denied:
         raise ExportError(f"The graph holds ops that a server can't run: {', '.join(denied)}.")
+    functions = _read_meta_graph(path).graph_def.library.function
+    compiled = [f.signature.name for f in functions if f.attr["_XlaMustCompile"].b]
+    if compiled:
+        raise ExportError(f"XLA, which a server lacks, must compile: {', '.join(compiled)}.")
 
 
 def _check(pipeline: Any, path: Path) -> None:
