@@ -2,12 +2,12 @@
 
     python tests/benchmarks/bench_sentiment.py
 
-prints examples a second in training (Adam) and in prediction: an embedding of 128 for 30,000 words,
-one bidirectional LSTM of 96 units, mean and max over the real steps, logits. The ids are random, in
-batches of texts of similar lengths, which are spread as those of film reviews (log-normal around 230
-words, cut at 1,024). All networks go through the same batches in turn, round after round; medians are
-shown, and our ratio to each. PyTorch (`pip install torch==2.13.0`) packs its sequences; it is left
-out where it is not installed.
+prints examples a second in training (Adam) and in prediction: an embedding of 128 for 30,000
+words, one bidirectional LSTM of 96 units, mean and max over the real steps, logits. The ids are
+random, in batches of texts of similar lengths, which are spread as those of film reviews
+(log-normal around 230 words, cut at 1,024). All networks go through the same batches in turn, round
+after round; medians are shown, and our ratio to each. PyTorch (`pip install torch==2.13.0`) packs
+its sequences; it is left out where it is not installed.
 """
 
 import importlib.util
