@@ -218,9 +218,15 @@ def with_python_inside(outputs):
     return {**outputs, "probability": tf.ensure_shape(probability, [None])}
 
 
+def with_xla_inside(outputs):
+    compiled = tf.function(lambda p: p + 0.0, jit_compile=True, autograph=False)
+    return {**outputs, "probability": compiled(outputs["probability"])}
+
+
 @pytest.mark.parametrize(
     "poison, message",
     [
+        (with_xla_inside, "XLA, which a server lacks, must compile"),
         (with_python_inside, "ops that a server can't run: PyFunc"),
         (make_wrong_when_saved(), "answers otherwise than the pipeline: serving_default"),
     ],

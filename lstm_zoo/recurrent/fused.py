@@ -5,13 +5,19 @@ gradients of the weights at every step. Here the inputs of all steps meet the ke
 product before the loop; the loop holds only what hangs on the state; and walking back it gathers
 the gradients of the pre-activations, so that those of the weights are one product after it.
 
-Three measures make it fast on several cores:
+What makes it fast, as measured on two cores by `tests/benchmarks/bench_recurrent.py`:
 
 - The batch is cut in two halves, each with a loop of its own, and TensorFlow runs both at once.
   A step's product is too small to be shared out among cores.
 - In training, XLA compiles the loop's body (no other part), in pieces of `PIECE` steps, so that
-  one compilation serves every length. It happens once a batch size and layer: half a second.
-- Without XLA (predictions, exports), an iteration of TensorFlow's loop holds `UNROLLED` steps.
+  one compilation serves every length. There is one for each batch size and size of layer, of one
+  to three seconds.
+- Without XLA (predictions, exports), an iteration of TensorFlow's loop holds `UNROLLED` steps, and
+  an LSTM of up to `BLOCK_ROWS` rows is TensorFlow's one op for it.
+
+What did not: that op for more rows, and in training (its gradient adds to the weights' at every
+step); TensorFlow's arrays of single steps in place of stacked ones; a sigmoid of all four gates at
+once, with the tanh made of it; pieces unrolled under XLA, which take ten times as long to compile.
 
 Memory grows with the steps alone: training keeps, for each step, row and unit, five numbers (one
 for a SimpleRNN) and the output, and adds the gradients of the projections when it walks back, four
@@ -24,10 +30,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-PIECE = 16
-UNROLLED = 4
+PIECE = 16  # time steps: the inputs are padded to whole pieces, so not many
+UNROLLED = 4  # more is as fast, and the graph larger
 BLOCK_ROWS = 8
-SMALLEST_HALF = 4  # rows; below it a product costs the same as for more
+SMALLEST_HALF = 4  # rows: below it a product costs as much as of more
 
 Tensors = tuple[tf.Tensor, ...]
 
