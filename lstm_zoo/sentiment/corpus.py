@@ -1,8 +1,5 @@
 """Readers of labelled texts: a folder of classes, .tsv, .csv and .jsonl."""
 
-import csv
-import io
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lstm_zoo import tables
 from lstm_zoo.errors import CallError, DataError
 
 COLUMNS = ("text", "label")
@@ -139,10 +137,9 @@ def _rows_of_path(path: Path) -> Iterator[tuple[str, str, str]]:
         return _rows_of_folder(path)
     if not path.exists():
         raise CallError(f"{path}: no such file or folder. Expected {EXPECTED}.")
-    readers = {".tsv": _rows_of_tsv, ".csv": _rows_of_csv, ".jsonl": _rows_of_jsonl}
-    if path.suffix.lower() not in readers:
+    if path.suffix.lower() not in tables.SUFFIXES:
         raise CallError(f"{path}: not a known kind of corpus. Expected {EXPECTED}.")
-    return readers[path.suffix.lower()](path)
+    return _rows_of_table(path)
 
 
 def _rows_of_folder(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -158,74 +155,12 @@ def _rows_of_folder(path: Path) -> Iterator[tuple[str, str, str]]:
         raise DataError(f"{path}: no folder of .txt files in it.{hint} Expected {EXPECTED}.")
     for folder in classes:
         for file in sorted(folder.glob("*.txt")):
-            yield str(file), _decode(file), folder.name
+            yield str(file), tables.decode(file), folder.name
 
 
-def _rows_of_tsv(path: Path) -> Iterator[tuple[str, str, str]]:
-    lines = _decode(path).split("\n")
-    lines = [line.removesuffix("\r") for line in lines]
-    rows = ((number, line.split("\t")) for number, line in enumerate(lines, 1) if line)
-    return _rows_of_table(path, rows)
-
-
-def _rows_of_csv(path: Path) -> Iterator[tuple[str, str, str]]:
-    csv.field_size_limit(2**31 - 1)  # the default refuses texts past 131,072 characters
-    reader = csv.reader(io.StringIO(_decode(path), newline=""), strict=True)
-
-    def rows() -> Iterator[tuple[int, list[str]]]:
-        try:
-            for fields in reader:
-                if fields:  # an empty line
-                    yield reader.line_num, fields
-        except csv.Error as error:
-            raise DataError(f"{path}:{reader.line_num}: not valid CSV: {error}.") from error
-
-    return _rows_of_table(path, rows())
-
-
-def _rows_of_table(
-    path: Path, rows: Iterator[tuple[int, list[str]]]
-) -> Iterator[tuple[str, str, str]]:
-    _, header = next(rows, (1, []))
-    missing = [column for column in COLUMNS if column not in header]
-    if missing:
-        raise DataError(
-            f"{path}:1: no column named {' or '.join(missing)} in the header. "
-            f"Expected text and label; found: {', '.join(header) or 'nothing'}."
-        )
-    text_at, label_at = (header.index(column) for column in COLUMNS)
-    for line, fields in rows:
-        if len(fields) != len(header):
-            raise DataError(
-                f"{path}:{line}: {len(fields)} fields; expected {len(header)}, as in the header."
-            )
-        yield f"{path}:{line}", fields[text_at], fields[label_at]
-
-
-def _rows_of_jsonl(path: Path) -> Iterator[tuple[str, str, str]]:
-    for number, line in enumerate(_decode(path).split("\n"), 1):
-        if not line.strip():
-            continue
-        place = f"{path}:{number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{place}: not valid JSON: {error}.") from error
-        if not isinstance(row, dict) or any(column not in row for column in COLUMNS):
-            raise DataError(f"{place}: expected an object with the keys text and label.")
-        text, label = ("" if row[column] is None else row[column] for column in COLUMNS)
+def _rows_of_table(path: Path) -> Iterator[tuple[str, str, str]]:
+    for place, row in tables.read_rows(path, COLUMNS):
+        text, label = ("" if value is None else value for value in row)
         if not isinstance(text, str) or type(label) not in (str, int):
             raise DataError(f"{place}: expected text to be a string, label a string or integer.")
         yield place, text, str(label)
-
-
-def _decode(path: Path) -> str:
-    """Return a file's text: UTF-8, with or without a byte order mark."""
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; expected UTF-8."
-        ) from error

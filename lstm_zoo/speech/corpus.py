@@ -1,0 +1,254 @@
+"""Readers of transcribed speech: LibriSpeech's and LJSpeech's folders, .tsv, .csv and .jsonl."""
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lstm_zoo import tables
+from lstm_zoo.errors import CallError, DataError
+
+COLUMNS = ("path", "text/sentence")
+SPEAKER_COLUMN = "speaker/client_id"
+CLIPS_FOLDER = "clips"  # Common Voice's manifests leave it out of their paths
+SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")  # of a clip that is named without one
+EXPECTED = (
+    "a LibriSpeech folder (*.trans.txt beside the audio), an LJSpeech folder (metadata.csv and "
+    "wavs), or a .tsv, .csv or .jsonl with path and text (or sentence)"
+)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Clips with their transcripts, and the rows that could not be used.
+
+    The clips are not opened yet: `lstm_zoo.speech.audio.read_audio` takes them.
+
+    Attributes:
+        clips: for each clip its path, or a pair (samples, sample_rate).
+        texts: the transcripts as they are written, none of them empty.
+        speakers: who speaks, "" where that is not known.
+        places: where each row comes from, such as `train.tsv:7`.
+        skipped: a (place, reason) for each row left out.
+    """
+
+    clips: list[Any]
+    texts: list[str]
+    speakers: list[str]
+    places: list[str]
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def columns(self) -> tuple[list[str], list[str]]:
+        """What tells one corpus from another: of each clip a fingerprint, and its transcript.
+
+        A file counts by its name and size, so that a corpus may be moved, and need not be read.
+        """
+        return [*map(_fingerprint, self.clips)], self.texts
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
+        """Return the rows of these indices; what was skipped stays behind."""
+        columns = (self.clips, self.texts, self.speakers, self.places)
+        return Corpus(*([column[i] for i in indices] for column in columns))
+
+
+class _Row(NamedTuple):
+    place: str
+    clip: Any  # a path that was found, a pair, or None
+    name: str  # the clip as the corpus names it
+    text: str
+    speaker: str
+
+
+def read(data: Any, strict: bool = False) -> Corpus:
+    """Read a corpus, recognising its layout by what it is.
+
+    Args:
+        data: a path, or equally long sequences (clips, texts) or (clips, texts, speakers), each
+            clip a path or a pair (samples, sample_rate). In a manifest the paths are relative to
+            it, or to the folder `clips` beside it, as Common Voice has them.
+        strict: whether a row that can't be used (no text, or no such clip) is an error, not
+            skipped.
+
+    Returns:
+        The corpus, in the order of the file; LibriSpeech's in the order of the names of its files.
+
+    Raises:
+        CallError: if the path does not exist or its kind is unknown.
+        DataError: if the data is malformed or has no usable row, naming the file and the line.
+
+    Example:
+
+    >>> clip = np.zeros(8_000, np.float32), 16_000
+    >>> read(([clip, clip], ["one", ""])).skipped
+    [('row 1', 'no text')]
+    """
+    if isinstance(data, (str, os.PathLike)):
+        name = os.fspath(data)
+        rows = _rows_of_path(Path(data))
+    else:
+        name = "the given data"
+        rows = _rows_of_columns(data)
+    corpus = Corpus([], [], [], [])
+    for row in rows:
+        reason = None
+        if not row.text.strip():
+            reason = "no text"
+        elif row.clip is None:
+            reason = f"no such clip: {row.name}" if row.name else "no path"
+        if reason and strict:
+            raise DataError(
+                f"{row.place}: {reason}; expected a clip and its text "
+                "(without strict it is skipped)."
+            )
+        if reason:
+            corpus.skipped.append((row.place, reason))
+        else:
+            corpus.clips.append(row.clip)
+            corpus.texts.append(row.text)
+            corpus.speakers.append(row.speaker)
+            corpus.places.append(row.place)
+    if not corpus.texts:
+        skipped = ""
+        if corpus.skipped:
+            place, reason = corpus.skipped[0]
+            skipped = f" ({len(corpus.skipped)} rows were skipped, the first, {place}: {reason})"
+        raise DataError(f"{name}: no transcribed clip{skipped}. Expected {EXPECTED}.")
+    return corpus
+
+
+def normalize_transcript(text: str, *, lower_case: bool, punctuation: str) -> str:
+    """Bring a transcript to the form that is learned and compared.
+
+    Unicode goes to NFKC. Control characters become spaces, invisible format characters (but the
+    joiners that some scripts spell with) and halves of surrogate pairs are dropped. Runs of white
+    space become one space, and none stands at either end.
+
+    Args:
+        text: the transcript.
+        lower_case: whether letters become lower case.
+        punctuation: "keep", or "drop": every punctuation mark becomes a space, but an apostrophe
+            between letters, which becomes or stays "'". Symbols such as "%" and "$" are spoken, and
+            stay.
+
+    Returns:
+        The normalised transcript; "" if nothing is left of it.
+
+    Example:
+
+    >>> normalize_transcript("“Don’t—stop!”", lower_case=True, punctuation="drop")
+    "don't stop"
+    """
+    text = unicodedata.normalize("NFKC", text)
+    if lower_case:
+        # Some small letters are decomposed by lower().
+        text = unicodedata.normalize("NFKC", text.lower())
+    if punctuation == "drop":
+        text = re.sub(r"(?<=[^\W\d_])’(?=[^\W\d_])", "'", text)
+        text = "".join(
+            " " if unicodedata.category(c).startswith("P") and c != "'" else c for c in text
+        )
+        text = re.sub(r"(?<![^\W\d_])'|'(?![^\W\d_])", " ", text)
+    kept = []
+    for character in text:
+        category = unicodedata.category(character)
+        if category == "Cc":
+            kept.append(" ")
+        elif category not in ("Cf", "Cs") or character in "\u200c\u200d":
+            kept.append(character)
+    return " ".join("".join(kept).split())
+
+
+def _rows_of_columns(data: Any) -> Iterator[_Row]:
+    try:
+        columns = [*data]
+        if len(columns) not in (2, 3) or any(isinstance(column, str) for column in columns):
+            raise TypeError
+        columns = [[*column] for column in columns]
+    except TypeError:
+        raise CallError(
+            "Data is a path, or sequences (clips, texts) or (clips, texts, speakers). "
+            f"Received: {type(data).__name__}"
+        ) from None
+    clips, texts = columns[:2]
+    speakers = columns[2] if len(columns) == 3 else [""] * len(texts)
+    if not len(clips) == len(texts) == len(speakers):
+        raise DataError(f"{len(clips)} clips but {len(texts)} texts; expected one for each.")
+    for index, (clip, text, speaker) in enumerate(zip(clips, texts, speakers, strict=True)):
+        if not isinstance(text, str):
+            raise DataError(f"text {index}: expected a str. Received: {type(text).__name__}")
+        name = os.fspath(clip) if isinstance(clip, (str, os.PathLike)) else "in memory"
+        if name != "in memory":
+            clip = name if os.path.isfile(name) else None
+        yield _Row(f"row {index}", clip, name, text, "" if speaker is None else str(speaker))
+
+
+def _rows_of_path(path: Path) -> Iterator[_Row]:
+    if path.is_dir():
+        if (path / "metadata.csv").is_file() and (path / "wavs").is_dir():
+            return _rows_of_ljspeech(path)
+        transcripts = sorted(path.rglob("*.trans.txt"))
+        if not transcripts:
+            manifests = [p for p in sorted(path.iterdir()) if p.suffix.lower() in tables.SUFFIXES]
+            hint = f" Did you mean {manifests[0]}?" if manifests else ""
+            raise DataError(f"{path}: no transcripts in this folder.{hint} Expected {EXPECTED}.")
+        return _rows_of_librispeech(transcripts)
+    if not path.exists():
+        raise CallError(f"{path}: no such file or folder. Expected {EXPECTED}.")
+    if path.suffix.lower() not in tables.SUFFIXES:
+        raise CallError(f"{path}: not a known kind of corpus. Expected {EXPECTED}.")
+    return _rows_of_manifest(path)
+
+
+def _rows_of_librispeech(transcripts: list[Path]) -> Iterator[_Row]:
+    for path in transcripts:
+        for number, line in tables.lines(path):
+            name, _, text = line.partition(" ")
+            # <speaker>-<chapter>-<number>
+            speaker = name.split("-")[0] if name.count("-") == 2 else ""
+            yield _Row(f"{path}:{number}", _find(path.parent, name), name, text, speaker)
+
+
+def _rows_of_ljspeech(folder: Path) -> Iterator[_Row]:
+    path = folder / "metadata.csv"
+    for number, line in tables.lines(path):
+        place = f"{path}:{number}"
+        name, *texts = line.split("|")
+        if len(texts) not in (1, 2):
+            raise DataError(
+                f"{place}: {len(texts) + 1} fields; "
+                "expected 2 or 3 with | between: the clip's name, its text, the text as it is read."
+            )
+        yield _Row(place, _find(folder / "wavs", name), name, texts[-1] or texts[0], "")
+
+
+def _rows_of_manifest(path: Path) -> Iterator[_Row]:
+    for place, row in tables.read_rows(path, COLUMNS, [SPEAKER_COLUMN]):
+        name, text, speaker = ("" if value is None else value for value in row)
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise DataError(f"{place}: expected path and text to be strings.")
+        candidates = (path.parent / name, path.parent / CLIPS_FOLDER / name)
+        found = next((str(clip) for clip in candidates if clip.is_file()), None)
+        yield _Row(place, found, name, text, str(speaker))
+
+
+def _find(folder: Path, name: str) -> str | None:
+    """Find a clip by its name without the ending (or with it)."""
+    names = (f"{name}{suffix}" for suffix in ("", *SUFFIXES))
+    return next((str(folder / name) for name in names if (folder / name).is_file()), None)
+
+
+def _fingerprint(clip: Any) -> str:
+    if isinstance(clip, str):
+        return f"{os.path.basename(clip)}:{os.path.getsize(clip)}"
+    samples, rate = clip
+    return f"{hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()}:{rate}"

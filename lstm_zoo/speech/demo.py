@@ -1,0 +1,165 @@
+"""A demo corpus made by the package: synthetic digit strings and short commands.
+
+No person speaks in it and no data set is used. eSpeak NG says the sentences of the small grammar
+below in many voices, to show in minutes how a recognizer is trained; a score on them says nothing
+about people's speech. eSpeak NG is licensed under the GPL and comes with the extra `demo` only.
+"""
+
+import hashlib
+import importlib.util
+import itertools
+import json
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from lstm_zoo.errors import CallError
+from lstm_zoo.speech import espeak
+
+ACCENTS = (
+    "en-us",
+    "en-us-nyc",
+    "en-029",
+    "en",  # British
+    "en-gb-scotland",
+    "en-gb-x-rp",
+    "en-gb-x-gbclan",
+    "en-gb-x-gbcwmd",
+)
+VARIANTS = {  # eSpeak NG's speakers; those of the report part are never heard in training
+    "training": ("m1", "m2", "m3", "m4", "m6", "m7", "f1", "f2", "f3", "f4"),
+    "report": ("m5", "m8", "f5"),
+}
+RATES = (130, 210)  # words a minute
+PITCHES = (30, 70)  # of 0 to 100, around the voice's own
+RANGES = (30, 70)  # of the pitch within a sentence, likewise
+MAX_DIGITS = 7
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+REPORT_SHARE = 5  # one sentence in so many belongs to the report part, whoever says it
+
+_COMMANDS = (
+    "turn {on} the {room} {device}",
+    "turn {on} the {device} in the {room}",
+    "{open} the {room} {opening}",
+    "{open} the {opening} of the {room} at {hour}",
+    "set the {room} {level} to {number}",
+    "set the {level} to {number} at {hour}",
+    "wake me up at {hour} on {day}",
+    "set a timer for {number} {unit}",
+    "remind me to {errand} on {day}",
+    "remind me to {errand} in {number} {unit}",
+    "call {name}",
+    "call {name} at {hour} on {day}",
+    "tell {name} to {errand}",
+    "play song number {number} in the {room}",
+)
+_SLOTS = {
+    "on": ("on", "off"),
+    "open": ("open", "close", "lock"),
+    "room": ("kitchen", "bedroom", "office", "garage", "hall", "cellar", "living room"),
+    "device": ("light", "lamp", "fan", "heater", "radio", "camera", "television"),
+    "opening": ("door", "window", "curtains", "blinds"),
+    "level": ("temperature", "volume", "brightness"),
+    "number": (*DIGITS[1:], "ten", "twelve", "fifteen", "twenty", "thirty", "forty"),
+    "hour": ("six", "seven", "eight", "nine", "noon", "midnight"),
+    "day": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+    "unit": ("seconds", "minutes", "hours"),
+    "errand": ("buy milk", "water the plants", "feed the cat", "pay the bill", "fetch the parcel"),
+    "name": ("Anna", "Peter", "Maria", "David", "Susan", "George", "my sister", "the doctor"),
+}
+
+
+def voices(part: str) -> list[str]:
+    """Return the voices of a part, "training" or "report"; no speaker is in both."""
+    return [f"{accent}+{variant}" for accent in ACCENTS for variant in VARIANTS[part]]
+
+
+def generate(
+    examples: int = 1_000, seed: int = 0, part: str = "training"
+) -> tuple[list[tuple[np.ndarray, int]], list[str], list[str]]:
+    """Generate a synthetic corpus of spoken digit strings and short commands.
+
+    Half of the sentences are strings of one to seven digits, half are commands. No voice and no
+    sentence of one part is in the other.
+
+    Args:
+        examples: how many utterances to generate, at least 1.
+        seed: the same seed gives the same corpus, on the same version of eSpeak NG. Must not be
+            negative.
+        part: "training" or "report".
+
+    Returns:
+        Three lists of the same length, as `lstm_zoo.speech.corpus.read` takes them: the clips, each
+        a pair (int16 samples, 22050); the transcripts, without punctuation; the voices.
+
+    Raises:
+        CallError: if `espeakng-loader` is not installed, or eSpeak NG does not run here.
+        ValueError: if no example, a negative seed or an unknown part is asked for.
+
+    Example:
+
+    >>> clips, texts, speakers = generate(100, seed=1)
+    >>> clips[0][1], len(set(speakers)) > 30
+    (22050, True)
+    """
+    if examples < 1:
+        raise ValueError(f"A corpus takes at least 1 example. Received: {examples}")
+    if part not in VARIANTS:
+        raise ValueError(f"part is one of {', '.join(VARIANTS)}. Received: {part!r}")
+    generator = np.random.default_rng([seed, [*VARIANTS].index(part)])
+    speakers = voices(part)
+    requests = []
+    for text in itertools.islice(_sentences(generator, part), examples):
+        rate, pitch, width = (
+            int(generator.integers(low, high + 1)) for low, high in (RATES, PITCHES, RANGES)
+        )
+        voice = speakers[generator.integers(len(speakers))]
+        requests.append(
+            {"text": text, "voice": voice, "rate": rate, "pitch": pitch, "range": width}
+        )
+    clips = [(samples, espeak.SAMPLE_RATE) for samples in _speak(requests)]
+    return clips, [row["text"] for row in requests], [row["voice"] for row in requests]
+
+
+def _sentences(generator: np.random.Generator, part: str):
+    """Draw sentences of a part without end, digits and commands in turn."""
+
+    def fill(slot: re.Match) -> str:
+        return str(generator.choice(_SLOTS[slot[1]]))
+
+    for digits in itertools.cycle((True, False)):
+        while True:
+            if digits:
+                text = " ".join(generator.choice(DIGITS, generator.integers(1, MAX_DIGITS + 1)))
+            else:
+                text = re.sub(r"{(\w+)}", fill, str(generator.choice(_COMMANDS)))
+            # By its own hash, so that the parts agree on it whatever their seeds.
+            in_report = hashlib.sha256(text.encode()).digest()[0] % REPORT_SHARE == 0
+            if in_report == (part == "report"):
+                break
+        yield text
+
+
+def _speak(requests: list[dict]) -> list[np.ndarray]:
+    if importlib.util.find_spec("espeakng_loader") is None:
+        raise CallError(
+            "The demo corpus is spoken by eSpeak NG, which is not installed: "
+            "pip install 'lstm_zoo[demo]', or give data."
+        )
+    lines = "".join(json.dumps(request) + "\n" for request in requests)
+    done = subprocess.run(
+        [sys.executable, str(Path(espeak.__file__))], input=lines.encode(), capture_output=True
+    )
+    if done.returncode:
+        reason = (done.stderr.decode(errors="replace").strip() or "no message").splitlines()[-1]
+        raise CallError(f"eSpeak NG does not run here ({reason}); give data instead.")
+    spoken, start = [], 0
+    for _ in requests:
+        (count,) = struct.unpack_from("<I", done.stdout, start)
+        spoken.append(np.frombuffer(done.stdout, "<i2", count, start + 4))
+        start += 4 + 2 * count
+    return spoken
