@@ -13,6 +13,7 @@ import re
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,12 +65,12 @@ _SLOTS = {
     "device": ("light", "lamp", "fan", "heater", "radio", "camera", "television"),
     "opening": ("door", "window", "curtains", "blinds"),
     "level": ("temperature", "volume", "brightness"),
-    "number": (*DIGITS[1:], "ten", "twelve", "fifteen", "twenty", "thirty", "forty"),
+    "number": (*DIGITS[2:], "ten", "twelve", "fifteen", "twenty", "thirty", "forty"),
     "hour": ("six", "seven", "eight", "nine", "noon", "midnight"),
-    "day": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+    "day": ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
     "unit": ("seconds", "minutes", "hours"),
     "errand": ("buy milk", "water the plants", "feed the cat", "pay the bill", "fetch the parcel"),
-    "name": ("Anna", "Peter", "Maria", "David", "Susan", "George", "my sister", "the doctor"),
+    "name": ("anna", "peter", "maria", "david", "susan", "george", "my sister", "the doctor"),
 }
 
 
@@ -94,7 +95,8 @@ def generate(
 
     Returns:
         Three lists of the same length, as `lstm_zoo.speech.corpus.read` takes them: the clips, each
-        a pair (int16 samples, 22050); the transcripts, without punctuation; the voices.
+        a pair (int16 samples, 22050); the transcripts, in lower case without punctuation; the
+        voices.
 
     Raises:
         CallError: if `espeakng-loader` is not installed, or eSpeak NG does not run here.
@@ -125,7 +127,7 @@ def generate(
     return clips, [row["text"] for row in requests], [row["voice"] for row in requests]
 
 
-def _sentences(generator: np.random.Generator, part: str):
+def _sentences(generator: np.random.Generator, part: str) -> Iterator[str]:
     """Draw sentences of a part without end, digits and commands in turn."""
 
     def fill(slot: re.Match) -> str:

@@ -41,6 +41,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     rate = library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, data, 0)
     if rate != SAMPLE_RATE:
         raise RuntimeError(f"eSpeak NG did not start at {SAMPLE_RATE} Hz; it returned {rate}")
+    library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # it would begin with the time of day
     spoken: list[bytes] = []
 
     @_CALLBACK

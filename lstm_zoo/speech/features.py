@@ -311,7 +311,7 @@ def _deltas(cepstra: tf.Tensor, num_frames: tf.Tensor) -> list[tf.Tensor]:
     times = tf.range(tf.shape(cepstra)[1])[tf.newaxis]  # (1, frames)
     last = num_frames[:, tf.newaxis] - 1
     neighbours = [
-        tf.gather(cepstra, tf.clip_by_value(times + offset, 0, last), batch_dims=1)
+        tf.gather(cepstra, tf.minimum(tf.maximum(times + offset, 0), last), batch_dims=1)
         for offset in offsets
     ]
     return [

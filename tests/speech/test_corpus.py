@@ -1,0 +1,200 @@
+"""Readers: each layout, what each says of bad data, and how transcripts are normalised."""
+
+import json
+import unicodedata
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.speech.corpus import normalize_transcript, read
+
+
+def clips(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"audio")
+
+
+def test_a_librispeech_folder_at_any_depth(tmp_path):
+    chapter = tmp_path / "dev/84/121"
+    clips(chapter, "84-121-0000.flac", "84-121-0002.wav", "x.ogg")
+    (chapter / "84-121.trans.txt").write_bytes(
+        "84-121-0000 GO É\r\n84-121-0001 GONE\n\n84-121-0002  TWO WORDS\nx NOBODY\n".encode()
+    )
+    corpus = read(tmp_path)
+    assert corpus.clips == [
+        str(chapter / name) for name in ("84-121-0000.flac", "84-121-0002.wav", "x.ogg")
+    ]
+    assert corpus.texts == ["GO É", " TWO WORDS", "NOBODY"]
+    assert corpus.speakers == ["84", "84", ""]
+    assert corpus.places[1] == f"{chapter}/84-121.trans.txt:4"
+    assert corpus.skipped == [(f"{chapter}/84-121.trans.txt:2", "no such clip: 84-121-0001")]
+
+
+def test_an_ljspeech_folder_prefers_the_text_as_it_is_read(tmp_path):
+    clips(tmp_path, "wavs/a.wav", "wavs/b.wav", "wavs/c.flac")
+    (tmp_path / "metadata.csv").write_text(
+        'a|In 1999, "so|in nineteen ninety-nine, "so\nb|Only raw|\nc|Two fields\nd|Gone|gone\n'
+    )
+    corpus = read(tmp_path)
+    assert corpus.texts == ['in nineteen ninety-nine, "so', "Only raw", "Two fields"]
+    assert corpus.clips[2] == str(tmp_path / "wavs/c.flac")
+    assert corpus.skipped == [(f"{tmp_path}/metadata.csv:4", "no such clip: d")]
+
+
+def test_manifests_with_paths_of_their_own_folder(tmp_path):
+    clips(tmp_path, "a.wav", "more/b.ogg")
+    path = tmp_path / "a.tsv"
+    path.write_bytes(f'text\tpath\n"one\ta.wav\ntwo\t{tmp_path}/more/b.ogg\n'.encode())
+    corpus = read(path)
+    assert (corpus.texts, corpus.speakers) == (['"one', "two"], ["", ""])
+    assert corpus.clips == [str(tmp_path / "a.wav"), str(tmp_path / "more/b.ogg")]
+    path = tmp_path / "a.csv"
+    path.write_text('\ufeffpath,text,speaker\nmore/b.ogg,"one, two",ann\n', encoding="utf-8")
+    assert (read(path).texts, read(path).speakers) == (["one, two"], ["ann"])
+    path = tmp_path / "a.jsonl"
+    rows = [{"path": "a.wav", "text": "one", "speaker": 3}, {"path": None, "text": "two"}]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    corpus = read(path)
+    assert (corpus.texts, corpus.speakers) == (["one"], ["3"])
+    assert corpus.skipped == [(f"{path}:2", "no path")]
+
+
+def test_common_voice_has_sentences_and_a_folder_of_clips(tmp_path):
+    clips(tmp_path, "clips/common_voice_1.mp3")
+    path = tmp_path / "validated.tsv"
+    path.write_text(
+        "client_id\tpath\tsentence\tup_votes\nabc\tcommon_voice_1.mp3\tHé said: “go”.\t2\n"
+    )
+    corpus = read(path)
+    assert corpus.clips == [str(tmp_path / "clips/common_voice_1.mp3")]
+    assert (corpus.texts, corpus.speakers) == (["Hé said: “go”."], ["abc"])
+
+
+def test_the_real_corpora(shared_data):
+    digits = read(shared_data / "digits/LibriSpeech/dev")
+    assert len(digits) == 200 and not digits.skipped and "" not in digits.speakers
+    mboshi = read(shared_data / "mboshi/train.tsv")
+    assert len(mboshi) == 4_616 and len(set(mboshi.speakers)) == 3
+    assert len(read(shared_data / "ljspeech_sample")) == 40
+    with pytest.raises(DataError, match=r"Did you mean .*train.tsv\?"):
+        read(shared_data / "mboshi")
+
+
+def test_rows_without_text_or_clip_are_skipped_with_their_place(tmp_path):
+    clips(tmp_path, "a.wav")
+    path = tmp_path / "a.tsv"
+    path.write_text("path\ttext\na.wav\t \nb.wav\tone\n\ttwo\na.wav\tthree\n")
+    corpus = read(path)
+    assert corpus.texts == ["three"]
+    assert corpus.skipped == [
+        (f"{path}:2", "no text"),
+        (f"{path}:3", "no such clip: b.wav"),
+        (f"{path}:4", "no path"),
+    ]
+    with pytest.raises(DataError, match=r"a.tsv:2: no text"):
+        read(path, strict=True)
+    path.write_text("path\ttext\nb\0.wav\tone\n")
+    with pytest.raises(DataError, match=r"1 rows were skipped, the first, .*a.tsv:2: no such clip"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.csv", b"path,words\na.wav,x\n", r"a.csv:1: no column named text \(or sentence\) in"),
+        ("a.tsv", b"", r"named path or text \(or sentence\) .*Expected path and text .*nothing"),
+        ("a.tsv", b"path\ttext\na.wav\n", r"a.tsv:2: 1 fields; expected 2"),
+        ("a.tsv", b"path\ttext\na.wav\tb\xe4d\n", r"a.tsv:2: byte 0xe4 is not UTF-8"),
+        ("a.csv", b'path,text\n"a.wav,b\n', r"a.csv:2: not valid CSV"),
+        ("a.jsonl", b'{"path": "a.wav"}\n', r"a.jsonl:1: expected an object with the keys path"),
+        ("a.jsonl", b'{"path": "a.wav"\n', r"a.jsonl:1: not valid JSON"),
+        ("a.jsonl", b'{"path": 1, "text": "x"}\n', r"a.jsonl:1: expected path and text to be str"),
+        ("a.jsonl", b"", r"a.jsonl: no transcribed clip"),
+    ],
+)
+def test_bad_manifests_name_the_file_and_the_line(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / name)
+
+
+def test_bad_folders_and_paths(tmp_path):
+    (tmp_path / "wavs").mkdir()
+    with pytest.raises(DataError, match="no transcripts in this folder. Expected a LibriSpeech"):
+        read(tmp_path)
+    (tmp_path / "metadata.csv").write_text("a|one|two\nb\n")
+    with pytest.raises(DataError, match=r"metadata.csv:2: 1 fields; expected 2 or 3 with \|"):
+        read(tmp_path)
+    with pytest.raises(CallError, match="none: no such file or folder"):
+        read(tmp_path / "none")
+    clips(tmp_path, "a.wav")
+    with pytest.raises(CallError, match="a.wav: not a known kind of corpus"):
+        read(tmp_path / "a.wav")
+
+
+def test_columns_in_memory(tmp_path):
+    clips(tmp_path, "a.wav")
+    samples = np.arange(9, dtype=np.int16), 8_000
+    data = ([samples, str(tmp_path / "a.wav"), tmp_path / "b.wav"], ["one", "two", "three"])
+    corpus = read(data)
+    assert corpus.clips == [samples, str(tmp_path / "a.wav")]
+    assert corpus.skipped == [("row 2", f"no such clip: {tmp_path}/b.wav")]
+    assert read((*data, ["x", None, "z"])).speakers == ["x", ""]
+    with pytest.raises(DataError, match="1 clips but 2 texts"):
+        read(([samples], ["a", "b"]))
+    with pytest.raises(DataError, match="text 0: expected a str. Received: int"):
+        read(([samples], [1]))
+    for wrong in (3, ["a.tsv", "b.tsv"], [[samples]], ([samples], 3)):
+        with pytest.raises(CallError, match="a path, or sequences"):
+            read(wrong)
+
+
+def test_parts_keep_their_rows_and_tell_their_content_apart(tmp_path):
+    clips(tmp_path, "a/1.wav", "b/1.wav")
+    sound = np.zeros(9, np.int16)
+    one = read(([str(tmp_path / "a/1.wav"), (sound, 8_000), (sound + 1, 8_000)], ["x", "y", "z"]))
+    two = read(([str(tmp_path / "b/1.wav"), (sound, 8_000), (sound, 8_000)], ["x", "y", "z"]))
+    assert one.take([0, 1]).columns == two.take(np.array([0, 1])).columns
+    assert one.columns != two.columns
+    assert (one.take([2]).places, one.take([2]).texts, len(one.take([]))) == (["row 2"], ["z"], 0)
+    (tmp_path / "b/1.wav").write_bytes(b"other audio")
+    assert one.take([0]).columns != two.take([0]).columns
+
+
+@pytest.mark.parametrize(
+    "text, kept, dropped",
+    [
+        ("Hello,  World!", "hello, world!", "hello world"),
+        ("rock’n’roll 'til “dawn”", "rock’n’roll 'til “dawn”", "rock'n'roll til dawn"),
+        ("a well-known 5+ of $3.50", "a well-known 5+ of $3.50", "a well known 5+ of $3 50"),
+        ("E\u0301te\u0301 \ufb01n\u00a0", "été fin", "été fin"),
+        ("İ ǅ", "i̇ ǆ", "i̇ ǆ"),
+        ("a\tb\x00c\u00add\ufeff\ud800", "a b cd", "a b cd"),
+        ("नमस्ते क्‍ष", "नमस्ते क्‍ष", "नमस्ते क्‍ष"),
+        ("... !?", "... !?", ""),
+    ],
+)
+def test_transcripts_are_normalised_as_stated(text, kept, dropped):
+    kept = unicodedata.normalize("NFKC", kept)
+    assert normalize_transcript(text, lower_case=True, punctuation="keep") == kept
+    assert normalize_transcript(text, lower_case=True, punctuation="drop") == unicodedata.normalize(
+        "NFKC", dropped
+    )
+
+
+def test_case_stays_where_it_is_wanted():
+    assert normalize_transcript("TWO One", lower_case=False, punctuation="drop") == "TWO One"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(), st.booleans(), st.sampled_from(["keep", "drop"]))
+def test_a_normalised_transcript_is_normal(text, lower_case, punctuation):
+    options = {"lower_case": lower_case, "punctuation": punctuation}
+    once = normalize_transcript(text, **options)
+    assert normalize_transcript(once, **options) == once
+    assert once == " ".join(once.split()) and "\n" not in once
+    once.encode()
