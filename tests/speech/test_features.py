@@ -52,7 +52,7 @@ def test_the_graph_agrees_with_librosa_on_real_clips(shared_data, pattern, kind)
         assert not np.any(row[length:]) and not np.any(normal[length:])
 
 
-@pytest.mark.parametrize("rate, n_fft, hop", [(8_000, 200, 80), (22_050, 551, 220)])
+@pytest.mark.parametrize("rate, n_fft, hop", [(8_000, 200, 80), (22_050, 552, 220)])
 def test_features_are_what_librosa_calls_them(rate, n_fft, hop):
     clip = noise(12_345)
     settings = FeatureSettings(sample_rate=rate)
@@ -115,13 +115,14 @@ def test_empty_batches_and_empty_clips(kind):
     assert not np.any(features.normalize_batch(batch, num_frames))
 
 
+@pytest.mark.filterwarnings("ignore:n_fft=")  # librosa's, of a clip shorter than a window
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050])
 def test_frames_are_counted_without_computing_them(rate):
     settings = FeatureSettings(sample_rate=rate)
-    for samples in (1, 79, 80, 220, 221, 4_000, 5_001):
-        frames = len(librosa.util.frame(np.zeros(samples + settings.n_fft // 2 * 2),
-                                        frame_length=settings.n_fft,
-                                        hop_length=settings.hop_length).T)  # fmt: skip
+    for samples in (1, 79, 80, 219, 220, 221, 4_000, 5_001):
+        clip = np.zeros(samples)
+        stft = librosa.stft(clip, n_fft=settings.n_fft, hop_length=settings.hop_length)
+        frames = stft.shape[1]
         assert settings.num_frames(samples) == frames
         assert settings.num_frames(tf.constant([samples])).numpy() == [frames]
     assert settings.num_frames(np.array([0, 1])).tolist() == [1, 1]
