@@ -19,7 +19,7 @@ from lstm_zoo.errors import CallError
 from lstm_zoo.files import written_whole
 
 LOG_FLOOR = 1e-6  # added to the power, so that silence has a logarithm
-VARIANCE_FLOOR = 1e-4  # added to the variance, so that a constant feature becomes 0
+VARIANCE_FLOOR = 1e-3  # added to the variance, so that an empty band of the spectrum stays small
 DELTA_WIDTH = 9  # frames that a delta looks at
 KINDS = ("log_mel", "mfcc")
 NORMALIZATIONS = ("utterance", "global", "none")

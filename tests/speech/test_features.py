@@ -17,11 +17,11 @@ from lstm_zoo.speech.audio import read_audio
 from lstm_zoo.speech.augmentation import add_noise, mask_features, perturb_speed
 from lstm_zoo.speech.features import Features, FeatureSettings
 
-CORPORA = {
-    "digits/LibriSpeech/dev/*/*/*.flac": 8_000,
-    "mboshi/clips/*.ogg": 16_000,
-    "ljspeech_sample/wavs/*.wav": 22_050,
-}
+CORPORA = (
+    "digits/LibriSpeech/dev/*/*/*.flac",
+    "mboshi/clips/*.ogg",
+    "ljspeech_sample/wavs/*.wav",
+)
 
 
 def padded(clips, extra=0, fill=0.0):
@@ -36,11 +36,11 @@ def noise(samples, seed=0):
 
 
 @pytest.mark.parametrize("kind", ["log_mel", "mfcc"])
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050])
 @pytest.mark.parametrize("pattern", CORPORA)
-def test_the_graph_agrees_with_librosa_on_real_clips(shared_data, pattern, kind):
-    rate = CORPORA[pattern]
+def test_the_graph_agrees_with_librosa_on_real_clips(shared_data, pattern, rate, kind):
     paths = sorted(shared_data.glob(pattern))
-    clips = [read_audio(path, rate) for path in paths[:: len(paths) // 8]]
+    clips = [read_audio(path, rate) for path in paths[:: len(paths) // 5]]
     features = Features(FeatureSettings(kind=kind, sample_rate=rate))
     batch, num_frames = features.extract_batch(*padded(clips, extra=99))
     normalised = features.normalize_batch(batch, num_frames)
@@ -48,7 +48,7 @@ def test_the_graph_agrees_with_librosa_on_real_clips(shared_data, pattern, kind)
         expected = features.extract(clip)
         assert expected.shape == (length, features.settings.num_features)
         np.testing.assert_allclose(row[:length], expected, atol=2e-4)
-        np.testing.assert_allclose(normal[:length], features.normalize(expected), atol=2e-4)
+        np.testing.assert_allclose(normal[:length], features.normalize(expected), atol=2e-3)
         assert not np.any(row[length:]) and not np.any(normal[length:])
 
 
@@ -132,7 +132,7 @@ def test_an_utterance_is_normalised_by_itself():
     features = Features(FeatureSettings())
     normal = features.normalize(features.extract(noise(16_000)))
     np.testing.assert_allclose(normal.mean(axis=0), 0, atol=1e-4)
-    np.testing.assert_allclose(normal.std(axis=0), 1, atol=1e-3)
+    np.testing.assert_allclose(normal.std(axis=0), 1, atol=5e-3)
     silence = features.normalize(features.extract(np.zeros(16_000)))
     assert silence.dtype == np.float32 and not silence.any()
 
@@ -144,7 +144,7 @@ def test_global_statistics_are_learned_saved_and_read_back(tmp_path):
     features.learn(clips)
     frames = np.concatenate([features.normalize(clip) for clip in clips])
     np.testing.assert_allclose(frames.mean(axis=0), 0, atol=1e-4)
-    np.testing.assert_allclose(frames.std(axis=0), 1, atol=0.01)
+    np.testing.assert_allclose(frames.std(axis=0), 1, atol=0.06)  # less by the floor
     features.save(tmp_path)
     config = json.loads(json.dumps(dataclasses.asdict(settings)))
     loaded = Features.load(tmp_path, FeatureSettings(**config))

@@ -1,0 +1,214 @@
+"""The network: features, fewer frames, stacked recurrent layers, to logits for CTC."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from lstm_zoo.errors import CallError
+from lstm_zoo.recurrent import CELLS, recurrent_stack
+from lstm_zoo.speech import SUBSAMPLING_KINDS, VARIANTS
+from lstm_zoo.speech.augment import SpecAugment
+
+
+def build_speech(
+    vocabulary_size: int = 30,
+    num_features: int = 40,
+    variant: str = "base",
+    *,
+    use_cudnn: bool | str = "auto",
+    **sizes: Any,
+) -> keras.Model:
+    """Build a speech recognizer: subsampling in time, recurrent stack, logits for CTC.
+
+    Args:
+        vocabulary_size: the number of label ids, 0 for the blank included; two at least.
+        num_features: the width of a frame.
+        variant: a row of `lstm_zoo.speech.VARIANTS`: "tiny", "small", "base" or "large".
+        use_cudnn: "auto" for cuDNN where it can run, False for never (a model that must also run
+            on a CPU). It is not saved with the model.
+        **sizes: what replaces an entry of the variant:
+            cell: "lstm", "gru" or "simple_rnn".
+            units: the width of each recurrent layer, in each direction.
+            bidirectional: whether the layers run in both directions.
+            subsampling: how many frames become one; 1 leaves them all.
+            subsampling_kind: "stack" puts their features side by side; "conv" is a convolution
+                over twice as many frames and one, as wide as stacked frames.
+            dropout: the share dropped between recurrent layers and before the logits.
+            time_masks, time_mask_width, frequency_masks, frequency_mask_width: of `SpecAugment`,
+                in training only.
+
+    Returns:
+        A functional `keras.Model` from float32 features `(batch, frames, num_features)`, padded on
+        the right, and their int32 lengths `(batch,)`, to float32 logits
+        `(batch, output frames, vocabulary_size)`, without a Keras mask. Of each row, the first
+        `output_lengths` are real; what the padding holds changes none of them.
+
+    Raises:
+        CallError: (a ValueError) on an unknown variant or keyword, listing the known ones, or on
+            a bad value.
+
+    Example:
+
+    >>> model = build_speech(variant="tiny")
+    >>> model([np.zeros((2, 90, 40)), np.array([90, 75])]).shape
+    TensorShape([2, 30, 30])
+    """
+    sizes = resolve_sizes(variant, **sizes)
+    _check_integer("vocabulary_size", vocabulary_size, 2)
+    _check_integer("num_features", num_features, 1)
+
+    # Inputs
+    features = keras.Input((None, num_features), dtype="float32", name="features")
+    lengths = keras.Input((), dtype="int32", name="lengths")  # (batch,)
+
+    # Padding is zeros from here on, since subsampling lets frames see their neighbours.
+    real = ops.expand_dims(_length_mask(features, lengths), 2)  # (batch, frames, 1)
+    sequence = ops.where(real, features, 0.0)  # (batch, frames, num_features)
+    sequence = SpecAugment(
+        sizes["time_masks"],
+        sizes["time_mask_width"],
+        sizes["frequency_masks"],
+        sizes["frequency_mask_width"],
+        name="spec_augment",
+    )(sequence, lengths)
+
+    # Subsampling
+    factor = sizes["subsampling"]
+    if factor > 1 and sizes["subsampling_kind"] == "stack":
+        sequence = FrameStack(factor, name="stack")(sequence)
+    elif factor > 1:
+        # The padding is spelled out: Keras's "same" begins at a frame that depends on the width.
+        sequence = keras.layers.ZeroPadding1D(factor, name="conv_padding")(sequence)
+        sequence = keras.layers.Conv1D(
+            factor * num_features,
+            2 * factor + 1,
+            strides=factor,
+            activation="relu",
+            name="conv",
+        )(sequence)
+    mask = _length_mask(sequence, output_lengths(lengths, factor))  # (batch, output frames)
+
+    # Recurrent layers
+    sequence, _ = recurrent_stack(
+        sequence,
+        mask,
+        cell=sizes["cell"],
+        units=sizes["units"],
+        bidirectional=sizes["bidirectional"],
+        dropout=sizes["dropout"],
+        use_cudnn=use_cudnn,
+    )  # (batch, output frames, width)
+
+    # Logits
+    sequence = keras.layers.Dropout(sizes["dropout"], name="dropout")(sequence)
+    logits = Logits(vocabulary_size, dtype="float32", name="logits")(sequence)
+    return keras.Model([features, lengths], logits, name="speech")
+
+
+def output_lengths(lengths: Any, subsampling: int) -> Any:
+    """Return how many frames of the logits are real.
+
+    Args:
+        lengths: frames of the features: an int, array or tensor.
+        subsampling: how many frames become one; the last of them may be fewer.
+
+    Returns:
+        The same as `lengths` is.
+
+    Example:
+
+    >>> output_lengths(np.array([1, 3, 4]), 3)
+    array([1, 1, 2])
+    """
+    return (lengths + (subsampling - 1)) // subsampling
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class FrameStack(keras.layers.Layer):
+    """Puts the features of several frames side by side; the last frames are filled up with 0.
+
+    Args:
+        factor: how many frames become one.
+    """
+
+    def __init__(self, factor: int, **options: Any):
+        super().__init__(**options)
+        self.factor = factor
+
+    def call(self, sequence: keras.KerasTensor) -> keras.KerasTensor:
+        margin = self.factor - 1
+        padded = ops.pad(sequence, [[0, 0], [0, margin], [0, 0]])
+        # Of each offset, as many frames as there are starts within the sequence.
+        ends = [*range(-margin, 0), None]
+        parts = [padded[:, start : end : self.factor] for start, end in enumerate(ends)]
+        return ops.concatenate(parts, axis=-1)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        batch, time, width = shape
+        return batch, time and output_lengths(time, self.factor), self.factor * width
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class Logits(keras.layers.Dense):
+    """A dense layer that ends the mask: Keras would multiply a loss by it, row by frame."""
+
+    def compute_mask(self, inputs: keras.KerasTensor, previous_mask: Any = None) -> None:
+        return None
+
+
+def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
+    """Give every size of the network its value: the variant's, where none is given.
+
+    Args:
+        variant: a name in `VARIANTS`.
+        **sizes: entries that replace the variant's.
+
+    Returns:
+        A row like those of `VARIANTS`.
+
+    Raises:
+        CallError: (a ValueError) on an unknown variant, an unknown size, or a bad value.
+    """
+    if variant not in VARIANTS:
+        raise CallError(f"variant is one of {', '.join(VARIANTS)}. Received: {variant!r}")
+    row = VARIANTS[variant]
+    unknown = [name for name in sizes if name not in row]
+    if unknown:
+        raise CallError(f"Unknown argument {unknown[0]!r}. Known: {', '.join(row)}.")
+    resolved = {**row, **sizes}
+    for name, known in (("cell", CELLS), ("subsampling_kind", SUBSAMPLING_KINDS)):
+        if resolved[name] not in known:
+            raise CallError(f"{name} is one of {', '.join(known)}. Received: {resolved[name]!r}")
+    units = resolved["units"]
+    units = (units,) if isinstance(units, (int, np.integer)) else tuple(units)
+    if not units:
+        raise CallError("units takes one integer or more, such as (128, 128). Received: none")
+    for width in units:
+        _check_integer("units", width, 1)
+    resolved["units"] = tuple(map(int, units))
+    _check_integer("subsampling", resolved["subsampling"], 1)
+    for name in ("time_masks", "time_mask_width", "frequency_masks", "frequency_mask_width"):
+        _check_integer(name, resolved[name], 0)
+    if not 0 <= resolved["dropout"] < 1:
+        raise CallError(f"dropout is at least 0 and below 1. Received: {resolved['dropout']}")
+    return resolved
+
+
+def _check_integer(name: str, value: Any, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
+        raise CallError(f"{name} takes integers of at least {minimum}. Received: {value!r}")
+
+
+def _length_mask(sequence: keras.KerasTensor, lengths: keras.KerasTensor) -> keras.KerasTensor:
+    """Tell which of the frames `(batch, frames, features)` are real; the first one always is.
+
+    cuDNN fails on a row that is all masked.
+    """
+    ones = ops.ones_like(sequence[:, :, 0], dtype="int32")
+    positions = ops.cumsum(ones, axis=1)  # (batch, frames): 1, 2, 3, …
+    return ops.less_equal(positions, ops.expand_dims(ops.maximum(lengths, 1), 1))
