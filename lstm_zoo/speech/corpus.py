@@ -137,8 +137,8 @@ def normalize_transcript(text: str, *, lower_case: bool, punctuation: str) -> st
         text: the transcript.
         lower_case: whether letters become lower case.
         punctuation: "keep", or "drop": every punctuation mark becomes a space, but an apostrophe
-            between letters, which becomes or stays "'". What Unicode calls a symbol, such as "$" and
-            "+", stays.
+            between letters, which becomes or stays "'". What Unicode calls a symbol, such as "$"
+            and "+", stays.
 
     Returns:
         The normalised transcript; "" if nothing is left of it.

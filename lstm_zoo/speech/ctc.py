@@ -1,7 +1,7 @@
 """CTC (Graves et al. 2006): the loss on true lengths, and greedy and beam decoding in the graph."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -17,7 +17,8 @@ IMPOSSIBLE = -1e30
 class Decoded(NamedTuple):
     """Transcripts, the best first, all places beyond a row's last one empty.
 
-    labels: int32 `(batch, n_best, max_labels)`, padded with 0, which no label is; one wide at least.
+    labels: int32 `(batch, n_best, max_labels)`, padded with 0, which no label is; at least one
+        wide.
     scores: float32 `(batch, n_best)`: the natural logarithm of the transcript's probability, summed
         over all its alignments; -inf where there is no transcript.
     frames: int32 `(batch, n_best, max_labels)`: the frame in which each label begins on the
