@@ -1,4 +1,4 @@
-"""A Keras 3 zoo of recurrent networks: raw text in, answers out, one SavedModel.
+"""A Keras 3 zoo of recurrent networks: raw text or audio in, answers out, one SavedModel.
 
 Importing this package imports no TensorFlow; the first use of a name below does.
 """
@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "build_sentiment": "lstm_zoo.sentiment.model",
+    "build_speech": "lstm_zoo.speech.model",
     "load": "lstm_zoo.runs",
     "train": "lstm_zoo.training",
 }

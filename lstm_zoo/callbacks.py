@@ -19,6 +19,7 @@ from lstm_zoo.console import say
 from lstm_zoo.errors import TrainingError
 from lstm_zoo.files import written_whole
 
+SAMPLES = 2  # predictions shown after an epoch, where a family decodes
 SILENCE = 60  # seconds between two lines where there is no bar
 
 
@@ -38,20 +39,31 @@ class Order(keras.callbacks.Callback):
         return batching.count(len(self.lengths), self.batch_size)
 
     def batches(self) -> list[np.ndarray]:
+        """The batches of the epoch at hand."""
         return batching.shuffled_batches(self.lengths, self.batch_size, self.seed, self.epoch)
 
 
-def dataset_in(order: Order, make_batch: Callable[[np.ndarray], tuple]) -> tf.data.Dataset:
-    """A dataset whose every pass follows `order` as it stands when the pass begins."""
+def dataset_in(
+    order: Order, make_batch: Callable[[np.ndarray, np.random.Generator], tuple]
+) -> tf.data.Dataset:
+    """A dataset whose every pass follows `order` as it stands when the pass begins.
+
+    `make_batch` takes indices and a generator, each epoch's own. Of its arrays, however nested,
+    the first two axes, batch and time, are open.
+    """
 
     def generate() -> Iterator[tuple]:
+        generator = np.random.default_rng((order.seed, order.epoch, 1))
         for indices in order.batches():
-            yield make_batch(indices)
+            yield make_batch(indices, generator)
 
-    signature = tuple(
-        tf.TensorSpec([None] * array.ndim, array.dtype) for array in make_batch(np.arange(1))
+    def specify(array: np.ndarray) -> tf.TensorSpec:
+        return tf.TensorSpec([*[None] * min(array.ndim, 2), *array.shape[2:]], array.dtype)
+
+    example = make_batch(np.arange(1), np.random.default_rng(0))
+    dataset = tf.data.Dataset.from_generator(
+        generate, output_signature=tf.nest.map_structure(specify, example)
     )
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(order.steps)).prefetch(4)
 
 
@@ -114,7 +126,9 @@ class EpochEnd(keras.callbacks.Callback):
     @property
     def best(self) -> dict[str, Any]:
         """The best epoch's row by the monitored metric; of equals, the last."""
-        return max(self.history, key=self._rank)
+        # The later of two equals: the falling rate has settled it. The loss is no judge, since it
+        # rises with the confidence of a network that still gets better.
+        return max(self.history, key=lambda row: (self._score(row), row["epoch"]))
 
     @property
     def finished(self) -> bool:
@@ -122,7 +136,7 @@ class EpochEnd(keras.callbacks.Callback):
         if not self.history:
             return False
         last = self.history[-1]["epoch"]
-        scores = [row[f"val_{self.task.monitor}"] for row in self.history]
+        scores = [*map(self._score, self.history)]
         waited = last - self.history[scores.index(max(scores))]["epoch"]
         return last >= self.settings["epochs"] or waited >= self.settings["patience"]
 
@@ -143,11 +157,13 @@ class EpochEnd(keras.callbacks.Callback):
         values = "  ".join(f"{k} {v:.4f}" for k, v in self.history[-1].items() if k != "epoch")
         mark = "  best" if self.best is self.history[-1] else ""
         say(f"epoch {epoch + 1}/{self.settings['epochs']}  {values}  {seconds:.0f} s{mark}")
+        for line in self.task.samples(scores.get("predictions", [])[:SAMPLES]):
+            say(line)
 
-    def _rank(self, row: Mapping[str, Any]) -> tuple[float, int]:
-        # The later of two equals: the falling rate has settled it. The loss is no judge, since it
-        # rises with the confidence of a network that still gets better.
-        return row[f"val_{self.task.monitor}"], row["epoch"]
+    def _score(self, row: Mapping[str, Any]) -> float:
+        """The monitored metric of an epoch, so that more is better."""
+        sign = {"max": 1, "min": -1}[self.task.mode]
+        return sign * row[f"val_{self.task.monitor}"]
 
     def _record(self) -> None:
         if self.best is self.history[-1]:

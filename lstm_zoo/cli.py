@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ def cli() -> None:
     lstm-zoo sentiment train --run runs/demo          on a demo corpus
     lstm-zoo sentiment predict runs/demo "not bad"
     lstm-zoo sentiment export runs/demo exports/demo  for TF Serving
+    lstm-zoo speech train --data digits/train --run runs/digits
+    lstm-zoo speech predict runs/digits call.wav
     """
 
 
@@ -78,6 +80,33 @@ def _spelled(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _decoding_options(*names: str, when: bool) -> Callable[[Callable], Callable]:
+    """Add options of decoding to a command, of a family that decodes."""
+    options = {
+        "beam_width": click.option(
+            "--beam-width",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Answers kept while decoding; 1 decodes greedily.  [the run's setting]",
+        ),
+        "n_best": click.option(
+            "--n-best",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            metavar="N",
+            help="Answers given for each input, with --json.",
+        ),
+    }
+
+    def decorate(command: Callable) -> Callable:
+        for name in reversed(names if when else ()):
+            command = options[name](command)
+        return command
+
+    return decorate
+
+
 def _add_family(family: str, title: str) -> None:
     """Add `lstm-zoo FAMILY` and its verbs."""
     package = families.module(family)
@@ -90,7 +119,7 @@ def _add_family(family: str, title: str) -> None:
         "Without --data, the network learns a synthetic demo corpus that the package makes.",
         "Ctrl-C ends a training after whole epochs; --resume goes on.",
         "Settings for --set, with their defaults in brackets (without one, the variant's):",
-        f"\b\n{_settings_help({**package.SETTINGS, **TRAINING})}",
+        f"\b\n{_settings_help({**package.SETTINGS, **TRAINING, **package.SETTINGS})}",
     ]
 
     @group.command(help="\n\n".join(paragraphs))
@@ -133,45 +162,60 @@ def _add_family(family: str, title: str) -> None:
         if export_to:
             click.echo(pipeline.export(export_to))
 
-    @group.command(help="Judge RUN on labelled data.")
+    decodes = package.DECODES
+
+    @group.command(help="Judge RUN on data that has the right answers.")
     @click.argument("run")
     @click.option("--data", required=True, help="As train takes it.")
+    @_decoding_options("beam_width", when=decodes)
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
     @click.option("--predictions", metavar="FILE", help="Write every prediction there, as TSV.")
-    def evaluate(run: str, data: str, as_json: bool, predictions: str | None) -> None:
+    def evaluate(
+        run: str, data: str, as_json: bool, predictions: str | None, **decoding: int | None
+    ) -> None:
         from lstm_zoo import runs
 
         if predictions and not Path(predictions).resolve().parent.is_dir():
             raise CallError(f"{predictions}: no such folder to write predictions to.")
         pipeline = lstm_zoo.load(run)
-        scores = pipeline.evaluate(data)
+        scores = pipeline.evaluate(data, **decoding)
         rows = scores.pop("predictions")
         if predictions:
             runs.write_table(Path(predictions), pipeline.prediction_columns, rows)
         click.echo(json.dumps(scores) if as_json else pipeline.report(scores))
 
-    @group.command(help="Answer each INPUT, a line each; '-' reads them from standard input.")
+    @group.command(
+        help=f"Answer each INPUT, {package.INPUT_HELP}, a line each.\n\n"
+        "'-' reads them from standard input. Status 1: one of them could not be used."
+    )
     @click.argument("run")
     @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=os.fsencode)
+    @_decoding_options("beam_width", "n_best", when=decodes)
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-    def predict(run: str, inputs: tuple[bytes, ...], as_json: bool) -> None:
+    def predict(run: str, inputs: tuple[bytes, ...], as_json: bool, **decoding: Any) -> None:
         pipeline = lstm_zoo.load(run)
         stream = _inputs(inputs)
-        answers = []
+        answers, failed = [], False
         while chunk := list(itertools.islice(stream, STREAMED)):
-            for answer in pipeline.predict(chunk):
+            for answer in pipeline.predict(chunk, **decoding):
+                if error := getattr(answer, "error", ""):
+                    failed = True
+                    click.echo(error, err=True)
                 if as_json:
                     answers.append(answer._asdict())
                 else:
                     click.echo(str(answer))
         if as_json:
             click.echo(json.dumps({"predictions": answers}, ensure_ascii=False))
+        if failed:
+            sys.exit(1)
 
     @group.command(help="Write RUN as DIR/<version>, checked, for TF Serving.")
     @click.argument("run")
     @click.argument("directory", metavar="DIR")
     @click.option("--format", default="tf_saved_model", show_default=True, help="tf_saved_model.")
     @click.option("--version", type=int, help="The version's number.  [the next free one]")
+    @_decoding_options("beam_width", when=decodes)
     def export(run: str, directory: str, **options: Any) -> None:
         click.echo(lstm_zoo.load(run).export(directory, **options))
 

@@ -5,7 +5,10 @@ from types import ModuleType
 
 from lstm_zoo.errors import CallError
 
-FAMILIES = {"sentiment": "classify texts: labels from raw text"}
+FAMILIES = {
+    "sentiment": "classify texts: labels from raw text",
+    "speech": "transcribe speech: text from audio",
+}
 
 
 def module(family: str, room: str | None = None) -> ModuleType:

@@ -132,4 +132,4 @@ def _source(data: Any) -> str | None:
 
 
 def _describe(corpus: Any) -> dict[str, Any]:
-    return {"examples": len(corpus), "sha256": runs.fingerprint(*corpus.columns)}
+    return {"examples": len(corpus), "sha256": runs.fingerprint(*corpus.identity)}

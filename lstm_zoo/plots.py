@@ -38,7 +38,7 @@ def draw_curves(
     for axes in (losses, metric):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
@@ -61,10 +61,11 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], p
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), classes)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG, the file whole or not at all."""
     with written_whole(path) as beside:
         # Without the version of matplotlib in it, equal runs leave equal files.
         figure.savefig(beside, dpi=120, metadata={"Software": None})

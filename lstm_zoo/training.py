@@ -13,10 +13,11 @@ import tensorflow as tf
 from lstm_zoo import batching, checkpoints, families, runs
 from lstm_zoo.callbacks import EpochEnd, Order, Progress, dataset_in
 from lstm_zoo.console import say
-from lstm_zoo.errors import CallError
+from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.parts import Parts, read, read_again
 from lstm_zoo.settings import TRAINING, Setting, resolve
 
+CACHE = "cache"  # the directory beside the runs for what a family prepares
 SAMPLES = 5  # predictions shown at the end
 
 
@@ -36,8 +37,8 @@ def train(
     """Train a family's network and leave a run directory.
 
     Args:
-        family: "sentiment".
-        data: a path, or a pair such as (texts, labels); None for the family's demo corpus.
+        family: a name in `lstm_zoo.families.FAMILIES`: "sentiment" or "speech".
+        data: a path, or columns such as (texts, labels) or (clips, texts); None for the family's demo corpus.
         run: the directory to leave; None for `runs/FAMILY-<time>`.
         validation: data that chooses the best epoch; None to cut it off `data`.
         validation_split: the share cut off, by seed, class and content; None for 0.1.
@@ -46,7 +47,7 @@ def train(
         strict: whether a row that can't be used is an error, not skipped.
         threads: the processor threads that TensorFlow may use; only before its first op.
         callbacks: Keras callbacks; an epoch's `logs` hold `loss` and the `val_` metrics.
-        **settings: of the family (`lstm_zoo.sentiment.SETTINGS`) and of training
+        **settings: of the family (such as `lstm_zoo.sentiment.SETTINGS`) and of training
             (`lstm_zoo.settings.TRAINING`).
 
     Returns:
@@ -80,8 +81,13 @@ def train(
         runs.check_free(path)
         parts = read(task_module, data, validation, validation_split, strict, settings["seed"])
         task = task_module.Task.learn(parts.training, settings, settings["seed"])
-    examples = task.encode(parts.training)
-    validation_examples = task.encode(parts.validation)
+    cache = path.parent / CACHE
+    examples = task.encode(parts.training, training=True, cache=cache)
+    validation_examples = task.encode(parts.validation, training=False, cache=cache)
+    skipped = [*parts.skipped, *examples.skipped, *validation_examples.skipped]
+    if strict and skipped:
+        place, reason = skipped[0]
+        raise DataError(f"{place}: {reason} (without strict it is skipped).")
 
     keras.utils.set_random_seed(settings["seed"])
     model, network = task.build(examples, settings["seed"])
@@ -102,13 +108,13 @@ def train(
         }
         with runs.created(path) as beside:
             task.save(beside)
-            runs.write_table(beside / "skipped.tsv", ("place", "reason"), parts.skipped)
+            runs.write_table(beside / "skipped.tsv", ("place", "reason"), skipped)
             runs.write_environment(beside, threads, seconds=0)
             runs.write_json(beside / runs.CONFIG, config)
         history = []
     say(
-        f"{path}: {len(parts.training):,} examples to train on, {len(parts.validation):,} to "
-        f"choose by, {len(parts.skipped):,} skipped; {model.count_params():,} weights"
+        f"{path}: {len(examples):,} examples to train on, {len(validation_examples):,} to "
+        f"choose by, {len(skipped):,} skipped; {model.count_params():,} weights"
     )
     if parts.shared:
         say(f"Warning: {parts.shared} validation examples are in the training part too.")
@@ -193,7 +199,7 @@ def _fit(
 ) -> None:
     first = len(epoch_end.history)
     order = Order(examples.lengths, settings["batch_size"], settings["seed"], first)
-    dataset = dataset_in(order, lambda indices: task.batch(examples, indices))
+    dataset = dataset_in(order, lambda *chosen: task.batch(examples, *chosen))
     try:
         model.fit(
             dataset,
@@ -225,7 +231,7 @@ def _finish(path: Path, task: Any, parts: Parts, epoch_end: EpochEnd) -> Any:
             values = ", ".join(f"{key} {scores[name][key]:.4f}" for key in task.headline)
             say(f"{name}: {values} ({len(part):,} examples)")
     runs.write_json(path / runs.METRICS, scores)
-    task.draw(scores["validation"], path)
+    pipeline.draw(parts.validation.columns, scores["validation"])
     # From all over the part: a folder of classes has them one after the other.
     say(*task.samples(predictions[:: batching.count(len(predictions), SAMPLES)]), sep="\n")
     if epoch_end.finished:

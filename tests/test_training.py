@@ -197,7 +197,7 @@ def test_class_weights_make_the_classes_count_the_same():
     ).tokenizer
     task = Task(values, ["neg", "pos"], tokenizer)
     examples = task.encode(read((["a"] * 8, ["neg"] * 6 + ["pos"] * 2)))
-    _, targets, weights = task.batch(examples, np.arange(8))
+    _, targets, weights = task.batch(examples, np.arange(8), np.random.default_rng(0))
     assert np.bincount(targets, weights) == pytest.approx([4, 4])
 
 

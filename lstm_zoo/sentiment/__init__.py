@@ -14,6 +14,8 @@ from lstm_zoo.settings import (
 DATA_HELP = """\
   a folder with a folder of .txt files per class (aclImdb's; unsup is left out)
   .tsv or .csv with a header that has text and label; .jsonl with those keys"""
+INPUT_HELP = "a text"
+DECODES = False
 POOLINGS = ("last", "mean", "max")
 
 _COMMON = {

@@ -48,6 +48,11 @@ class Corpus:
         """The texts and the labels, as `read` takes a pair."""
         return self.texts, self.labels
 
+    @property
+    def identity(self) -> tuple[list[str], list[str]]:
+        """What tells one corpus from another."""
+        return self.columns
+
     def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
         """Return the rows of these indices; what was skipped stays behind."""
         columns = (self.texts, self.labels, self.places)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lstm_zoo import batching, metrics, runs, tokenizers
+from lstm_zoo import batching, metrics, plots, runs, tokenizers
 from lstm_zoo.errors import CallError
 from lstm_zoo.export import export_saved_model
 from lstm_zoo.sentiment import corpus
@@ -162,6 +162,10 @@ class SentimentPipeline:
                 f"  {row['support']:7,}"
             )
         return "\n".join(lines)
+
+    def draw(self, data: Any, scores: Mapping[str, Any]) -> None:
+        """Draw what `evaluate` found of some data, the confusion matrix, into the run."""
+        plots.draw_confusion(scores["confusion"], self.classes, self.run / "confusion.png")
 
     def export(
         self, directory: str | Path, *, format: str = "tf_saved_model", version: int | None = None

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lstm_zoo import batching, metrics, plots, splits, tokenizers
+from lstm_zoo import batching, metrics, splits, tokenizers
 from lstm_zoo.console import say
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.sentiment import corpus, demo
@@ -30,6 +30,7 @@ class Examples:
     ids: list[np.ndarray]
     targets: np.ndarray
     weights: np.ndarray  # what each example counts in the loss
+    skipped: tuple = ()  # a text of which nothing can be made is empty, not skipped
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,7 +68,7 @@ class Task:
         tokenizer: one of `lstm_zoo.tokenizers`.
     """
 
-    monitor = "accuracy"  # what chooses the best epoch
+    monitor, mode = "accuracy", "max"  # what chooses the best epoch, and which way it is better
     headline = ("accuracy", "macro_f1")  # what an epoch's line shows
 
     def __init__(self, settings: Mapping[str, Any], classes: list[str], tokenizer: tf.Module):
@@ -168,11 +169,15 @@ class Task:
             )
         return build_sentiment(vectors=vectors, ratios=ratios, **arguments), arguments
 
-    def encode(self, labelled: Corpus) -> Examples:
+    def encode(
+        self, labelled: Corpus, *, training: bool = False, cache: Path | None = None
+    ) -> Examples:
         """Turn a corpus into examples.
 
         Args:
             labelled: the corpus.
+            training: of no account: what is trained on is not varied.
+            cache: of no account: tokens are made faster than read.
 
         Returns:
             Its ids, class indices and weights, in its order.
@@ -188,12 +193,15 @@ class Task:
             weights = (len(ids) / (len(self.classes) * counts[targets])).astype(np.float32)
         return Examples(ids, targets, weights)
 
-    def batch(self, examples: Examples, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+    def batch(
+        self, examples: Examples, indices: np.ndarray, generator: np.random.Generator
+    ) -> tuple[np.ndarray, ...]:
         """Return a training batch.
 
         Args:
             examples: the examples to take it from.
             indices: which, `(batch,)`.
+            generator: of no account: nothing in a batch is random.
 
         Returns:
             int32 ids `(batch, time)`, padded on the right; class indices and weights `(batch,)`.
@@ -232,7 +240,3 @@ class Task:
             f"{textwrap.shorten(text, 80, placeholder=' …')}"
             for text, label, predicted, probability in predictions
         ]
-
-    def draw(self, scores: Mapping[str, Any], run: Path) -> None:
-        """Draw the confusion matrix of the validation part."""
-        plots.draw_confusion(scores["confusion"], self.classes, run / "confusion.png")

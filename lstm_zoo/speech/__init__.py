@@ -1,12 +1,26 @@
 """Speech recognition with CTC: from audio to text. This file imports no TensorFlow."""
 
-from lstm_zoo.settings import Setting, boolean, choice, integer, integers, number, optional
+from lstm_zoo.settings import (
+    TRAINING,
+    Setting,
+    boolean,
+    choice,
+    integer,
+    integers,
+    number,
+    optional,
+    path,
+)
 
 DATA_HELP = """\
   a LibriSpeech folder (*.trans.txt beside the audio, at any depth)
   an LJSpeech folder (metadata.csv, wavs/)
   a manifest .tsv, .csv or .jsonl with path and text (or Common Voice's sentence)"""
+INPUT_HELP = "the path of a clip"
+DECODES = True
 SUBSAMPLING_KINDS = ("stack", "conv")
+FEATURE_KINDS = ("log_mel", "mfcc")
+NORMALIZATIONS = ("utterance", "global", "none")
 
 _COMMON = {
     "cell": "lstm",
@@ -47,4 +61,39 @@ SETTINGS = {
     "time_mask_width": Setting(None, optional(integer(0)), "the most frames of a mask"),
     "frequency_masks": Setting(None, optional(integer(0)), "masks of features in training"),
     "frequency_mask_width": Setting(None, optional(integer(0)), "the most features of a mask"),
+    # the features
+    "features": Setting("log_mel", choice(*FEATURE_KINDS), "log_mel, or mfcc with two deltas"),
+    "sample_rate": Setting(
+        None, optional(integer(1_000)), "in Hz; none: most training clips', 16000 at the most"
+    ),
+    "num_mels": Setting(40, integer(1), "filters of the mel filter bank"),
+    "num_mfcc": Setting(13, integer(1), "cepstral coefficients (mfcc only)"),
+    "window": Setting(25.0, number(1), "milliseconds of a window"),
+    "hop": Setting(10.0, number(1), "milliseconds from one window to the next"),
+    "normalization": Setting(
+        "utterance",
+        choice(*NORMALIZATIONS),
+        "utterance, global or none: over what a feature has mean 0 and variance 1",
+    ),
+    "cache": Setting(None, optional(path), "folder of computed features; none: beside the run"),
+    # the training clips
+    "speed": Setting(0.0, number(0, 0.5), "speed varies by up to this share; 0: not"),
+    "noise": Setting(
+        None, optional(number(-20)), "the least dB of signal over added noise; none: no noise"
+    ),
+    "copies": Setting(3, integer(1), "varied copies beside each clip, where speed or noise varies"),
+    # the transcripts
+    "lower_case": Setting(True, boolean, "learn transcripts in lower case"),
+    "punctuation": Setting("drop", choice("drop", "keep"), "of transcripts: drop or keep"),
+    "tokens": Setting(
+        "characters", choice("characters", "pieces"), "characters, or pieces (SentencePiece)"
+    ),
+    "vocabulary_size": Setting(400, integer(5), "the most ids of pieces, 256 bytes among them"),
+    # decoding
+    "beam_width": Setting(
+        8, integer(1), "transcripts kept while decoding; 1: the best alignment (greedy)"
+    ),
+    # training: CTC says nothing for some epochs before it begins to spell
+    "epochs": TRAINING["epochs"]._replace(default=30),
+    "patience": TRAINING["patience"]._replace(default=15),
 }

@@ -3,7 +3,9 @@
 Samples are amplitudes, 1 at full scale. Channels are mixed by their mean.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,22 @@ def read_audio(source: Any, sample_rate: int) -> np.ndarray:
     return np.ascontiguousarray(mono, dtype=np.float32)
 
 
+def read_rate(source: Any) -> int:
+    """Return a clip's sample rate in Hz; of a file only the header is read.
+
+    Args:
+        source: as `read_audio` takes it.
+
+    Raises:
+        CallError: if the source is neither a path nor a pair.
+        DataError: if the file is missing, or not audio; the message names it.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return _check_pair(source)[1]
+    with _opened(os.fspath(source)) as file:
+        return file.samplerate
+
+
 def resample(samples: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
     """Resample audio with soxr.
 
@@ -83,7 +101,9 @@ def resample(samples: np.ndarray, from_rate: float, to_rate: float) -> np.ndarra
     return resampled if len(resampled) else samples[:1].astype(np.float32)
 
 
-def _read_file(name: str) -> tuple[np.ndarray, int]:
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[Any]:
+    """Open a file of audio, and say of any failure to read it which file it was."""
     import soundfile
 
     if not os.path.isfile(name):
@@ -92,12 +112,17 @@ def _read_file(name: str) -> tuple[np.ndarray, int]:
         raise DataError(f"{name}: an empty file; expected audio.")
     try:
         with soundfile.SoundFile(name) as file:
-            samples, rate = file.read(dtype="float32"), file.samplerate
-            # Of an MP3 without an index the length is a guess.
-            missing = 0 if file.format == "MP3" else file.frames - len(samples)
+            yield file
     except (RuntimeError, OSError) as error:  # soundfile's own errors are RuntimeErrors
         reason = str(error).rstrip(".").split(": ")[-1]
         raise DataError(f"{name}: not audio, or damaged ({reason}).") from error
+
+
+def _read_file(name: str) -> tuple[np.ndarray, int]:
+    with _opened(name) as file:
+        samples, rate = file.read(dtype="float32"), file.samplerate
+        # Of an MP3 without an index the length is a guess.
+        missing = 0 if file.format == "MP3" else file.frames - len(samples)
     if missing > 0:
         raise DataError(f"{name}: truncated; {missing} samples are missing.")
     return samples, rate

@@ -48,7 +48,12 @@ class Corpus:
         return len(self.texts)
 
     @property
-    def columns(self) -> tuple[list[str], list[str]]:
+    def columns(self) -> tuple[list[Any], list[str], list[str]]:
+        """The clips, transcripts and speakers, as `read` takes them."""
+        return self.clips, self.texts, self.speakers
+
+    @property
+    def identity(self) -> tuple[list[str], list[str]]:
         """What tells one corpus from another: of each clip a fingerprint, and its transcript.
 
         A file counts by its name and size, so that a corpus may be moved, and need not be read.

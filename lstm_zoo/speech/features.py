@@ -17,12 +17,11 @@ import tensorflow as tf
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.files import written_whole
+from lstm_zoo.speech import FEATURE_KINDS, NORMALIZATIONS
 
 LOG_FLOOR = 1e-6  # added to the power, so that silence has a logarithm
 VARIANCE_FLOOR = 1e-3  # added to the variance, so that an empty band of the spectrum stays small
 DELTA_WIDTH = 9  # frames that a delta looks at
-KINDS = ("log_mel", "mfcc")
-NORMALIZATIONS = ("utterance", "global", "none")
 FILE = "features.npz"
 
 
@@ -59,7 +58,7 @@ class FeatureSettings:
     normalization: str = "utterance"
 
     def __post_init__(self):
-        for name, known in (("kind", KINDS), ("normalization", NORMALIZATIONS)):
+        for name, known in (("kind", FEATURE_KINDS), ("normalization", NORMALIZATIONS)):
             if getattr(self, name) not in known:
                 raise CallError(
                     f"{name} is one of {', '.join(known)}. Received: {getattr(self, name)!r}"

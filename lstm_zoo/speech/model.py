@@ -9,7 +9,7 @@ from keras import ops
 from lstm_zoo.errors import CallError
 from lstm_zoo.recurrent import CELLS, recurrent_stack
 from lstm_zoo.speech import SUBSAMPLING_KINDS, VARIANTS
-from lstm_zoo.speech.augment import SpecAugment
+from lstm_zoo.speech.spec_augment import SpecAugment
 
 
 def build_speech(

@@ -158,11 +158,11 @@ def test_parts_keep_their_rows_and_tell_their_content_apart(tmp_path):
     sound = np.zeros(9, np.int16)
     one = read(([str(tmp_path / "a/1.wav"), (sound, 8_000), (sound + 1, 8_000)], ["x", "y", "z"]))
     two = read(([str(tmp_path / "b/1.wav"), (sound, 8_000), (sound, 8_000)], ["x", "y", "z"]))
-    assert one.take([0, 1]).columns == two.take(np.array([0, 1])).columns
-    assert one.columns != two.columns
+    assert one.take([0, 1]).identity == two.take(np.array([0, 1])).identity
+    assert one.identity != two.identity
     assert (one.take([2]).places, one.take([2]).texts, len(one.take([]))) == (["row 2"], ["z"], 0)
     (tmp_path / "b/1.wav").write_bytes(b"other audio")
-    assert one.take([0]).columns != two.take([0]).columns
+    assert one.take([0]).identity != two.take([0]).identity
 
 
 @pytest.mark.parametrize(

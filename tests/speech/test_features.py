@@ -1,4 +1,4 @@
-"""Features: librosa's on real clips, whatever a clip is padded with; augmentation by seed."""
+"""Features: librosa's on real clips, whatever a clip is padded with."""
 
 import dataclasses
 import json
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.speech.audio import read_audio
-from lstm_zoo.speech.augmentation import add_noise, mask_features, perturb_speed
 from lstm_zoo.speech.features import Features, FeatureSettings
 
 CORPORA = (
@@ -202,48 +201,3 @@ def test_more_filters_than_the_window_can_tell_apart():
 
 
 # Augmentation
-
-
-def test_speed_changes_length_and_pitch():
-    tone = np.sin(2 * np.pi * 1_000 * np.arange(8_000) / 8_000)
-    faster = perturb_speed(tone, 1.25)
-    assert faster.dtype == np.float32 and abs(len(faster) - 6_400) <= 1
-    peak = np.abs(np.fft.rfft(faster)).argmax() * 8_000 / len(faster)
-    assert peak == pytest.approx(1_250, abs=2)
-    assert abs(len(perturb_speed(tone, 0.9)) - 8_889) <= 1
-    assert len(perturb_speed(tone[:1], 1.1)) == 1
-
-
-def test_noise_has_the_power_asked_for_and_a_seed():
-    clip = noise(8_000)
-    noisy = add_noise(clip, 10, 3)
-    added = (noisy - clip).astype(np.float64)
-    ratio = 10 * np.log10(np.mean(clip.astype(np.float64) ** 2) / np.mean(added**2))
-    assert noisy.dtype == np.float32 and ratio == pytest.approx(10, abs=0.01)
-    np.testing.assert_array_equal(noisy, add_noise(clip, 10, 3))
-    assert np.any(noisy != add_noise(clip, 10, 4))
-    assert not add_noise(np.zeros(100, np.float32), 10, 0).any()
-    assert add_noise(clip[:1], 10, 0).shape == (1,)
-
-
-@settings(deadline=None)
-@given(st.integers(1, 200), st.integers(1, 60), st.integers(0, 2**32 - 1))
-def test_masks_are_bands_of_zeros_within_their_widths(frames, num_features, seed):
-    clip = np.ones((frames, num_features), np.float32)
-    masked = mask_features(clip, seed)
-    np.testing.assert_array_equal(masked, mask_features(clip, seed))
-    assert clip.all() and set(np.unique(masked)) <= {0, 1}
-    hidden_frames, hidden_features = ~masked.any(axis=1), ~masked.any(axis=0)
-    if not hidden_features.all():
-        assert hidden_frames.sum() <= 2 * min(25, int(0.2 * frames))
-        assert hidden_features.sum() <= 2 * min(8, num_features)
-        # Nothing but whole bands is masked.
-        np.testing.assert_array_equal(masked == 0, hidden_frames[:, None] | hidden_features)
-
-
-def test_masks_can_be_turned_off_one_by_one():
-    clip = np.ones((100, 100), np.float32)
-    only_time = mask_features(clip, 1, frequency_masks=0)
-    assert only_time.any(axis=0).all() and not only_time.any(axis=1).all()
-    only_frequency = mask_features(clip, 1, time_masks=0)
-    assert only_frequency.any(axis=1).all() and not only_frequency.any(axis=0).all()

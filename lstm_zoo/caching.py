@@ -1,0 +1,94 @@
+"""Prepared examples on disk: made once, in parallel, then read as they are needed."""
+
+import itertools
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from lstm_zoo.errors import DataError
+from lstm_zoo.files import written_whole
+
+DATA = "data.float32"
+INDEX = "index.json"
+AHEAD = 64  # examples made ahead of the writing, for each processor
+
+
+def prepared(
+    place: Path, make: Callable[[int], np.ndarray], count: int, title: str
+) -> tuple[list[np.ndarray], dict[int, str]]:
+    """Return what `make` gives for 0, 1, … `count - 1`, from disk where it was made before.
+
+    Args:
+        place: the directory that holds them, or will. Its name must change with anything that
+            changes them.
+        make: gives the float32 array `(length, width)` of an index, all of one width. A `DataError`
+            leaves the index out. It is called from several threads.
+        count: how many there are.
+        title: of the progress bar.
+
+    Returns:
+        The arrays, read-only views into a file of which memory holds what is in use, an empty one
+        for an index that was left out; and the messages of those that were, by index.
+
+    Example:
+
+    >>> arrays, errors = prepared(Path("cache/doc"), lambda i: np.ones((i, 2), "float32"), 3, "ones")
+    >>> [array.shape for array in arrays], errors
+    ([(0, 2), (1, 2), (2, 2)], {})
+    """
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with written_whole(place) as beside:
+                _write(beside, make, count, title)
+        except OSError:
+            if not place.exists():  # where it does, another process was first
+                raise
+    return _read(place)
+
+
+def _write(place: Path, make: Callable[[int], np.ndarray], count: int, title: str) -> None:
+    def attempt(index: int) -> np.ndarray | DataError:
+        try:
+            return make(index)
+        except DataError as error:
+            return error
+
+    place.mkdir()
+    lengths, errors, width = [], {}, 0
+    processors = os.cpu_count() or 1
+    with (
+        (place / DATA).open("wb") as file,
+        ThreadPoolExecutor(processors) as pool,
+        tqdm(total=count, desc=title, leave=False, disable=None) as bar,
+    ):
+        indices = iter(range(count))
+        while chunk := [*itertools.islice(indices, AHEAD * processors)]:
+            for index, made in zip(chunk, pool.map(attempt, chunk), strict=True):
+                if isinstance(made, DataError):
+                    errors[index] = str(made)
+                    lengths.append(0)
+                else:
+                    file.write(np.ascontiguousarray(made, np.float32).data)
+                    lengths.append(len(made))
+                    width = made.shape[1]
+                bar.update()
+    index = {"lengths": lengths, "width": width, "errors": errors}
+    (place / INDEX).write_text(json.dumps(index), encoding="utf-8")
+
+
+def _read(place: Path) -> tuple[list[np.ndarray], dict[int, str]]:
+    index = json.loads((place / INDEX).read_text(encoding="utf-8"))
+    lengths, width = index["lengths"], index["width"]
+    if any(lengths):
+        # As plain views of the map: to cut a np.memmap costs much more.
+        data = np.asarray(np.memmap(place / DATA, np.float32, "r")).reshape(-1, width)
+    else:
+        data = np.zeros((0, width), np.float32)  # an empty file can't be mapped
+    arrays = np.split(data, np.cumsum(lengths)[:-1]) if lengths else []
+    return arrays, {int(key): reason for key, reason in index["errors"].items()}
