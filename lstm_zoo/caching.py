@@ -37,7 +37,8 @@ def prepared(
 
     Example:
 
-    >>> arrays, errors = prepared(Path("cache/doc"), lambda i: np.ones((i, 2), "float32"), 3, "ones")
+    >>> make = lambda index: np.ones((index, 2), np.float32)
+    >>> arrays, errors = prepared(Path("cache/doc"), make, 3, "ones")
     >>> [array.shape for array in arrays], errors
     ([(0, 2), (1, 2), (2, 2)], {})
     """

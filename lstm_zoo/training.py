@@ -38,7 +38,8 @@ def train(
 
     Args:
         family: a name in `lstm_zoo.families.FAMILIES`: "sentiment" or "speech".
-        data: a path, or columns such as (texts, labels) or (clips, texts); None for the family's demo corpus.
+        data: a path, or columns such as (texts, labels) or (clips, texts); None for the family's
+            demo corpus.
         run: the directory to leave; None for `runs/FAMILY-<time>`.
         validation: data that chooses the best epoch; None to cut it off `data`.
         validation_split: the share cut off, by seed, class and content; None for 0.1.

@@ -13,7 +13,7 @@ Target: accuracy 0.91 on the report part, and above TF-IDF with logistic regress
 import tarfile
 from pathlib import Path
 
-from common import Recipe
+from classification import Classification
 
 from lstm_zoo.errors import DataError
 
@@ -50,7 +50,7 @@ def read(path: Path) -> tuple[list[str], list[str]]:
     return texts, labels
 
 
-RECIPE = Recipe(
+RECIPE = Classification(
     name="imdb",
     guide=__doc__,
     read=read,

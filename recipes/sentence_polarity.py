@@ -10,7 +10,7 @@ Target: the mean accuracy half a point above that of TF-IDF with logistic regres
 
 from pathlib import Path
 
-from common import Recipe
+from classification import Classification
 
 SETTINGS = {
     "embedding_size": 64,
@@ -34,7 +34,7 @@ def read(path: Path) -> tuple[list[str], list[str]]:
     return texts, labels
 
 
-RECIPE = Recipe(
+RECIPE = Classification(
     name="sentence_polarity",
     guide=__doc__,
     read=read,

@@ -10,7 +10,7 @@ Target: the mean accuracy half a point above that of TF-IDF with logistic regres
 
 from pathlib import Path
 
-from common import Recipe
+from classification import Classification
 
 from lstm_zoo.errors import DataError
 
@@ -29,7 +29,7 @@ def read(path: Path) -> tuple[list[str], list[str]]:
     return texts, labels
 
 
-RECIPE = Recipe(
+RECIPE = Classification(
     name="trec",
     guide=__doc__,
     read=read,

@@ -14,7 +14,7 @@ LEAST_SHOWN = 0.05  # a label whose probability stays below it has no line of it
 
 
 class Panel(NamedTuple):
-    """One utterance: posteriors `(frames, vocabulary)`, decoded tokens and seconds, the reference."""
+    """One utterance: posteriors `(frames, vocabulary)`, decoded tokens with seconds, the text."""
 
     posteriors: np.ndarray
     tokens: Sequence[tuple[str, float]]

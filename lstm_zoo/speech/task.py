@@ -199,7 +199,10 @@ class Task:
         versions = [version for version, _ in made]
         feasible = np.array(
             [
-                [ctc.feasible(self._output_length(row), ids) for row, ids in zip(rows, labels)]
+                [
+                    ctc.feasible(self._output_length(row), ids)
+                    for row, ids in zip(rows, labels, strict=True)
+                ]
                 for rows in versions
             ]
         ).reshape(len(versions), len(labels))

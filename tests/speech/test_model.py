@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.speech import VARIANTS
-from lstm_zoo.speech.spec_augment import TIME_SHARE, SpecAugment
 from lstm_zoo.speech.ctc import CTCLoss, greedy_decode, pack_targets
 from lstm_zoo.speech.model import build_speech, output_lengths
+from lstm_zoo.speech.spec_augment import TIME_SHARE, SpecAugment
 
 FEATURES = 6
 NETWORKS = {

@@ -1,0 +1,253 @@
+"""Audio in, transcripts out: in any batch, from any file, and from an export elsewhere."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+from click.testing import CliRunner
+
+import lstm_zoo
+from lstm_zoo import export, recurrent
+from lstm_zoo.cli import cli
+from lstm_zoo.errors import CallError
+from lstm_zoo.speech import ctc
+from lstm_zoo.speech.audio import read_audio
+from lstm_zoo.speech.corpus import read
+
+SERVE = """
+import base64, json, sys
+import tensorflow as tf
+import tensorflow_text
+serve = tf.saved_model.load(sys.argv[1]).signatures
+answers = []
+for batch in json.load(sys.stdin):
+    rows = [base64.b64decode(row) for row in batch]
+    outputs = serve["serving_default"](wav=tf.constant(rows, tf.string, shape=[len(rows)]))
+    answers.append({
+        key: [v.decode() if isinstance(v, bytes) else str(v) for v in value.numpy().tolist()]
+        for key, value in outputs.items()
+    })
+assert not {"lstm_zoo", "librosa"} & set(sys.modules)
+json.dump(answers, sys.stdout)
+"""
+
+
+def serve_elsewhere(exported, tmp_path, batches):
+    """Move an export and ask it in a fresh process in another directory."""
+    import base64
+
+    moved = exported.rename(tmp_path / "moved")
+    done = subprocess.run(
+        [sys.executable, "-c", SERVE, moved],
+        input=json.dumps([[base64.b64encode(row).decode() for row in batch] for batch in batches]),
+        capture_output=True, text=True, cwd=tmp_path, check=True, timeout=300,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def wav_bytes(samples, rate=8_000, **options):
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", **{"subtype": "PCM_16", **options})
+    return file.getvalue()
+
+
+def assert_same(answers, expected):
+    """Equal, or a near tie that may fall either way."""
+    for one, other in zip(answers, expected, strict=True):
+        assert one.text == other.text or abs(one.score - other.score) < 1e-4
+        assert one.score == pytest.approx(other.score, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def clips(shared_data):
+    return read(shared_data / "digits/LibriSpeech/dev").clips
+
+
+@pytest.mark.parametrize("beam_width", [1, 4])
+def test_a_transcript_does_not_change_with_its_batch(recognizer, clips, beam_width):
+    chosen = clips[:24]
+    alone = [recognizer.predict([clip], beam_width=beam_width)[0] for clip in chosen]
+    assert sum(answer.text != "" for answer in alone) > 20
+    for size in (3, 24):
+        together = recognizer.predict(chosen, batch_size=size, beam_width=beam_width)
+        assert_same(together, alone)
+    mixed = recognizer.predict([*chosen[::-1]], batch_size=5, beam_width=beam_width)
+    assert_same(mixed[::-1], alone)
+
+
+def test_an_answer_has_scores_tokens_with_times_and_n_best(recognizer, clips):
+    (answer,) = recognizer.predict([clips[0]], n_best=4)
+    assert len(answer.n_best) == 4 and answer.n_best[0] == (answer.text, answer.score)
+    scores = [score for _, score in answer.n_best]
+    assert scores == sorted(scores, reverse=True) and scores[0] < 0
+    assert np.exp(scores).sum() <= 1
+    assert "".join(token for token, _ in answer.tokens).split() == answer.text.split()
+    times = [second for _, second in answer.tokens]
+    samples = read_audio(clips[0], 8_000)
+    assert times == sorted(times) and times[0] >= 0 and times[-1] <= len(samples) / 8_000
+    # The score is the transcript's, summed over its alignments: what the loss says of it.
+    logits, lengths = recognizer._recognize(samples[np.newaxis], np.array([len(samples)]))
+    labels = recognizer.tokenizer.tokenize([answer.text])
+    loss = ctc.negative_log_likelihood(logits, lengths, labels.to_tensor(), labels.row_lengths())
+    assert answer.score == pytest.approx(-float(loss[0]), abs=1e-3)
+
+
+def test_hostile_clips_have_their_error_and_the_others_are_unharmed(recognizer, clips, tmp_path):
+    good = recognizer.predict([clips[0]])[0]
+    speech, rate = soundfile.read(clips[0])
+    paths = {}
+    for name, content in {
+        "empty.wav": b"",
+        "header.wav": wav_bytes(np.zeros(0)),
+        "text.wav": b"this is a text",
+        "cut.flac": Path(clips[0]).read_bytes()[:1_000],
+    }.items():
+        paths[name] = tmp_path / name
+        paths[name].write_bytes(content)
+    bad = [*map(str, paths.values()), str(tmp_path / "none.wav"), (np.full(800, np.nan), 8_000)]
+    stereo = np.repeat(np.stack([speech, speech], axis=1), 6, axis=0)  # at 48 kHz
+    usable = [(np.zeros(8_000), 8_000), (np.ones(1), 8_000), (stereo, 48_000)]
+    usable += [(np.tile(speech, 300 * rate // len(speech)), rate)]  # five minutes
+    answers = recognizer.predict([clips[0], *bad, *usable, clips[0]], beam_width=1)
+    for path, answer in zip(bad, answers[1:], strict=False):
+        assert answer.error and answer.text == "" and answer.score is None
+        assert not isinstance(path, str) or path in answer.error
+    for answer in answers[1 + len(bad) :]:
+        assert not answer.error and np.isfinite(answer.score)
+    assert len(answers[-2].text) > 50 * len(good.text)
+    greedy = recognizer.predict([clips[0]], beam_width=1)
+    assert_same([answers[0], answers[-1]], greedy * 2)
+
+
+def test_every_kind_of_wav_gives_the_same_transcript(recognizer, clips, tmp_path):
+    speech, rate = soundfile.read(clips[1])
+    (expected,) = recognizer.predict([clips[1]])
+    kinds = [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAVEX", "PCM_16")]
+    rows = []
+    for name, kind in kinds:
+        file = io.BytesIO()
+        soundfile.write(file, speech, rate, format=name, subtype=kind)
+        rows.append(file.getvalue())
+    answers = recognizer.transcribe_wav(tf.constant(rows))
+    assert {text.decode() for text in answers["transcript"].numpy()} == {expected.text}
+    np.testing.assert_allclose(answers["score"], expected.score, atol=0.05)
+    # Eight bits are noise beside them: an answer, of about the same length.
+    answers = recognizer.transcribe_wav(tf.constant([wav_bytes(speech, rate, subtype="PCM_U8")]))
+    assert answers["error"].numpy().tolist() == [b""]
+
+
+def test_no_clips_and_one_path(recognizer, clips):
+    assert recognizer.predict([]) == []
+    with pytest.raises(CallError, match="a list of clips"):
+        recognizer.predict(clips[0])
+    with pytest.raises(CallError, match="n_best is at least 1"):
+        recognizer.predict(clips[:1], n_best=9)
+
+
+def test_evaluate_counts_and_scores_as_jiwer_does(recognizer, clips, shared_data, tmp_path):
+    import jiwer
+
+    rows = [f"{clip}\tzero one\n" for clip in clips[:5]]
+    manifest = tmp_path / "dev.tsv"
+    manifest.write_text("path\ttext\n" + "".join(rows) + f"{clips[0]}\t.\nnone.wav\tone\n")
+    scores = recognizer.evaluate(manifest)
+    assert (scores["examples"], scores["skipped"]) == (5, 2)
+    transcripts = [row[2] for row in scores["predictions"]]
+    assert scores["wer"] == jiwer.wer(["zero one"] * 5, transcripts)
+    real = recognizer.evaluate(shared_data / "digits/LibriSpeech/dev")
+    assert real["examples"] == 200 and real["wer"] < 0.9
+
+
+def test_the_command_line_transcribes_and_judges(recognizer_run, clips, shared_data, tmp_path):
+    def invoke(*arguments):
+        return CliRunner().invoke(cli, ["speech", *map(str, arguments)])
+
+    result = invoke("predict", recognizer_run, clips[0], clips[1], "--json", "--n-best", 2)
+    answers = json.loads(result.stdout)["predictions"]
+    assert result.exit_code == 0 and len(answers) == 2
+    assert set(answers[0]) == {"text", "score", "tokens", "n_best", "error"}
+    assert len(answers[0]["n_best"]) == 2
+    result = invoke("predict", recognizer_run, clips[0], tmp_path / "none.wav", clips[1])
+    assert result.exit_code == 1
+    assert result.stdout.split("\n") == [answers[0]["text"], "", answers[1]["text"], ""]
+    assert "none.wav: no such file" in result.stderr
+    dev = shared_data / "digits/LibriSpeech/dev/5"
+    result = invoke("evaluate", recognizer_run, "--data", dev, "--json", "--beam-width", 1)
+    scores = json.loads(result.stdout)
+    assert set(scores) == {"wer", "cer", "examples", "skipped"}
+    assert "WER 0." in invoke("evaluate", recognizer_run, "--data", dev).stdout
+
+
+def test_a_run_has_what_it_says(recognizer_run):
+    names = {path.name for path in recognizer_run.iterdir()}
+    assert {"alphabet.txt", "features.npz", "curves.png", "posteriors.png"} <= names
+    metrics = json.loads((recognizer_run / "metrics.json").read_text())
+    assert metrics["validation"]["wer"] < 1
+    assert (recognizer_run.parent / "cache").is_dir()
+    pipeline = lstm_zoo.load(recognizer_run)
+    assert {row.path for row in recurrent.explain(pipeline.model)} <= {"cuDNN", "fused"}
+
+
+@pytest.fixture(scope="module")
+def exported(recognizer, tmp_path_factory):
+    return recognizer.export(tmp_path_factory.mktemp("exports"))
+
+
+def test_the_signatures_are_the_stated_ones(exported):
+    outputs = {"transcript": "string[?]", "score": "float32[?]", "error": "string[?]"}
+    assert export.read_signatures(exported) == {
+        "serving_default": {"inputs": {"wav": "string[?]"}, "outputs": outputs},
+        "waveform": {
+            "inputs": {"audio": "float32[?, ?]", "num_samples": "int32[?]"},
+            "outputs": outputs,
+        },
+    }
+
+
+def test_a_moved_export_answers_as_the_pipeline_does(recognizer, clips, tmp_path):
+    exported = recognizer.export(tmp_path / "exports")
+    good = [wav_bytes(*soundfile.read(clip)) for clip in clips]
+    hostile = [b"", b"RIFF", good[0][:44], good[0][:30], b"\x00" * 100]
+    hostile += [wav_bytes(np.zeros(8_000)), wav_bytes(np.zeros(16_000), 16_000), good[0]]
+    nan = wav_bytes(np.full(800, np.nan, np.float32), subtype="FLOAT")
+    batches = [[], [b""], [*hostile, nan]] + [good[i : i + 20] for i in range(0, 200, 20)]
+    answers = serve_elsewhere(exported, tmp_path, batches)
+    assert answers[0] == {"transcript": [], "score": [], "error": []}
+    assert answers[1]["score"] == ["-inf"] and answers[1]["transcript"] == [""]
+    errors = answers[2]["error"]
+    assert [error == "" for error in errors] == [False] * 5 + [True, False, True, False]
+    assert errors[6] == "a sample rate of 16000 Hz; expected 8000 Hz"
+    expected = recognizer.predict(clips)
+    assert answers[2]["transcript"][7] == expected[0].text
+    transcripts = [text for answer in answers[3:] for text in answer["transcript"]]
+    scores = [float(score) for answer in answers[3:] for score in answer["score"]]
+    assert len(transcripts) == 200
+    for text, score, answer in zip(transcripts, scores, expected, strict=True):
+        assert text == answer.text or abs(score - answer.score) < 1e-4
+        assert score == pytest.approx(answer.score, abs=1e-2)
+
+
+def test_the_waveform_signature_answers_as_the_pipeline_does(recognizer, exported, clips):
+    serve = tf.saved_model.load(str(exported)).signatures["waveform"]
+    heard = [read_audio(clip, 8_000) for clip in clips[:6]]
+    audio = np.full((6, max(map(len, heard)) + 99), np.nan, np.float32)  # padding does not count
+    for row, samples in zip(audio, heard, strict=True):
+        row[: len(samples)] = samples
+    answers = serve(audio=tf.constant(audio), num_samples=tf.constant([*map(len, heard)]))
+    expected = [answer.text for answer in recognizer.predict(clips[:6])]
+    assert [text.decode() for text in answers["transcript"].numpy()] == expected
+
+
+def test_the_beam_of_an_export_is_fixed_when_it_is_written(recognizer, clips, tmp_path):
+    exported = recognizer.export(tmp_path, beam_width=1)
+    serve = tf.saved_model.load(str(exported)).signatures["serving_default"]
+    rows = [wav_bytes(*soundfile.read(clip)) for clip in clips[:20]]
+    answers = [text.decode() for text in serve(wav=tf.constant(rows))["transcript"].numpy()]
+    assert answers == [a.text for a in recognizer.predict(clips[:20], beam_width=1)]
+    assert recognizer.beam_width == 8

@@ -1,0 +1,35 @@
+"""Prepared examples: made once, whole or not at all, whatever could not be made."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstm_zoo.caching import prepared
+from lstm_zoo.errors import DataError
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.one_of(st.none(), st.integers(0, 5)), max_size=200))
+def test_what_was_made_is_read_again_and_not_made_again(tmp_path_factory, lengths):
+    def make(index):
+        if lengths[index] is None:
+            raise DataError(f"{index} is bad")
+        return np.full((lengths[index], 3), index, np.float32)
+
+    def never(index):
+        raise AssertionError("made again")
+
+    place = tmp_path_factory.mktemp("cache") / "new" / "key"
+    for maker in (make, never):
+        arrays, errors = prepared(place, maker, len(lengths), "test")
+        assert errors == {i: f"{i} is bad" for i, length in enumerate(lengths) if length is None}
+        assert [array.shape[0] for array in arrays] == [length or 0 for length in lengths]
+        for index, array in enumerate(arrays):
+            assert array.dtype == np.float32 and (array == index).all()
+
+
+def test_an_error_that_is_not_of_the_data_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        prepared(tmp_path / "key", lambda index: 1 / 0, 3, "test")
+    assert list(tmp_path.iterdir()) == []
