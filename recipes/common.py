@@ -91,12 +91,12 @@ class Recipe:
         """The share that chooses the epoch, of what is not reported on."""
         return self.validation_share / (1 - self.report_share)
 
-    def train(self, rest: Any, run: Path, seed: int) -> Any:
-        """Train, or go on with a run, or find it finished."""
+    def train(self, rest: Any, run: Path, seed: int, **others: Any) -> Any:
+        """Train, or go on with a run, or find it finished; `others` replace settings."""
         import lstm_zoo
         from lstm_zoo import runs
 
-        settings = self.resolved_settings()
+        settings = {**self.resolved_settings(), **others}
         del settings["seed"]
         return lstm_zoo.train(
             self.family,

@@ -16,7 +16,7 @@ from recognition import Recognition
 SETTINGS = {
     "units": (192, 192, 192),
     "batch_size": 16,
-    "epochs": 40,
+    "epochs": 32,
     "speed": 0.1,
     "copies": 2,
 }

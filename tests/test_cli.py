@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from lstm_zoo.cli import cli
+from lstm_zoo import families
+from lstm_zoo.cli import _spelled, cli
 from lstm_zoo.sentiment import demo
 from tests.conftest import run_cli
 
@@ -35,7 +36,7 @@ def invoke(*arguments, **options):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["sentiment"], ["inspect"]]
+    [[], ["sentiment"], ["speech"], ["inspect"], ["speech", "train"]]
     + [["sentiment", verb] for verb in ("train", "evaluate", "predict", "export")],
 )
 def test_help_is_quick_and_without_tensorflow(arguments):
@@ -70,12 +71,14 @@ def test_another_backend_is_a_clear_error():
     assert b"set KERAS_BACKEND=tensorflow" in done.stderr
 
 
-def test_train_help_lists_every_setting():
-    from lstm_zoo import sentiment
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_train_help_lists_every_setting(family):
     from lstm_zoo.settings import TRAINING
 
-    text = invoke("sentiment", "train", "--help").output
-    for name, setting in {**sentiment.SETTINGS, **TRAINING}.items():
+    text = invoke(family, "train", "--help").output
+    for name, setting in {**TRAINING, **families.module(family).SETTINGS}.items():
+        if setting.default is not None:
+            assert re.search(rf"^ +{name} .*\[{_spelled(setting.default)}\]$", text, re.MULTILINE)
         assert re.search(rf"^ +{name} +{re.escape(setting.help)}", text, re.MULTILINE), name
 
 

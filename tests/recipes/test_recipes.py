@@ -8,10 +8,12 @@ from pathlib import Path
 
 import common
 import pytest
+from classification import Classification
 from click.testing import CliRunner
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-NAMES = sorted(path.stem for path in RECIPES.glob("*.py") if path.stem != "common")
+SHARED = ("common", "classification", "recognition")  # what the recipes are made with
+NAMES = sorted(path.stem for path in RECIPES.glob("*.py") if path.stem not in SHARED)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -38,7 +40,7 @@ def test_a_digest_changes_with_whatever_makes_the_number(monkeypatch):
     from lstm_zoo import sentiment
     from lstm_zoo.settings import TRAINING
 
-    recipe = common.Recipe("made", "", None, {"units": (8,)}, "", 1, 0.1)
+    recipe = Classification("made", "", None, {"units": (8,)}, "", 0.1)
     first = recipe.digest()
     assert replace(recipe, settings={"units": "8"}, guide="reworded").digest() == first
     assert replace(recipe, settings={"units": (9,)}).digest() != first
@@ -55,8 +57,9 @@ def test_a_digest_changes_with_whatever_makes_the_number(monkeypatch):
 
 def test_a_new_row_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
     monkeypatch.setattr(common, "RESULTS", tmp_path / "RESULTS.md")
-    row = dict.fromkeys(common.COLUMNS, "x")
+    row = {"recipe": "none", "accuracy": "0", "digest": "x"}
     common.record({**row, "recipe": "one", "accuracy": "0.1"})
+    common.record({"recipe": "heard", "WER": "0.4", "digest": "x"})
     common.record({**row, "recipe": "two", "accuracy": "0.2"})
     heading = common.environment_heading()
     monkeypatch.setattr(common, "environment_heading", lambda: "## another machine")
@@ -65,6 +68,7 @@ def test_a_new_row_takes_the_place_of_the_old_one(tmp_path, monkeypatch):
     assert list(sections) == [heading, "## another machine"]
     assert sections[heading]["two"]["accuracy"] == "0.2"
     assert "one" not in sections[heading]
+    assert sections[heading]["heard"] == {"recipe": "heard", "WER": "0.4", "digest": "x"}
     assert sections["## another machine"]["one"]["accuracy"] == "0.3"
     assert "TensorFlow".lower() in heading
 
@@ -75,8 +79,8 @@ def test_a_recipe_goes_from_data_to_a_row(tmp_path, monkeypatch):
 
     monkeypatch.setattr(common, "RESULTS", tmp_path / "RESULTS.md")
     settings = {"variant": "tiny", "epochs": 1}
-    recipe = common.Recipe(
-        "made", "A recipe.", lambda path: demo.generate(200)[:2], settings, "demo", 2, 0.1
+    recipe = Classification(
+        "made", "A recipe.", lambda path: demo.generate(200)[:2], settings, "demo", 0.1, splits=2
     )
     arguments = ["--data", ".", "--run", tmp_path / "run", "--export", tmp_path / "export"]
     result = CliRunner().invoke(recipe.command(), list(map(str, arguments)))
