@@ -13,7 +13,7 @@ from typing import Any
 
 from recognition import Recognition
 
-SETTINGS = {"epochs": 40, "speed": 0.1}
+SETTINGS = {"speed": 0.1}
 
 
 class Digits(Recognition):
