@@ -94,7 +94,8 @@ def test_an_answer_has_scores_tokens_with_times_and_n_best(recognizer, clips):
     # The score is the transcript's, summed over its alignments: what the loss says of it.
     logits, lengths = recognizer._recognize(samples[np.newaxis], np.array([len(samples)]))
     labels = recognizer.tokenizer.tokenize([answer.text])
-    loss = ctc.negative_log_likelihood(logits, lengths, labels.to_tensor(), labels.row_lengths())
+    num_labels = tf.cast(labels.row_lengths(), tf.int32)
+    loss = ctc.negative_log_likelihood(logits, lengths, labels.to_tensor(), num_labels)
     assert answer.score == pytest.approx(-float(loss[0]), abs=1e-3)
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 
@@ -174,3 +175,24 @@ def test_feasibility_is_of_the_networks_frames(tmp_path):
     task, part = learn(([tone(0.1)], ["abcc"]), subsampling=3)
     with pytest.raises(DataError, match="too little audio for its transcript"):
         task.encode(part, training=True, cache=tmp_path)
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Presses Ctrl-C in the second epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_a_resumed_training_comes_to_the_same_end(digits, tmp_path):
+    options = {"variant": "tiny", "units": 8, "epochs": 3, "speed": 0.1, "copies": 1}
+    columns = digits.take(range(60)).columns
+    whole, halted = tmp_path / "whole", tmp_path / "halted"
+    lstm_zoo.train("speech", columns, run=whole, **options)
+    lstm_zoo.train("speech", columns, run=halted, callbacks=[Interrupt()], **options)
+    assert len((halted / "history.csv").read_text().splitlines()) == 2
+    lstm_zoo.train("speech", columns, run=halted, resume=True)
+    for name in ("history.csv", "model.weights.h5", "metrics.json", "features.npz"):
+        assert (halted / name).read_bytes() == (whole / name).read_bytes(), name
