@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from recognition import Recognition
 
-SETTINGS = {"epochs": 30, "speed": 0.15, "noise": 5.0}
+SETTINGS = {"speed": 0.2, "noise": 5.0, "copies": 5, "dropout": 0.3}
 PLAIN = {"speed": 0.0, "noise": None, "time_masks": 0, "frequency_masks": 0}
 
 

@@ -99,6 +99,7 @@ class Task:
         self.settings = settings
         self.tokenizer = tokenizer
         self.features = features
+        self._subsampling = self.network_arguments()["subsampling"]
 
     @classmethod
     def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
@@ -354,7 +355,7 @@ class Task:
         return features, lengths
 
     def _output_lengths(self, lengths: Any) -> Any:
-        return output_lengths(lengths, self.network_arguments()["subsampling"])
+        return output_lengths(lengths, self._subsampling)
 
     def _output_length(self, features: np.ndarray) -> int:
         return self._output_lengths(len(features))
