@@ -113,7 +113,8 @@ def _opened(name: str) -> Iterator[Any]:
     try:
         with soundfile.SoundFile(name) as file:
             yield file
-    except (RuntimeError, OSError) as error:  # soundfile's own errors are RuntimeErrors
+    # soundfile's own errors are RuntimeErrors; the others come of headers that lie.
+    except (RuntimeError, OSError, ValueError, TypeError, MemoryError) as error:
         reason = str(error).rstrip(".").split(": ")[-1]
         raise DataError(f"{name}: not audio, or damaged ({reason}).") from error
 

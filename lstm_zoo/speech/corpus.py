@@ -242,14 +242,14 @@ def _rows_of_manifest(path: Path) -> Iterator[_Row]:
         if not isinstance(name, str) or not isinstance(text, str):
             raise DataError(f"{place}: expected path and text to be strings.")
         candidates = (path.parent / name, path.parent / CLIPS_FOLDER / name)
-        found = next((str(clip) for clip in candidates if clip.is_file()), None)
+        found = next((str(clip) for clip in candidates if os.path.isfile(clip)), None)
         yield _Row(place, found, name, text, str(speaker))
 
 
 def _find(folder: Path, name: str) -> str | None:
     """Find a clip by its name without the ending (or with it)."""
     names = (f"{name}{suffix}" for suffix in ("", *SUFFIXES))
-    return next((str(folder / name) for name in names if (folder / name).is_file()), None)
+    return next((str(folder / name) for name in names if os.path.isfile(folder / name)), None)
 
 
 def _fingerprint(clip: Any) -> str:
