@@ -17,6 +17,12 @@ def content_key(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def overlap(training: Sequence[str], held_out: Sequence[str]) -> int:
+    """Count the held-out texts that are, by content, in the training part too."""
+    known = {*map(content_key, training)}
+    return sum(content_key(text) in known for text in held_out)
+
+
 def split(
     texts: Sequence[str], labels: Sequence[str], fraction: float, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -55,8 +55,7 @@ def split(whole: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
 
 def overlap(training: Corpus, held_out: Corpus) -> int:
     """Count the held-out examples whose text is in the training part too."""
-    known = {splits.content_key(text) for text in training.texts}
-    return sum(splits.content_key(text) in known for text in held_out.texts)
+    return splits.overlap(training.texts, held_out.texts)
 
 
 class Task:
