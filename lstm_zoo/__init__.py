@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _HOME = {
     "build_sentiment": "lstm_zoo.sentiment.model",
     "build_speech": "lstm_zoo.speech.model",
+    "build_translation": "lstm_zoo.translation.model",
     "load": "lstm_zoo.runs",
     "train": "lstm_zoo.training",
 }

@@ -8,8 +8,31 @@ POOL = 50  # batches sorted by length together: little padding, and still well s
 
 
 def count(examples: int, batch_size: int) -> int:
-    """Return the number of batches in an epoch."""
+    """Return the number of batches of a size."""
     return -(-examples // batch_size)
+
+
+def token_sizes(lengths: np.ndarray, batch_tokens: int) -> list[int]:
+    """Cut examples that stand in order of length, the longest first, by what a batch may hold.
+
+    Args:
+        lengths: the length of each example, in any order.
+        batch_tokens: time steps that a batch may hold, padding included; one example that is
+            longer is a batch of its own.
+
+    Returns:
+        The number of examples in each batch. They are of few kinds (of one leading binary digit or
+        two), since XLA compiles a training step anew for each.
+    """
+    descending = np.sort(lengths)[::-1]
+    sizes, start = [], 0
+    while start < len(descending):
+        most = max(1, batch_tokens // max(1, int(descending[start])))
+        power = 2 ** (most.bit_length() - 1)
+        size = power + power // 2 if most >= power + power // 2 else power
+        sizes.append(min(size, len(descending) - start))
+        start += size
+    return sizes
 
 
 def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list:
@@ -31,6 +54,25 @@ def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int
         pool = order[start : start + POOL * batch_size]
         pool = pool[np.argsort(lengths[pool], kind="stable")]
         batches += np.split(pool, range(batch_size, len(pool), batch_size))
+    return [batches[index] for index in generator.permutation(len(batches))]
+
+
+def token_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int) -> list:
+    """Cut an epoch into batches of similar length and about as many time steps, in random order.
+
+    Args:
+        lengths: the length of each example.
+        batch_tokens: time steps that a batch may hold, as `token_sizes` takes it.
+        seed: the training's seed.
+        epoch: the number of the epoch; each has an order of its own, the same in every run.
+
+    Returns:
+        As `shuffled_batches`. Every epoch has as many batches, of the same sizes.
+    """
+    generator = np.random.default_rng((seed, epoch))
+    order = generator.permutation(len(lengths))  # which decides among those of one length
+    order = order[np.argsort(-lengths[order], kind="stable")]
+    batches = np.split(order, np.cumsum(token_sizes(lengths, batch_tokens))[:-1])
     return [batches[index] for index in generator.permutation(len(batches))]
 
 

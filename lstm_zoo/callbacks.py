@@ -26,9 +26,11 @@ SILENCE = 60  # seconds between two lines where there is no bar
 class Order(keras.callbacks.Callback):
     """The order of the examples: each epoch's own, the same in every run of a seed."""
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, epoch: int):
+    def __init__(self, lengths: np.ndarray, settings: Mapping[str, Any]):
         super().__init__()
-        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, epoch
+        self.lengths, self.seed, self.epoch = lengths, settings["seed"], 0
+        self.batch_size = settings["batch_size"]
+        self.batch_tokens = settings.get("batch_tokens")  # of families whose lengths vary most
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
@@ -36,10 +38,14 @@ class Order(keras.callbacks.Callback):
     @property
     def steps(self) -> int:
         """The number of batches, the same in every epoch."""
+        if self.batch_tokens:
+            return len(batching.token_sizes(self.lengths, self.batch_tokens))
         return batching.count(len(self.lengths), self.batch_size)
 
     def batches(self) -> list[np.ndarray]:
         """The batches of the epoch at hand."""
+        if self.batch_tokens:
+            return batching.token_batches(self.lengths, self.batch_tokens, self.seed, self.epoch)
         return batching.shuffled_batches(self.lengths, self.batch_size, self.seed, self.epoch)
 
 

@@ -19,7 +19,15 @@ from lstm_zoo.errors import CallError, DataError, ExportError, TrainingError
 from lstm_zoo.settings import TRAINING, Setting
 
 STREAMED = 1_024  # inputs answered at once when they come from standard input
-_FLAGS = ("epochs", "batch_size", "learning_rate", "seed", "variant")  # settings with an option
+_FLAGS = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "seed",
+    "variant",
+    "source",
+    "target",
+)  # settings with an option
 
 
 class Reporting(click.Command):
@@ -107,6 +115,18 @@ def _decoding_options(*names: str, when: bool) -> Callable[[Callable], Callable]
     return decorate
 
 
+def _language_options(*, when: bool) -> Callable[[Callable], Callable]:
+    """Add the languages to the training of a family that goes from one to another."""
+
+    def decorate(command: Callable) -> Callable:
+        for side, to in (("target", "to"), ("source", "from")) if when else ():
+            text = f"The language to translate {to}, such as de: a file's suffix."
+            command = click.option(f"--{side}", metavar="CODE", help=text)(command)
+        return command
+
+    return decorate
+
+
 def _add_family(family: str, title: str) -> None:
     """Add `lstm-zoo FAMILY` and its verbs."""
     package = families.module(family)
@@ -128,6 +148,7 @@ def _add_family(family: str, title: str) -> None:
     @click.option("--validation-split", type=float, metavar="F",
                   help="The share of DATA cut off for it, by seed. [0.1]")  # fmt: skip
     @click.option("--run", help=f"The directory to leave. [runs/{family}-<time>]")
+    @_language_options(when="source" in package.SETTINGS)
     @click.option("--variant", metavar="NAME", help=f"{', '.join(package.VARIANTS)}.")
     @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                   help="Any setting below; may be given several times.")  # fmt: skip
@@ -148,7 +169,7 @@ def _add_family(family: str, title: str) -> None:
                 raise CallError(f"{name} is given twice.")
             settings[name] = value
         for name in _FLAGS:
-            value = options.pop(name)
+            value = options.pop(name, None)
             if value is not None and name in settings:
                 raise CallError(f"{name} is given twice, by --set and by its own option.")
             if value is not None:

@@ -15,6 +15,7 @@ from lstm_zoo.errors import CallError, ExportError
 # What a server on another machine can't run: Python inside the graph, files, cuDNN's kernels.
 DENIED_OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile")
 DENIED_PREFIXES = ("Cudnn",)
+FORMATS = ("tf_saved_model",)
 
 
 def export_saved_model(
@@ -59,6 +60,16 @@ def export_saved_model(
         return _publish(written, directory, version)
     finally:
         shutil.rmtree(room, ignore_errors=True)
+
+
+def check_format(format: str) -> None:
+    """Make sure that an export of this format can be made.
+
+    Raises:
+        CallError: if not, naming those that can.
+    """
+    if format not in FORMATS:
+        raise CallError(f"format is {' or '.join(FORMATS)}. Received: {format!r}")
 
 
 def check_writable(directory: str | os.PathLike) -> None:

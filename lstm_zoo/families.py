@@ -8,6 +8,7 @@ from lstm_zoo.errors import CallError
 FAMILIES = {
     "sentiment": "classify texts: labels from raw text",
     "speech": "transcribe speech: text from audio",
+    "translation": "translate texts, without attention: sentence to sentence",
 }
 
 

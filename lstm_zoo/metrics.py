@@ -1,6 +1,7 @@
 """What a model is judged by."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
@@ -69,3 +70,30 @@ def recognition(references: Sequence[str], transcripts: Sequence[str]) -> dict[s
         "wer": float(jiwer.wer([*references], [*transcripts])),
         "cer": float(jiwer.cer([*references], [*transcripts])),
     }
+
+
+def translation(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, Any]:
+    """Compute the BLEU and the chrF of translations, cased and detokenized, as sacrebleu does.
+
+    BLEU: Papineni et al. 2002; chrF: Popović 2015; sacrebleu: Post 2018.
+
+    Args:
+        references: a right translation for each sentence; one sentence at least.
+        hypotheses: the translations to judge, in the same order.
+
+    Returns:
+        `bleu` and `chrf`, from 0 to 100, and sacrebleu's `signature` of each by its name.
+
+    Example:
+
+    >>> scores = translation(["a dog runs on the grass"], ["a dog runs on the grass"])
+    >>> round(scores["bleu"], 6), round(scores["chrf"], 6)
+    (100.0, 100.0)
+    """
+    from sacrebleu.metrics import BLEU, CHRF
+
+    scores: dict[str, Any] = {"signature": {}}
+    for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
+        scores[name] = float(metric.corpus_score([*hypotheses], [[*references]]).score)
+        scores["signature"][name] = str(metric.get_signature())
+    return scores

@@ -30,7 +30,7 @@ def read(
     validation: Any,
     validation_split: float | None,
     strict: bool,
-    seed: int,
+    settings: Mapping[str, Any],
 ) -> Parts:
     """Read the data of a new run and cut off what chooses its best epoch.
 
@@ -40,7 +40,7 @@ def read(
         validation: what chooses the best epoch; None to cut it off `data`.
         validation_split: the share cut off; None for `VALIDATION_SPLIT`.
         strict: whether a row that can't be used is an error, not skipped.
-        seed: decides what is cut off.
+        settings: the seed among them decides what is cut off.
 
     Returns:
         The parts, with the description that `config.json` keeps.
@@ -56,20 +56,20 @@ def read(
             f"validation_split is a share between 0 and 1. Received: {validation_split}"
         )
     if data is None:
-        training, report = task_module.read_demo(seed)
+        training, report = task_module.read_demo(settings)
         source = DEMO
     else:
-        training, report = task_module.read(data, strict=strict), None
+        training, report = task_module.read(data, settings, strict), None
         source = _source(data)
     skipped = list(training.skipped)
     shared = 0
     if validation is None:
         try:
-            training, chosen_by = task_module.split(training, validation_split, seed)
+            training, chosen_by = task_module.split(training, validation_split, settings["seed"])
         except ValueError as error:
             raise DataError(f"Can't cut off a validation part: {error}") from error
     else:
-        chosen_by = task_module.read(validation, strict=strict)
+        chosen_by = task_module.read(validation, settings, strict)
         skipped += chosen_by.skipped
         shared = task_module.overlap(training, chosen_by)
     description = {
@@ -77,7 +77,7 @@ def read(
         "validation_source": _source(validation),
         "validation_split": validation_split,
         "strict": strict,
-        "seed": seed,
+        "seed": settings["seed"],
         "training": _describe(training),
         "validation": _describe(chosen_by),
     }
@@ -118,7 +118,14 @@ def read_again(
         validation = old["validation_source"]
     if any(isinstance(given, str) and given == IN_MEMORY for given in (data, validation)):
         raise CallError("This run was trained on data in memory; give the same to resume it.")
-    parts = read(task_module, data, validation, old["validation_split"], old["strict"], old["seed"])
+    parts = read(
+        task_module,
+        data,
+        validation,
+        old["validation_split"],
+        old["strict"],
+        config["settings"],
+    )
     for part in ("training", "validation"):
         if parts.description[part] != old[part]:
             raise DataError(f"The {part} data is not what this run began with; can't resume it.")

@@ -6,6 +6,7 @@ A family's settings and those of training are tables of `Setting`; the keywords 
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -113,6 +114,13 @@ def integers(value: Any) -> tuple[int, ...]:
         raise ValueError("positive integers with commas between, such as 128,128") from None
 
 
+def language(value: Any) -> str:
+    """Read the code of a language, such as de or pt_BR."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z]+([-_][A-Za-z0-9]+)*", value):
+        raise ValueError("the code of a language, such as de or pt_BR")
+    return value
+
+
 def path(value: Any) -> str:
     """Read a path, and make it absolute; it is checked where it is used."""
     return os.path.abspath(value)
@@ -121,6 +129,44 @@ def path(value: Any) -> str:
 def optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Read `none` (or Python's None) as None, and anything else as `read` does."""
     return lambda value: None if value is None or value == "none" else read(value)
+
+
+def with_variant(
+    variants: Mapping[str, Mapping[str, Any]], variant: str, sizes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the row of a variant with some of its entries replaced.
+
+    Args:
+        variants: a family's table: variant → size → value.
+        variant: the row's name.
+        sizes: entries that replace the row's.
+
+    Returns:
+        A value for every size of the row.
+
+    Raises:
+        CallError: on an unknown variant or size, listing the known ones.
+    """
+    if variant not in variants:
+        raise CallError(f"variant is one of {', '.join(variants)}. Received: {variant!r}")
+    row = variants[variant]
+    unknown = [name for name in sizes if name not in row]
+    if unknown:
+        raise CallError(f"Unknown argument {unknown[0]!r}. Known: {', '.join(row)}.")
+    return {**row, **sizes}
+
+
+def positive_integers(name: str, values: Any) -> tuple[int, ...]:
+    """Return one integer or several, none below 1, as a tuple.
+
+    Raises:
+        CallError: if they are not, or there is none, naming the argument.
+    """
+    values = (values,) if hasattr(values, "__index__") else tuple(values)
+    good = [hasattr(v, "__index__") and not isinstance(v, bool) and v > 0 for v in values]
+    if not good or not all(good):
+        raise CallError(f"{name} takes positive integers. Received: {values!r}")
+    return tuple(int(value) for value in values)
 
 
 # Of every family's training.

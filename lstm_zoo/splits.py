@@ -23,6 +23,36 @@ def overlap(training: Sequence[str], held_out: Sequence[str]) -> int:
     return sum(content_key(text) in known for text in held_out)
 
 
+def joined(*columns: Sequence[str]) -> list[str]:
+    """Give one text to all rows that share, by content, a text of any column: also over others.
+
+    Args:
+        *columns: equally long sequences of texts; a text of one column is not one of another's.
+
+    Returns:
+        A text for each row, for `split` to keep rows together by.
+
+    Example:
+
+    >>> joined(["hi", "hi", "bye"], ["salut", "coucou", "coucou"])
+    ['0', '0', '0']
+    """
+    parent = [*range(len(columns[0]))]
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = row = parent[parent[row]]
+        return row
+
+    for column in columns:
+        first: dict[str, int] = {}
+        for row, text in enumerate(column):
+            known = first.setdefault(content_key(text), row)
+            low, high = sorted((root(known), root(row)))
+            parent[high] = low
+    return [str(root(row)) for row in range(len(parent))]
+
+
 def split(
     texts: Sequence[str], labels: Sequence[str], fraction: float, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -71,15 +71,17 @@ def decode(path: Path) -> str:
         ) from error
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Read the lines of a text that are not empty, with their numbers from 1.
+def all_lines(path: Path) -> list[str]:
+    """Read the lines of a text, the empty ones too.
 
     Lines end in LF or CRLF only: the text may hold the other line ends of Unicode.
     """
-    for number, line in enumerate(decode(path).split("\n"), 1):
-        line = line.removesuffix("\r")
-        if line:
-            yield number, line
+    return [line.removesuffix("\r") for line in decode(path).removesuffix("\n").split("\n")]
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Read the lines of a text that are not empty, with their numbers from 1."""
+    return ((number, line) for number, line in enumerate(all_lines(path), 1) if line)
 
 
 def _lines_of_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:

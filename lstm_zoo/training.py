@@ -80,7 +80,7 @@ def train(
         settings = resolve(table, settings)
         path = Path(run) if run is not None else runs.default_path(family)
         runs.check_free(path)
-        parts = read(task_module, data, validation, validation_split, strict, settings["seed"])
+        parts = read(task_module, data, validation, validation_split, strict, settings)
         task = task_module.Task.learn(parts.training, settings, settings["seed"])
     cache = path.parent / CACHE
     examples = task.encode(parts.training, training=True, cache=cache)
@@ -92,8 +92,8 @@ def train(
 
     keras.utils.set_random_seed(settings["seed"])
     model, network = task.build(examples, settings["seed"])
-    steps = batching.count(len(examples), settings["batch_size"])
-    model.compile(_optimizer(settings, steps), task.loss(), jit_compile=False)
+    order = Order(examples.lengths, settings)
+    model.compile(_optimizer(settings, order.steps), task.loss(), jit_compile=False)
 
     if resume:
         runs.write_json(path / runs.CONFIG, {**config, "settings": settings})
@@ -122,7 +122,7 @@ def train(
 
     epoch_end = EpochEnd(path, task, validation_examples, settings, history, threads)
     if not epoch_end.finished:
-        _fit(model, task, examples, settings, epoch_end, callbacks)
+        _fit(model, task, examples, order, settings, epoch_end, callbacks)
     return _finish(path, task, parts, epoch_end)
 
 
@@ -194,12 +194,12 @@ def _fit(
     model: keras.Model,
     task: Any,
     examples: Any,
+    order: Order,
     settings: Mapping[str, Any],
     epoch_end: EpochEnd,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
-    first = len(epoch_end.history)
-    order = Order(examples.lengths, settings["batch_size"], settings["seed"], first)
+    first = order.epoch = len(epoch_end.history)
     dataset = dataset_in(order, lambda *chosen: task.batch(examples, *chosen))
     try:
         model.fit(

@@ -63,7 +63,7 @@ class Recipe:
     def parts(self, data: Any, seed: int) -> tuple[Any, Any]:
         """Return the corpora to train on (and choose the epoch by) and to report on."""
         task = families.module(self.family, "task")
-        return task.split(task.read(data), self.report_share, seed)
+        return task.split(task.read(data, self.resolved_settings()), self.report_share, seed)
 
     def judge(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
         """Return the scores of a trained pipeline on the report part, by name."""

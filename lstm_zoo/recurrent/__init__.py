@@ -2,6 +2,17 @@
 
 from lstm_zoo.recurrent.cells import CELLS, recurrent_layer
 from lstm_zoo.recurrent.explain import explain
+from lstm_zoo.recurrent.pooling import check_pooling, pool
 from lstm_zoo.recurrent.stack import length_mask, recurrent_stack
+from lstm_zoo.recurrent.word_dropout import WordDropout
 
-__all__ = ["CELLS", "explain", "length_mask", "recurrent_layer", "recurrent_stack"]
+__all__ = [
+    "CELLS",
+    "WordDropout",
+    "check_pooling",
+    "explain",
+    "length_mask",
+    "pool",
+    "recurrent_layer",
+    "recurrent_stack",
+]

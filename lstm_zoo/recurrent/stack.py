@@ -35,6 +35,7 @@ def recurrent_stack(
     units: Sequence[int],
     bidirectional: bool,
     dropout: float,
+    residual: bool = False,
     use_cudnn: bool | str = "auto",
 ) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:
     """Run recurrent layers one upon the other, with dropout between.
@@ -47,6 +48,7 @@ def recurrent_stack(
         bidirectional: whether every layer runs in both directions.
         dropout: the share of the outputs dropped between two layers. It is a layer of its own,
             since dropout inside the recurrence would give up cuDNN.
+        residual: whether a layer as wide as the one below it adds its input to its output.
         use_cudnn: as `recurrent_layer` takes it.
 
     Returns:
@@ -67,7 +69,10 @@ def recurrent_stack(
             return_state=True,
             name=f"{cell}_{number}",
         )
-        sequence, *states = layer(sequence, mask=mask)  # (batch, time, width)
+        outputs, *states = layer(sequence, mask=mask)  # (batch, time, width)
+        if residual and number > 1 and outputs.shape[-1] == sequence.shape[-1]:
+            outputs = outputs + sequence
+        sequence = outputs
     # An LSTM's states come as (hidden, cell) for each direction.
     hidden_states = states[::2] if cell == "lstm" else states
     return sequence, list(hidden_states)

@@ -16,7 +16,6 @@ DATA_HELP = """\
   .tsv or .csv with a header that has text and label; .jsonl with those keys"""
 INPUT_HELP = "a text"
 DECODES = False
-POOLINGS = ("last", "mean", "max")
 
 _COMMON = {
     "cell": "lstm",

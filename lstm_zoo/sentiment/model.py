@@ -8,8 +8,16 @@ import numpy as np
 from keras import ops
 
 from lstm_zoo.errors import CallError
-from lstm_zoo.recurrent import CELLS, length_mask, recurrent_stack
-from lstm_zoo.sentiment import POOLINGS, VARIANTS
+from lstm_zoo.recurrent import (
+    CELLS,
+    WordDropout,
+    check_pooling,
+    length_mask,
+    pool,
+    recurrent_stack,
+)
+from lstm_zoo.sentiment import VARIANTS
+from lstm_zoo.settings import positive_integers, with_variant
 from lstm_zoo.tokenizers import PADDING, UNKNOWN
 
 
@@ -113,45 +121,12 @@ def build_sentiment(
     )  # (batch, time, width)
 
     # Pooling
-    pooled = [
-        vector
-        for kind in sizes["pooling"].split("+")
-        for vector in (last_states if kind == "last" else [_pool(kind, sequence, mask)])
-    ]
-    features = ops.concatenate(pooled, axis=-1) if len(pooled) > 1 else pooled[0]
+    features = pool(sizes["pooling"], sequence, last_states, mask)  # (batch, pooled width)
 
     # Logits
     features = keras.layers.Dropout(sizes["dropout"], name="dropout")(features)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)
     return keras.Model(ids, logits, name="sentiment")
-
-
-@keras.saving.register_keras_serializable("lstm_zoo")
-class WordDropout(keras.layers.Layer):
-    """Makes a share of the tokens unknown in training, so that no word is trusted alone.
-
-    Args:
-        rate: the share, at least 0 and below 1.
-        seed: an integer, or None for one drawn from Keras's.
-    """
-
-    def __init__(self, rate: float, seed: int | None = None, **options: Any):
-        super().__init__(**options)
-        self.rate = rate
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def call(self, ids: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
-        if not training or not self.rate:
-            return ids
-        dropped = keras.random.uniform(ops.shape(ids), seed=self.seed_generator) < self.rate
-        return ops.where(ops.logical_and(dropped, ids != PADDING), UNKNOWN, ids)
-
-    def compute_output_shape(self, shape: tuple) -> tuple:
-        return shape
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
 def class_log_ratios(
@@ -199,47 +174,16 @@ def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
     Raises:
         CallError: (a ValueError) on an unknown variant, an unknown size, or a bad value.
     """
-    if variant not in VARIANTS:
-        raise CallError(f"variant is one of {', '.join(VARIANTS)}. Received: {variant!r}")
-    row = VARIANTS[variant]
-    unknown = [name for name in sizes if name not in row]
-    if unknown:
-        raise CallError(f"Unknown argument {unknown[0]!r}. Known: {', '.join(row)}.")
-    resolved = {**row, **sizes}
-    resolved["units"] = _positive_integers("units", resolved["units"])
-    (resolved["embedding_size"],) = _positive_integers(
-        "embedding_size", [resolved["embedding_size"]]
-    )
+    resolved = with_variant(VARIANTS, variant, sizes)
+    resolved["units"] = positive_integers("units", resolved["units"])
+    (resolved["embedding_size"],) = positive_integers("embedding_size", resolved["embedding_size"])
     if resolved["cell"] not in CELLS:
         raise CallError(f"cell is one of {', '.join(CELLS)}. Received: {resolved['cell']!r}")
-    kinds = str(resolved["pooling"]).split("+")
-    if len(set(kinds)) < len(kinds) or not set(kinds) <= set(POOLINGS):
-        raise CallError(
-            f"pooling is one or more of {', '.join(POOLINGS)}, each once, with + between. "
-            f"Received: {resolved['pooling']!r}"
-        )
+    try:
+        check_pooling(resolved["pooling"])
+    except ValueError as error:
+        raise CallError(str(error)) from error
     for name in ("word_dropout", "embedding_dropout", "dropout"):
         if not 0 <= resolved[name] < 1:
             raise CallError(f"{name} is at least 0 and below 1. Received: {resolved[name]}")
     return resolved
-
-
-def _positive_integers(name: str, values: Sequence[int]) -> tuple[int, ...]:
-    if isinstance(values, (int, np.integer)):
-        values = (values,)
-    if not len(values) or not all(
-        isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v > 0 for v in values
-    ):
-        raise CallError(f"{name} takes positive integers. Received: {values!r}")
-    return tuple(int(value) for value in values)
-
-
-def _pool(kind: str, sequence: keras.KerasTensor, mask: keras.KerasTensor) -> keras.KerasTensor:
-    """Reduce `(batch, time, width)` to `(batch, width)` over the steps that are real."""
-    real = ops.expand_dims(mask, -1)  # (batch, time, 1)
-    if kind == "max":
-        # Recurrent outputs lie in (-1, 1), so -2 never wins where a row has a real step. Without
-        # `initial`, Keras refuses the empty batch.
-        return ops.max(ops.where(real, sequence, -2.0), axis=1, initial=-2.0)
-    weights = ops.cast(real, sequence.dtype)
-    return ops.sum(sequence * weights, axis=1) / ops.sum(weights, axis=1)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from lstm_zoo import batching, metrics, plots, runs, tokenizers
 from lstm_zoo.errors import CallError
-from lstm_zoo.export import export_saved_model
+from lstm_zoo.export import check_format, export_saved_model
 from lstm_zoo.sentiment import corpus
 from lstm_zoo.sentiment.model import build_sentiment
 from lstm_zoo.sentiment.task import Task
@@ -189,8 +189,7 @@ class SentimentPipeline:
 
         >>> lstm_zoo.load("runs/imdb").export("exports/imdb")  # doctest: +SKIP
         """
-        if format != "tf_saved_model":
-            raise CallError(f"format is tf_saved_model. Received: {format!r}")
+        check_format(format)
         return export_saved_model(self, directory, version)
 
     def rebuilt(self, *, use_cudnn: bool | str) -> "SentimentPipeline":

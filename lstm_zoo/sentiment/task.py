@@ -20,8 +20,6 @@ from lstm_zoo.vectors import read_vectors
 
 DEMO_EXAMPLES = 5_000
 
-read = corpus.read
-
 
 @dataclass(frozen=True)
 class Examples:
@@ -41,10 +39,15 @@ class Examples:
         return np.array([len(ids) for ids in self.ids])
 
 
-def read_demo(seed: int) -> tuple[Corpus, Corpus]:
+def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+    """Read a corpus, as `lstm_zoo.sentiment.corpus.read` does; no setting bears on it."""
+    return corpus.read(data, strict)
+
+
+def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
     """Return the demo corpus: the part to train on, and the part to report on."""
-    texts, labels, _ = demo.generate(DEMO_EXAMPLES, seed)
-    return split(read((texts, labels)), 0.2, seed)
+    texts, labels, _ = demo.generate(DEMO_EXAMPLES, settings["seed"])
+    return split(corpus.read((texts, labels)), 0.2, settings["seed"])
 
 
 def split(whole: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:

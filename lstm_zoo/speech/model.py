@@ -8,6 +8,7 @@ from keras import ops
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.recurrent import CELLS, recurrent_stack
+from lstm_zoo.settings import positive_integers, with_variant
 from lstm_zoo.speech import SUBSAMPLING_KINDS, VARIANTS
 from lstm_zoo.speech.spec_augment import SpecAugment
 
@@ -174,23 +175,11 @@ def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
     Raises:
         CallError: (a ValueError) on an unknown variant, an unknown size, or a bad value.
     """
-    if variant not in VARIANTS:
-        raise CallError(f"variant is one of {', '.join(VARIANTS)}. Received: {variant!r}")
-    row = VARIANTS[variant]
-    unknown = [name for name in sizes if name not in row]
-    if unknown:
-        raise CallError(f"Unknown argument {unknown[0]!r}. Known: {', '.join(row)}.")
-    resolved = {**row, **sizes}
+    resolved = with_variant(VARIANTS, variant, sizes)
     for name, known in (("cell", CELLS), ("subsampling_kind", SUBSAMPLING_KINDS)):
         if resolved[name] not in known:
             raise CallError(f"{name} is one of {', '.join(known)}. Received: {resolved[name]!r}")
-    units = resolved["units"]
-    units = (units,) if isinstance(units, (int, np.integer)) else tuple(units)
-    if not units:
-        raise CallError("units takes one integer or more, such as (128, 128). Received: none")
-    for width in units:
-        _check_integer("units", width, 1)
-    resolved["units"] = tuple(map(int, units))
+    resolved["units"] = positive_integers("units", resolved["units"])
     _check_integer("subsampling", resolved["subsampling"], 1)
     for name in ("time_masks", "time_mask_width", "frequency_masks", "frequency_mask_width"):
         _check_integer(name, resolved[name], 0)

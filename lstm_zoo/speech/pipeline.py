@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from lstm_zoo import batching, metrics, runs
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.export import export_saved_model
+from lstm_zoo.export import check_format, export_saved_model
 from lstm_zoo.speech import corpus, ctc, plots
 from lstm_zoo.speech.audio import check_waveforms, parse_wav, read_audio
 from lstm_zoo.speech.model import build_speech, output_lengths
@@ -287,8 +287,7 @@ class SpeechPipeline:
 
         >>> lstm_zoo.load("runs/digits").export("exports/digits")  # doctest: +SKIP
         """
-        if format != "tf_saved_model":
-            raise CallError(f"format is tf_saved_model. Received: {format!r}")
+        check_format(format)
         pipeline = self
         if beam_width is not None:
             pipeline = SpeechPipeline(self._task, self.model, self.config, self.run)

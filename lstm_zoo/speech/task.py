@@ -33,8 +33,6 @@ NOISE_RANGE = 20  # dB from the least ratio of signal to noise to the largest
 MAX_LABELS = 2**31 - 1  # no transcript is cut
 CACHE_FORMAT = 1  # raised when the same settings come to give other features
 
-read = corpus.read
-
 
 @dataclass(frozen=True)
 class Examples:
@@ -64,10 +62,17 @@ class Examples:
         return np.array([len(features) for features in self.versions[0]])
 
 
-def read_demo(seed: int) -> tuple[Corpus, Corpus]:
+def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+    """Read a corpus, as `lstm_zoo.speech.corpus.read` does; no setting bears on it."""
+    return corpus.read(data, strict)
+
+
+def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
     """Return the demo corpus: the part to train on, and the part to report on."""
     sizes = {"training": DEMO_EXAMPLES, "report": DEMO_REPORT_EXAMPLES}
-    parts = [read(demo.generate(size, seed, part)) for part, size in sizes.items()]
+    parts = [
+        corpus.read(demo.generate(size, settings["seed"], part)) for part, size in sizes.items()
+    ]
     return parts[0], parts[1]
 
 

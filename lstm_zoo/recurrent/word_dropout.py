@@ -1,0 +1,36 @@
+"""Noise on tokens."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from lstm_zoo.tokenizers import PADDING, UNKNOWN
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class WordDropout(keras.layers.Layer):
+    """Makes a share of the tokens unknown in training, so that no word is trusted alone.
+
+    Args:
+        rate: the share, at least 0 and below 1.
+        seed: an integer, or None for one drawn from Keras's.
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **options: Any):
+        super().__init__(**options)
+        self.rate = rate
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, ids: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        if not training or not self.rate:
+            return ids
+        dropped = keras.random.uniform(ops.shape(ids), seed=self.seed_generator) < self.rate
+        return ops.where(ops.logical_and(dropped, ids != PADDING), UNKNOWN, ids)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        return shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}

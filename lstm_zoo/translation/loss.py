@@ -1,0 +1,57 @@
+"""The loss: cross-entropy of the target's ids, some of it spread over all of them."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from lstm_zoo.tokenizers import PADDING
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class SmoothedCrossEntropy(keras.losses.Loss):
+    """The mean over the real ids of the cross-entropy with label smoothing (Szegedy et al. 2016).
+
+    Args:
+        smoothing: the share of each target that is spread evenly over the whole vocabulary.
+
+    Example:
+
+    >>> loss = SmoothedCrossEntropy(0.0)
+    >>> round(float(loss(tf.constant([[1, 0]]), tf.zeros((1, 2, 4)))), 4)  # ln 4: 0 is padding
+    1.3863
+    """
+
+    def __init__(self, smoothing: float = 0.0, name: str = "smoothed_cross_entropy", **options):
+        # Summed here, over the ids that count, so that Keras has nothing left to average.
+        super().__init__(name=name, reduction=None, **options)
+        self.smoothing = smoothing
+
+    def call(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        targets = tf.cast(targets, tf.int32)
+        real = tf.cast(targets != PADDING, logits.dtype)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+        if self.smoothing:
+            # The mean of -log p over the vocabulary, without the array of them all.
+            uniform = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)
+            losses = (1 - self.smoothing) * losses + self.smoothing * uniform
+        return tf.reduce_sum(losses * real) / tf.maximum(tf.reduce_sum(real), 1)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["reduction"]
+        return {**config, "smoothing": self.smoothing}
+
+
+def token_log_probabilities(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Return the log probability of each target id, 0 where it is padding.
+
+    Args:
+        targets: int32 `(batch, time)`, padded with 0.
+        logits: `(batch, time, vocabulary)`.
+
+    Returns:
+        Float32 `(batch, time)`, in nats.
+    """
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+    return tf.where(targets != PADDING, -losses, 0)
