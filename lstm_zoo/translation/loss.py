@@ -27,31 +27,29 @@ class SmoothedCrossEntropy(keras.losses.Loss):
         super().__init__(name=name, reduction=None, **options)
         self.smoothing = smoothing
 
-    def call(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        targets = tf.cast(targets, tf.int32)
-        real = tf.cast(targets != PADDING, logits.dtype)
+    def of_each(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Return the loss of each id, 0 where it is padding.
+
+        Args:
+            targets: integers `(batch, time)`, padded with 0.
+            logits: `(batch, time, vocabulary)`.
+
+        Returns:
+            Float32 `(batch, time)`, in nats.
+        """
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
         if self.smoothing:
             # The mean of -log p over the vocabulary, without the array of them all.
             uniform = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)
             losses = (1 - self.smoothing) * losses + self.smoothing * uniform
-        return tf.reduce_sum(losses * real) / tf.maximum(tf.reduce_sum(real), 1)
+        return tf.where(targets != PADDING, losses, 0)
+
+    def call(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        targets = tf.cast(targets, tf.int32)
+        count = tf.math.count_nonzero(targets, dtype=logits.dtype)
+        return tf.reduce_sum(self.of_each(targets, logits)) / tf.maximum(count, 1)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["reduction"]
         return {**config, "smoothing": self.smoothing}
-
-
-def token_log_probabilities(targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Return the log probability of each target id, 0 where it is padding.
-
-    Args:
-        targets: int32 `(batch, time)`, padded with 0.
-        logits: `(batch, time, vocabulary)`.
-
-    Returns:
-        Float32 `(batch, time)`, in nats.
-    """
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-    return tf.where(targets != PADDING, -losses, 0)

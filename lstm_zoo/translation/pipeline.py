@@ -185,6 +185,7 @@ class TranslationPipeline:
 
         Returns:
             `bleu` and `chrf`, from 0 to 100, cased and detokenized, with sacrebleu's `signature`;
+            `perplexity` of a piece of the references (those past `max_length` cut);
             `by_length`, a row (`words` of the source up to, None for the rest, `examples`, `bleu`)
             for each span of lengths; `examples` and `skipped`, counted; and `predictions`, a row
             (source, reference, translation) for each example.
@@ -200,8 +201,10 @@ class TranslationPipeline:
         part = corpus.read(data, *self.config["learned"]["languages"], strict)
         answers = self.predict(part.sources, batch_size, beam_width=beam_width)
         hypotheses = [answer.text for answer in answers]
+        loss = self._task.cross_entropy(self.model, self._task.encode(part, training=False))
         return {
             **metrics.translation(part.targets, hypotheses),
+            "perplexity": float(np.exp(loss)),
             "by_length": _by_length(part, hypotheses),
             "examples": len(part),
             "skipped": len(part.skipped),
@@ -213,6 +216,7 @@ class TranslationPipeline:
         """Lay out what `evaluate` returns for a person."""
         lines = [
             f"BLEU {scores['bleu']:.2f}  chrF {scores['chrf']:.2f}  "
+            f"perplexity {scores['perplexity']:.2f}  "
             f"({scores['examples']:,} examples, {scores['skipped']:,} skipped)",
             *(f"{name}: {signature}" for name, signature in scores["signature"].items()),
             "words of the source  examples   BLEU",

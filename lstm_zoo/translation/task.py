@@ -15,7 +15,7 @@ from lstm_zoo.errors import DataError
 from lstm_zoo.tokenizers import END, START, PieceTokenizer
 from lstm_zoo.translation import beam, corpus, demo
 from lstm_zoo.translation.corpus import Corpus
-from lstm_zoo.translation.loss import SmoothedCrossEntropy, token_log_probabilities
+from lstm_zoo.translation.loss import SmoothedCrossEntropy
 from lstm_zoo.translation.model import build_translation, encoder, resolve_sizes
 
 DEMO_EXAMPLES = 12_000
@@ -234,22 +234,19 @@ class Task:
             `perplexity`, its exponential; `bleu` and `chrf`; and `predictions`, a row (source,
             reference, translation) for each example.
         """
-        total, count = 0.0, 0
         hypotheses = [""] * len(examples)
         translate = self.translator(model, 1)
         for indices in batching.sorted_batches(examples.lengths, EVALUATED):
-            inputs, targets = self.batch(examples, indices)
-            logits = model.predict_on_batch([*inputs])
-            total -= float(tf.reduce_sum(token_log_probabilities(targets, logits)))
-            count += np.count_nonzero(targets)
-            texts = translate(tf.constant(inputs[0])).texts[:, 0].numpy()
+            (sources, _), _ = self.batch(examples, indices)
+            texts = translate(tf.constant(sources)).texts[:, 0].numpy()
             for index, text in zip(indices, texts, strict=True):
                 hypotheses[index] = text.decode()
         sources, references = examples.texts
         scores = metrics.translation(references, hypotheses)
+        loss = self.cross_entropy(model, examples)
         return {
-            "loss": total / count,
-            "perplexity": float(np.exp(total / count)),
+            "loss": loss,
+            "perplexity": float(np.exp(loss)),
             **{name: scores[name] for name in ("bleu", "chrf")},
             "predictions": [*zip(sources, references, hypotheses, strict=True)],
         }
@@ -263,6 +260,16 @@ class Task:
         ids = self.source.tokenize(texts)[:, : self.settings["max_length"]]
         ends = tf.fill([ids.nrows(), 1], END)
         return tf.concat([ids, ends], axis=1).to_tensor(tokenizers.PADDING)
+
+    def cross_entropy(self, model: keras.Model, examples: Examples) -> float:
+        """Return the mean negative log probability of the targets' pieces and ends, in nats."""
+        total, count = 0.0, 0
+        for indices in batching.sorted_batches(examples.lengths, EVALUATED):
+            inputs, targets = self.batch(examples, indices)
+            losses = SmoothedCrossEntropy().of_each(targets, model.predict_on_batch([*inputs]))
+            total += float(tf.reduce_sum(losses))
+            count += np.count_nonzero(targets)
+        return total / count
 
     def translator(
         self, model: keras.Model, width: int, n_best: int = 1
