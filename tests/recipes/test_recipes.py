@@ -12,7 +12,7 @@ from classification import Classification
 from click.testing import CliRunner
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-SHARED = ("common", "classification", "recognition")  # what the recipes are made with
+SHARED = ("common", "classification", "pairs", "recognition")  # what the recipes are made with
 NAMES = sorted(path.stem for path in RECIPES.glob("*.py") if path.stem not in SHARED)
 
 

@@ -1,0 +1,170 @@
+"""The pipeline, its command line and its export, on a small translator."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import lstm_zoo
+from lstm_zoo.errors import CallError
+from lstm_zoo.tokenizers import as_bytes
+from lstm_zoo.translation import demo
+from tests.conftest import HOSTILE, run_cli
+
+SERVE = """
+import base64, json, sys
+import tensorflow as tf
+import tensorflow_text
+model = tf.saved_model.load(sys.argv[1])
+answers = []
+for batch in json.load(sys.stdin):
+    texts = tf.constant([base64.b64decode(t) for t in batch], tf.string, shape=[len(batch)])
+    best = model.signatures["serving_default"](text=texts)
+    several = model.signatures["n_best"](text=texts)
+    answers.append({
+        "translation": [t.decode() for t in best["translation"].numpy()],
+        "score": best["score"].numpy().tolist(),
+        "translations": [[t.decode() for t in row] for row in several["translations"].numpy()],
+        "scores": [[max(s, -1e9) for s in row] for row in several["scores"].numpy().tolist()],
+    })
+assert "lstm_zoo" not in sys.modules and "keras" not in sys.modules
+json.dump(answers, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(translator, tmp_path_factory):
+    return translator.export(tmp_path_factory.mktemp("exports"))
+
+
+def serve_elsewhere(exported, tmp_path, batches):
+    """Move an export, make it read-only, and ask it in a fresh process in another directory."""
+    moved = tmp_path / "moved"
+    shutil.copytree(exported, moved)
+    for folder, _, files in os.walk(moved):
+        for path in [folder, *(os.path.join(folder, file) for file in files)]:
+            os.chmod(path, 0o555)
+    encoded = [[base64.b64encode(text).decode() for text in as_bytes(b)] for b in batches]
+    done = subprocess.run(
+        [sys.executable, "-c", SERVE, moved],
+        input=json.dumps(encoded).encode(),
+        capture_output=True,
+        cwd=tmp_path,
+        check=True,
+        timeout=600,
+    )
+    return json.loads(done.stdout)
+
+
+def differing(expected, answers):
+    """Count the answers that differ by more than a near tie."""
+    texts, scores = answers["translation"], answers["score"]
+    assert len(texts) == len(expected)
+    for row, text, score in zip(expected, texts, scores, strict=True):
+        assert score == pytest.approx(row.score, abs=1e-4)
+        assert text == row.text or abs(row.n_best[0][1] - row.n_best[1][1]) < 1e-4
+
+
+def test_it_has_learned_something(translator):
+    scores = translator.evaluate(demo.generate(200, seed=9))
+    assert scores["bleu"] > 5 and scores["chrf"] > 20
+    assert scores["examples"] == 200 and scores["skipped"] == 0
+    assert sum(row["examples"] for row in scores["by_length"]) == 200
+    assert "tok:13a" in scores["signature"]["bleu"]
+    assert 1 < scores["perplexity"] < 300
+    greedy = translator.evaluate(demo.generate(200, seed=9), beam_width=1)
+    assert greedy["perplexity"] == pytest.approx(scores["perplexity"], rel=1e-5)
+    assert greedy["predictions"] != scores["predictions"]
+
+
+def test_hostile_texts_get_answers_and_harm_no_other(translator):
+    plain = ["June 29, 2034", "3 weeks"]
+    alone = translator.predict(plain)
+    answers = translator.predict([plain[0], *HOSTILE, plain[1]])
+    assert [answer.text for answer in (answers[0], answers[-1])] == [a.text for a in alone]
+    assert answers[1] == ("", 0.0, [("", 0.0)])
+    assert all(np.isfinite(answer.score) for answer in answers)
+    assert translator.predict([]) == []
+    with pytest.raises(CallError, match="a list of texts"):
+        translator.predict("one text")
+    with pytest.raises(CallError, match="at most beam_width"):
+        translator.predict(["x"], beam_width=2, n_best=3)
+
+
+def test_a_translation_does_not_change_with_what_shares_its_batch(translator):
+    texts, _ = demo.generate(60, seed=11)
+    for width in (1, 4):
+        one, many = (
+            translator.predict(texts, size, beam_width=width, n_best=min(2, width))
+            for size in (1, 60)
+        )
+        for a, b in zip(one, many, strict=True):
+            assert a.score == pytest.approx(b.score, abs=1e-4)
+            tie = width > 1 and abs(a.n_best[0][1] - a.n_best[1][1]) < 1e-4
+            assert a.text == b.text or tie
+
+
+def test_n_best_are_different_and_ranked(translator):
+    for answer in translator.predict(["June 29, 2034", "3 kilometers"], n_best=4):
+        scores = [score for _, score in answer.n_best]
+        assert len(scores) == 4 and scores == sorted(scores, reverse=True)
+        assert (answer.text, answer.score) == answer.n_best[0]
+
+
+def test_an_export_elsewhere_answers_as_the_pipeline(translator, exported, tmp_path):
+    texts, _ = demo.generate(100, seed=12)
+    batches = [texts, HOSTILE, [], [""], ["", "x"]]
+    for batch, answers in zip(batches, serve_elsewhere(exported, tmp_path, batches), strict=True):
+        expected = translator.predict(batch, n_best=4)
+        assert [len(row) for row in answers["translations"]] == [4] * len(batch)
+        assert answers["translation"] == [row[0] for row in answers["translations"]]
+        differing(
+            [row for row in expected if row.text],
+            {
+                key: [v for v, row in zip(answers[key], expected, strict=True) if row.text]
+                for key in ("translation", "score")
+            },
+        )
+        for row, text in zip(expected, answers["translation"], strict=True):
+            assert bool(row.text) == bool(text)
+
+
+def test_the_width_of_a_beam_is_fixed_in_an_export(translator, tmp_path):
+    place = translator.export(tmp_path / "exports", beam_width=1)
+    texts, _ = demo.generate(30, seed=13)
+    (answers,) = serve_elsewhere(place, tmp_path, [texts])
+    assert [len(row) for row in answers["translations"]] == [1] * 30
+    assert answers["translation"] == [a.text for a in translator.predict(texts, beam_width=1)]
+
+
+def test_a_loaded_run_answers_as_the_trained_one(translator, translator_run):
+    again = lstm_zoo.load(translator_run, use_cudnn=False)
+    texts, _ = demo.generate(20, seed=14)
+    assert again.predict(texts) == translator.predict(texts)
+
+
+def test_the_command_line(translator, translator_run, tmp_path):
+    texts = ["June 29, 2034", "3 weeks", ""]
+    stdin = "".join(f"{text}\n" for text in texts).encode()
+    done = run_cli("translation", "predict", translator_run, "-", stdin=stdin)
+    expected = translator.predict(texts)
+    assert done.stdout.decode().splitlines() == [answer.text for answer in expected]
+    done = run_cli("translation", "predict", translator_run, "3 weeks", "--json", "--n-best", "2")
+    (answer,) = json.loads(done.stdout)["predictions"]
+    assert answer["text"] == expected[1].text and len(answer["n_best"]) == 2
+    sources, targets = demo.generate(50, seed=15)
+    for code, side in (("en", sources), ("de", targets)):
+        (tmp_path / f"some.{code}").write_text("\n".join(side), encoding="utf-8")
+    done = run_cli("translation", "evaluate", translator_run, "--data", tmp_path / "some", "--json")
+    scores = json.loads(done.stdout)
+    assert scores["bleu"] == pytest.approx(translator.evaluate((sources, targets))["bleu"])
+    assert {"bleu", "chrf", "examples", "skipped", "signature"} <= set(scores)
+    done = run_cli("translation", "evaluate", translator_run, "--data", tmp_path / "some")
+    assert b"words of the source" in done.stdout
+    done = run_cli("translation", "train", "--data", tmp_path / "some", "--run", tmp_path / "run")
+    assert done.returncode == 2 and b"Found: de, en" in done.stderr

@@ -1,0 +1,138 @@
+"""What training knows of translation: filters, splits, batches, and that it can learn."""
+
+import json
+
+import numpy as np
+import pytest
+
+import lstm_zoo
+from lstm_zoo import splits
+from lstm_zoo.errors import DataError
+from lstm_zoo.settings import TRAINING, resolve
+from lstm_zoo.tokenizers import END, START
+from lstm_zoo.translation import SETTINGS, demo, task
+from lstm_zoo.translation.corpus import read
+
+
+def settings_of(**given):
+    return resolve({**TRAINING, **SETTINGS}, {"vocabulary_size": 500, **given})
+
+
+@pytest.fixture(scope="module")
+def phrases():
+    return read(demo.generate(400, 0))
+
+
+def test_examples_begin_and_end(phrases):
+    learned = task.Task.learn(phrases, settings_of(), 0)
+    examples = learned.encode(phrases, training=True)
+    (source, given), wanted = learned.batch(examples, np.array([3, 8]))
+    assert np.all(given[:, 0] == START)
+    for row, index in enumerate((3, 8)):
+        ids = learned.target.tokenize([examples.texts[1][index]])[0].numpy().tolist()
+        count = len(ids) + 1
+        assert given[row, :count].tolist() == [START, *ids]
+        assert wanted[row, :count].tolist() == [*ids, END]
+        assert not given[row, count:].any() and not wanted[row, count:].any()
+        assert source[row][np.count_nonzero(source[row]) - 1] == END
+    # What an export reads of a text is what training reads.
+    texts = [examples.texts[0][index] for index in (3, 8)]
+    assert learned.source_ids(texts).numpy().tolist() == source.tolist()
+
+
+def test_long_and_lopsided_pairs_are_counted_in_training_only(phrases):
+    learned = task.Task.learn(phrases, settings_of(max_length=12, max_ratio=3), 0)
+    pairs = read((["June", "a " * 40, "May", "May"], ["Juni", "ein " * 40, "x y z " * 4, "Mai"]))
+    examples = learned.encode(pairs, training=True)
+    assert [place for place, _ in examples.skipped] == ["row 1", "row 2"]
+    assert "more than 12 pieces (max_length)" in examples.skipped[0][1]
+    judged = learned.encode(pairs, training=False)
+    assert len(judged) == 4 and not judged.skipped
+    assert len(judged.sources[1]) == 13 and judged.sources[1][-1] == END
+    with pytest.raises(DataError, match="No pair can be used; the first, row 0"):
+        learned.encode(pairs.take([1]), training=True)
+
+
+def test_no_sentence_is_on_both_sides_of_a_split():
+    sources = ["hi", "hi", "hello", "bye", "ciao", "Bye", *map(str, range(40))]
+    targets = ["salut", "coucou", "coucou", "au revoir", "adieu", "adieu", *map(str, range(40))]
+    for seed in range(5):
+        rest, cut_off = task.split(read((sources, targets)), 0.3, seed)
+        for side in ("sources", "targets"):
+            keys = [{splits.content_key(t) for t in getattr(p, side)} for p in (rest, cut_off)]
+            assert not keys[0] & keys[1]
+        assert 10 <= len(cut_off) <= 17
+
+
+def test_pieces_are_separate_or_joint(phrases, tmp_path):
+    for vocabulary in ("separate", "joint"):
+        learned = task.Task.learn(phrases, settings_of(vocabulary=vocabulary), 0)
+        equal = learned.source.vocabulary == learned.target.vocabulary
+        assert equal == (vocabulary == "joint")
+        run = tmp_path / vocabulary
+        run.mkdir()
+        learned.save(run)
+        again = task.Task.load(run, {"settings": learned.settings})
+        assert again.target.vocabulary == learned.target.vocabulary
+        for tokenizer, texts in ((again.source, phrases.sources), (again.target, phrases.targets)):
+            back = tokenizer.detokenize(tokenizer.tokenize(texts)).numpy()
+            assert [t.decode() for t in back] == [" ".join(nfkc(t).split()) for t in texts]
+
+
+def nfkc(text):
+    import unicodedata
+
+    return unicodedata.normalize("NFKC", text)
+
+
+def test_it_learns_a_few_pairs_by_heart(tmp_path):
+    sources, targets = demo.generate(60, 2)
+    pairs = read((sources[:12], targets[:12]))
+    translator = lstm_zoo.train(
+        "translation",
+        pairs.columns,
+        validation=pairs.columns,
+        run=tmp_path / "run",
+        variant="tiny",
+        vocabulary_size=330,
+        dropout=0.0,
+        token_dropout=0.0,
+        epochs=80,
+        patience=80,
+        batch_size=6,
+        batch_tokens=None,
+        learning_rate=0.01,
+        label_smoothing=0.0,
+    )
+    for width in (1, 4):
+        answers = translator.predict(pairs.sources, beam_width=width)
+        assert [answer.text for answer in answers] == [
+            " ".join(nfkc(t).split()) for t in pairs.targets
+        ]
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["validation"]["bleu"] > 99.9
+    assert metrics["validation"]["perplexity"] < 1.2
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {
+        "bleu_by_length.png",
+        "curves.png",
+        "source",
+        "target",
+    }
+
+
+@pytest.mark.slow
+def test_all_shared_text_returns_equal(shared_data):
+    """Up to NFKC and squeezed spaces, in all of Multi30k's languages and in Tatoeba."""
+    for place, languages in (
+        ("multi30k/train", ("de", "fr")),
+        ("tatoeba-fra-eng/fra.txt", ("en", "fr")),
+    ):
+        corpus = read(shared_data / place, *languages)
+        learned = task.Task.learn(
+            corpus.take(range(0, len(corpus), 10)), settings_of(vocabulary_size=2_000), 0
+        )
+        for tokenizer, texts in zip((learned.source, learned.target), corpus.columns, strict=True):
+            for start in range(0, len(texts), 4_096):
+                chunk = texts[start : start + 4_096]
+                back = tokenizer.detokenize(tokenizer.tokenize(chunk)).numpy()
+                assert [t.decode() for t in back] == [" ".join(nfkc(t).split()) for t in chunk]
