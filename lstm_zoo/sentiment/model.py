@@ -176,7 +176,9 @@ def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
     """
     resolved = with_variant(VARIANTS, variant, sizes)
     resolved["units"] = positive_integers("units", resolved["units"])
-    (resolved["embedding_size"],) = positive_integers("embedding_size", resolved["embedding_size"])
+    (resolved["embedding_size"],) = positive_integers(
+        "embedding_size", [resolved["embedding_size"]]
+    )
     if resolved["cell"] not in CELLS:
         raise CallError(f"cell is one of {', '.join(CELLS)}. Received: {resolved['cell']!r}")
     try:

@@ -328,7 +328,9 @@ def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
     resolved = with_variant(VARIANTS, variant, sizes)
     for name in ("encoder_units", "decoder_units"):
         resolved[name] = positive_integers(name, resolved[name])
-    (resolved["embedding_size"],) = positive_integers("embedding_size", resolved["embedding_size"])
+    (resolved["embedding_size"],) = positive_integers(
+        "embedding_size", [resolved["embedding_size"]]
+    )
     if resolved["cell"] not in CELLS:
         raise CallError(f"cell is one of {', '.join(CELLS)}. Received: {resolved['cell']!r}")
     try:
