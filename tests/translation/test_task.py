@@ -49,7 +49,7 @@ def test_long_and_lopsided_pairs_are_counted_in_training_only(phrases):
     judged = learned.encode(pairs, training=False)
     assert len(judged) == 4 and not judged.skipped
     assert len(judged.sources[1]) == 13 and judged.sources[1][-1] == END
-    with pytest.raises(DataError, match="No pair can be used; the first, row 0"):
+    with pytest.raises(DataError, match="No pair can be used; the first, row 1: more than 12"):
         learned.encode(pairs.take([1]), training=True)
 
 
