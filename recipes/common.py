@@ -30,6 +30,9 @@ trains on the rows too that choose the network's epoch, which it needs not.
 
 Speech: "greedy" is the best alignment, "beam" a prefix beam search of the run's width, neither with
 a language model.
+
+Translation: BLEU and chrF are sacrebleu's, cased and detokenized; "greedy" takes the best piece at
+each step, "beam" the best hypothesis of the run's width; "perplexity" is of a piece of a reference.
 """
 
 

@@ -12,6 +12,7 @@ from lstm_zoo.settings import TRAINING, resolve
 from lstm_zoo.tokenizers import END, START
 from lstm_zoo.translation import SETTINGS, demo, task
 from lstm_zoo.translation.corpus import read
+from tests.translation.conftest import phrases
 
 
 def settings_of(**given):
@@ -19,13 +20,13 @@ def settings_of(**given):
 
 
 @pytest.fixture(scope="module")
-def phrases():
+def corpus():
     return read(demo.generate(400, 0))
 
 
-def test_examples_begin_and_end(phrases):
-    learned = task.Task.learn(phrases, settings_of(), 0)
-    examples = learned.encode(phrases, training=True)
+def test_examples_begin_and_end(corpus):
+    learned = task.Task.learn(corpus, settings_of(), 0)
+    examples = learned.encode(corpus, training=True)
     (source, given), wanted = learned.batch(examples, np.array([3, 8]))
     assert np.all(given[:, 0] == START)
     for row, index in enumerate((3, 8)):
@@ -40,8 +41,8 @@ def test_examples_begin_and_end(phrases):
     assert learned.source_ids(texts).numpy().tolist() == source.tolist()
 
 
-def test_long_and_lopsided_pairs_are_counted_in_training_only(phrases):
-    learned = task.Task.learn(phrases, settings_of(max_length=12, max_ratio=3), 0)
+def test_long_and_lopsided_pairs_are_counted_in_training_only(corpus):
+    learned = task.Task.learn(corpus, settings_of(max_length=12, max_ratio=3), 0)
     pairs = read((["June", "a " * 40, "May", "May"], ["Juni", "ein " * 40, "x y z " * 4, "Mai"]))
     examples = learned.encode(pairs, training=True)
     assert [place for place, _ in examples.skipped] == ["row 1", "row 2"]
@@ -64,9 +65,9 @@ def test_no_sentence_is_on_both_sides_of_a_split():
         assert 10 <= len(cut_off) <= 17
 
 
-def test_pieces_are_separate_or_joint(phrases, tmp_path):
+def test_pieces_are_separate_or_joint(corpus, tmp_path):
     for vocabulary in ("separate", "joint"):
-        learned = task.Task.learn(phrases, settings_of(vocabulary=vocabulary), 0)
+        learned = task.Task.learn(corpus, settings_of(vocabulary=vocabulary), 0)
         equal = learned.source.vocabulary == learned.target.vocabulary
         assert equal == (vocabulary == "joint")
         run = tmp_path / vocabulary
@@ -74,7 +75,7 @@ def test_pieces_are_separate_or_joint(phrases, tmp_path):
         learned.save(run)
         again = task.Task.load(run, {"settings": learned.settings})
         assert again.target.vocabulary == learned.target.vocabulary
-        for tokenizer, texts in ((again.source, phrases.sources), (again.target, phrases.targets)):
+        for tokenizer, texts in ((again.source, corpus.sources), (again.target, corpus.targets)):
             back = tokenizer.detokenize(tokenizer.tokenize(texts)).numpy()
             assert [t.decode() for t in back] == [" ".join(nfkc(t).split()) for t in texts]
 
@@ -86,38 +87,31 @@ def nfkc(text):
 
 
 def test_it_learns_a_few_pairs_by_heart(tmp_path):
-    sources, targets = demo.generate(60, 2)
-    pairs = read((sources[:12], targets[:12]))
+    few = phrases(8, seed=2)
     translator = lstm_zoo.train(
         "translation",
-        pairs.columns,
-        validation=pairs.columns,
+        [side * 20 for side in few],
+        validation=few,
         run=tmp_path / "run",
         variant="tiny",
         vocabulary_size=330,
         dropout=0.0,
         token_dropout=0.0,
-        epochs=80,
-        patience=80,
-        batch_size=6,
+        epochs=10,
+        patience=10,
+        batch_size=8,
         batch_tokens=None,
         learning_rate=0.01,
         label_smoothing=0.0,
     )
     for width in (1, 4):
-        answers = translator.predict(pairs.sources, beam_width=width)
-        assert [answer.text for answer in answers] == [
-            " ".join(nfkc(t).split()) for t in pairs.targets
-        ]
+        answers = translator.predict(few[0], beam_width=width)
+        assert [answer.text for answer in answers] == few[1]
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     assert metrics["validation"]["bleu"] > 99.9
     assert metrics["validation"]["perplexity"] < 1.2
-    assert {path.name for path in (tmp_path / "run").iterdir()} >= {
-        "bleu_by_length.png",
-        "curves.png",
-        "source",
-        "target",
-    }
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert files >= {"bleu_by_length.png", "curves.png", "source", "target"}
 
 
 @pytest.mark.slow
