@@ -293,7 +293,8 @@ class Decoder(keras.layers.Layer):
         vectors = self.readout(vectors)
         if self.shown is not None:
             vectors = vectors + self.shown(summary)
-        vectors = self.dropout(ops.tanh(vectors), training=training)
+        # No tanh: beside tied logits it saturates, and nothing but frequencies is learned.
+        vectors = self.dropout(vectors, training=training)
         if self.logits is not None:
             logits = self.logits(vectors)
         else:
