@@ -1,6 +1,9 @@
 """What tests share: the real corpora, a small trained run, the command line as a process."""
 
+import base64
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +67,28 @@ def run_cli(*arguments, stdin: bytes = b"", **options) -> subprocess.CompletedPr
         timeout=300,
         **options,
     )
+
+
+def serve_elsewhere(script, exported, tmp_path, batches):
+    """Move an export, make it read-only, and ask it in a fresh process in another directory.
+
+    The script takes the export's path, reads from standard input a list of batches, each a list of
+    base64, and writes its answers as JSON.
+    """
+    from lstm_zoo.tokenizers import as_bytes
+
+    moved = tmp_path / "moved"
+    shutil.copytree(exported, moved)
+    for folder, _, files in os.walk(moved):
+        for path in [folder, *(os.path.join(folder, file) for file in files)]:
+            os.chmod(path, 0o555)
+    encoded = [[base64.b64encode(row).decode() for row in as_bytes(batch)] for batch in batches]
+    done = subprocess.run(
+        [sys.executable, "-c", script, moved],
+        input=json.dumps(encoded).encode(),
+        capture_output=True,
+        cwd=tmp_path,
+        check=True,
+        timeout=600,
+    )
+    return json.loads(done.stdout)

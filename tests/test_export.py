@@ -1,10 +1,5 @@
 """Exports: loaded in a fresh process without lstm_zoo, moved, equal to the pipeline."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 import tarfile
 import threading
 
@@ -15,8 +10,7 @@ import tensorflow as tf
 from lstm_zoo import export
 from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.sentiment import demo
-from lstm_zoo.tokenizers import as_bytes
-from tests.conftest import HOSTILE
+from tests.conftest import HOSTILE, serve_elsewhere
 
 SERVE = """
 import base64, json, sys
@@ -43,27 +37,6 @@ def exported(small_pipeline, tmp_path_factory):
     return small_pipeline.export(tmp_path_factory.mktemp("exports"))
 
 
-def serve_elsewhere(exported, tmp_path, batches):
-    """Move an export, make it read-only, and ask it in a fresh process in another directory."""
-    import base64
-
-    moved = tmp_path / "moved"
-    shutil.copytree(exported, moved)
-    for folder, _, files in os.walk(moved):
-        for path in [folder, *(os.path.join(folder, file) for file in files)]:
-            os.chmod(path, 0o555)
-    encoded = [[base64.b64encode(t).decode() for t in as_bytes(batch)] for batch in batches]
-    done = subprocess.run(
-        [sys.executable, "-c", SERVE, moved],
-        input=json.dumps(encoded).encode(),
-        capture_output=True,
-        cwd=tmp_path,
-        check=True,
-        timeout=300,
-    )
-    return json.loads(done.stdout)
-
-
 def assert_answers_equal(pipeline, batches, answers):
     for batch, answer in zip(batches, answers, strict=True):
         expected = pipeline.predict(batch)
@@ -82,7 +55,7 @@ def assert_answers_equal(pipeline, batches, answers):
 
 def test_a_moved_export_answers_as_the_pipeline_does(exported, small_pipeline, tmp_path):
     batches = [[], [""], ["", "x"], HOSTILE, demo.generate(100, seed=6)[0]]
-    answers = serve_elsewhere(exported, tmp_path, batches)
+    answers = serve_elsewhere(SERVE, exported, tmp_path, batches)
     assert answers[0] == {"label": [], "probability": [], "probabilities": [], "classes": []}
     assert_answers_equal(small_pipeline, batches, answers)
 
@@ -95,7 +68,7 @@ def test_a_moved_export_answers_the_same_on_real_reviews(
         members = [member for member in tar.getmembers() if member.name.endswith(".txt")]
         reviews = [tar.extractfile(member).read() for member in members[:: len(members) // 1_000]]
     batches = [reviews[start : start + 50] for start in range(0, 1_000, 50)]
-    answers = serve_elsewhere(exported, tmp_path, batches)
+    answers = serve_elsewhere(SERVE, exported, tmp_path, batches)
     assert sum(len(answer["label"]) for answer in answers) == 1_000
     assert_answers_equal(small_pipeline, batches, answers)
 
@@ -110,7 +83,7 @@ def test_pieces_are_served_too(tmp_path):
         tokens="pieces", vocabulary_size=320,
     )  # fmt: skip
     batches = [[], HOSTILE, texts[:50]]
-    answers = serve_elsewhere(pipeline.export(tmp_path / "export"), tmp_path, batches)
+    answers = serve_elsewhere(SERVE, pipeline.export(tmp_path / "export"), tmp_path, batches)
     assert_answers_equal(pipeline, batches, answers)
 
 

@@ -281,5 +281,7 @@ def test_an_existing_run_is_not_written_over(finished):
 
 
 def test_an_unknown_family_is_an_error():
-    with pytest.raises(CallError, match="family is one of sentiment, speech. Received: 'vision'"):
+    with pytest.raises(
+        CallError, match="family is one of sentiment, speech, translation. Received: 'vision'"
+    ):
         lstm_zoo.train("vision")

@@ -137,7 +137,7 @@ def test_variants_and_defaults_build():
         ({"cell": "rwkv"}, "cell is one of"),
         ({"subsampling": 0}, "subsampling takes integers of at least 1"),
         ({"subsampling_kind": "skip"}, "subsampling_kind is one of stack, conv"),
-        ({"units": ()}, "units takes one integer or more"),
+        ({"units": ()}, "units takes positive integers. Received: \\(\\)"),
         ({"dropout": 1.0}, "dropout is at least 0 and below 1"),
         ({"vocabulary_size": 1}, "vocabulary_size takes integers of at least 2"),
     ],

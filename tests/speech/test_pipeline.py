@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from lstm_zoo.errors import CallError
 from lstm_zoo.speech import ctc
 from lstm_zoo.speech.audio import read_audio
 from lstm_zoo.speech.corpus import read
+from tests.conftest import serve_elsewhere
 
 SERVE = """
 import base64, json, sys
@@ -36,19 +35,6 @@ for batch in json.load(sys.stdin):
 assert not {"lstm_zoo", "librosa"} & set(sys.modules)
 json.dump(answers, sys.stdout)
 """
-
-
-def serve_elsewhere(exported, tmp_path, batches):
-    """Move an export and ask it in a fresh process in another directory."""
-    import base64
-
-    moved = exported.rename(tmp_path / "moved")
-    done = subprocess.run(
-        [sys.executable, "-c", SERVE, moved],
-        input=json.dumps([[base64.b64encode(row).decode() for row in batch] for batch in batches]),
-        capture_output=True, text=True, cwd=tmp_path, check=True, timeout=300,
-    )  # fmt: skip
-    return json.loads(done.stdout)
 
 
 def wav_bytes(samples, rate=8_000, **options):
@@ -218,7 +204,7 @@ def test_a_moved_export_answers_as_the_pipeline_does(recognizer, clips, tmp_path
     hostile += [wav_bytes(np.zeros(8_000)), wav_bytes(np.zeros(16_000), 16_000), good[0]]
     nan = wav_bytes(np.full(800, np.nan, np.float32), subtype="FLOAT")
     batches = [[], [b""], [*hostile, nan]] + [good[i : i + 20] for i in range(0, 200, 20)]
-    answers = serve_elsewhere(exported, tmp_path, batches)
+    answers = serve_elsewhere(SERVE, exported, tmp_path, batches)
     assert answers[0] == {"transcript": [], "score": [], "error": []}
     assert answers[1]["score"] == ["-inf"] and answers[1]["transcript"] == [""]
     errors = answers[2]["error"]

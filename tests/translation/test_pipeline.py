@@ -1,19 +1,13 @@
 """The pipeline, its command line and its export, on a small translator."""
 
-import base64
 import json
-import os
-import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 import lstm_zoo
 from lstm_zoo.errors import CallError
-from lstm_zoo.tokenizers import as_bytes
-from tests.conftest import HOSTILE, run_cli
+from tests.conftest import HOSTILE, run_cli, serve_elsewhere
 from tests.translation.conftest import phrases
 
 SERVE = """
@@ -40,25 +34,6 @@ json.dump(answers, sys.stdout)
 @pytest.fixture(scope="module")
 def exported(translator, tmp_path_factory):
     return translator.export(tmp_path_factory.mktemp("exports"))
-
-
-def serve_elsewhere(exported, tmp_path, batches):
-    """Move an export, make it read-only, and ask it in a fresh process in another directory."""
-    moved = tmp_path / "moved"
-    shutil.copytree(exported, moved)
-    for folder, _, files in os.walk(moved):
-        for path in [folder, *(os.path.join(folder, file) for file in files)]:
-            os.chmod(path, 0o555)
-    encoded = [[base64.b64encode(text).decode() for text in as_bytes(b)] for b in batches]
-    done = subprocess.run(
-        [sys.executable, "-c", SERVE, moved],
-        input=json.dumps(encoded).encode(),
-        capture_output=True,
-        cwd=tmp_path,
-        check=True,
-        timeout=600,
-    )
-    return json.loads(done.stdout)
 
 
 def differing(expected, answers):
@@ -119,7 +94,9 @@ def test_n_best_are_different_and_ranked(translator):
 def test_an_export_elsewhere_answers_as_the_pipeline(translator, exported, tmp_path):
     texts, _ = phrases(100, seed=12)
     batches = [texts, HOSTILE, [], [""], ["", "x"]]
-    for batch, answers in zip(batches, serve_elsewhere(exported, tmp_path, batches), strict=True):
+    for batch, answers in zip(
+        batches, serve_elsewhere(SERVE, exported, tmp_path, batches), strict=True
+    ):
         expected = translator.predict(batch, n_best=4)
         assert [len(row) for row in answers["translations"]] == [4] * len(batch)
         assert answers["translation"] == [row[0] for row in answers["translations"]]
@@ -137,7 +114,7 @@ def test_an_export_elsewhere_answers_as_the_pipeline(translator, exported, tmp_p
 def test_the_width_of_a_beam_is_fixed_in_an_export(translator, tmp_path):
     place = translator.export(tmp_path / "exports", beam_width=1)
     texts, _ = phrases(30, seed=13)
-    (answers,) = serve_elsewhere(place, tmp_path, [texts])
+    (answers,) = serve_elsewhere(SERVE, place, tmp_path, [texts])
     assert [len(row) for row in answers["translations"]] == [1] * 30
     assert answers["translation"] == [a.text for a in translator.predict(texts, beam_width=1)]
 
