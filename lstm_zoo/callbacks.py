@@ -127,6 +127,7 @@ class EpochEnd(keras.callbacks.Callback):
         self.run, self.task, self.validation = run, task, validation
         self.settings, self.history, self.threads = settings, history, threads
         self.seconds = runs.read_environment(run)["training_seconds"]
+        self.averaged = settings.get("average_epochs", 1)  # of families that average
         self.started = 0.0
 
     @property
@@ -150,7 +151,9 @@ class EpochEnd(keras.callbacks.Callback):
         self.started = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        scores = self.task.evaluate(self.model, self.validation)
+        checkpoints.keep_weights(self.run, self.model, epoch + 1, self.averaged)
+        with self._averaged(epoch + 1):
+            scores = self.task.evaluate(self.model, self.validation)
         numbers = {f"val_{k}": v for k, v in scores.items() if isinstance(v, float)}
         logs.update(numbers)
         seconds = time.monotonic() - self.started
@@ -171,9 +174,13 @@ class EpochEnd(keras.callbacks.Callback):
         sign = {"max": 1, "min": -1}[self.task.mode]
         return sign * row[f"val_{self.task.monitor}"]
 
+    def _averaged(self, epoch: int) -> contextlib.AbstractContextManager:
+        return checkpoints.averaged(self.run, self.model, epoch, self.averaged)
+
     def _record(self) -> None:
         if self.best is self.history[-1]:
-            with written_whole(self.run / runs.WEIGHTS) as beside:
+            epoch = self.history[-1]["epoch"]
+            with self._averaged(epoch), written_whole(self.run / runs.WEIGHTS) as beside:
                 # As a model that is not compiled: without the optimizer's state.
                 bare = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
                 bare.save_weights(beside)

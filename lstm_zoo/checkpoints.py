@@ -1,7 +1,8 @@
 """Checkpoints: all that a training needs to go on as if it had never stopped."""
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,46 @@ def restore(run: Path, model: keras.Model) -> list[dict[str, Any]]:
         for index, variable in enumerate(variables):
             variable.assign(state[str(index)])
         return json.loads(str(state["history"]))
+
+
+def keep_weights(run: Path, model: keras.Model, epoch: int, count: int) -> None:
+    """Write the weights after an epoch, so that the last `count` epochs can be averaged."""
+    if count > 1:
+        _weights_of(run, epoch).parent.mkdir(exist_ok=True)
+        with written_whole(_weights_of(run, epoch)) as path:
+            np.savez(path, *model.get_weights())
+        _weights_of(run, epoch - count).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def averaged(run: Path, model: keras.Model, epoch: int, count: int) -> Iterator[None]:
+    """Give a model, for the block, the mean of its weights after the last `count` epochs.
+
+    Args:
+        run: the run's directory, where `keep_weights` kept them.
+        model: the network, as it is after `epoch`.
+        epoch: the number of the last epoch.
+        count: how many epochs to average over, as far as there are so many; 1: none but this.
+    """
+    if count == 1:
+        yield
+        return
+    before = model.get_weights()
+    numbers = range(max(1, epoch - count + 1), epoch + 1)
+    total = [np.zeros_like(array) for array in before]
+    for number in numbers:
+        with np.load(_weights_of(run, number), allow_pickle=False) as arrays:
+            for index, array in enumerate(total):
+                array += arrays[f"arr_{index}"]
+    model.set_weights([array / len(numbers) for array in total])
+    try:
+        yield
+    finally:
+        model.set_weights(before)
+
+
+def _weights_of(run: Path, epoch: int) -> Path:
+    return run / CHECKPOINT / f"epoch-{epoch}.npz"
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

@@ -111,6 +111,47 @@ class Recipe:
             **settings,
         )
 
+    def rows(self, data: Path, run: Path, seed: int, export_to: str | None) -> list[dict[str, str]]:
+        """Train, judge and export, and return what RESULTS.md is to hold of it."""
+        corpus = self.read(data)
+        found = []
+        for number in range(seed, seed + self.splits):
+            place = run / f"seed-{number}" if self.splits > 1 else run
+            found.append(self.score(corpus, place, number, export_to if number == seed else None))
+        return [self.row(data, seed, found)]
+
+    def score(
+        self, corpus: Any, place: Path, seed: int, export_to: str | None = None, **others: Any
+    ) -> dict[str, Any]:
+        """Train one run, or find it, and return its scores and what it cost; as `train`."""
+        from lstm_zoo import runs
+
+        rest, report = self.parts(corpus, seed)
+        pipeline = self.train(rest, place, seed, **others)
+        scores = self.judge(pipeline, rest, report, seed)
+        click.echo(f"{place}: " + ", ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+        if export_to:
+            click.echo(pipeline.export(export_to))
+        return {**scores, **runs.read_environment(place)}
+
+    def row(
+        self, data: Path, seed: int, found: Sequence[Mapping[str, Any]], **more: str
+    ) -> dict[str, str]:
+        """Lay out the scores of one run, or the mean of several, as a row of RESULTS.md."""
+        return {
+            "recipe": self.name,
+            "command": f"`python recipes/{self.name}.py --data {data.name} --seed {seed}`",
+            "data": self.data,
+            **more,
+            **{
+                column: _mean([scores[name] for scores in found])
+                for column, name in self.scores.items()
+            },
+            "minutes": f"{sum(scores['training_seconds'] for scores in found) / 60:.1f}",
+            "peak GB": f"{max(scores['peak_memory_bytes'] for scores in found) / 1e9:.1f}",
+            "digest": self.digest(),
+        }
+
     def command(self) -> click.Command:
         """Make the command: train, judge, write the row."""
         path = click.Path(path_type=Path)
@@ -122,35 +163,10 @@ class Recipe:
         @click.option("--seed", default=0, show_default=True, help="Decides splits and training.")
         @click.option("--export", "export_to", metavar="DIR", help="Write a SavedModel there.")
         def main(data: Path, run: Path, seed: int, export_to: str | None) -> None:
-            from lstm_zoo import runs
-
-            corpus = self.read(data)
-            found = []
-            for number in range(seed, seed + self.splits):
-                place = run / f"seed-{number}" if self.splits > 1 else run
-                rest, report = self.parts(corpus, number)
-                pipeline = self.train(rest, place, number)
-                scores = self.judge(pipeline, rest, report, number)
-                click.echo(
-                    f"seed {number}: " + ", ".join(f"{k} {v:.4f}" for k, v in scores.items())
-                )
-                found.append({**scores, **runs.read_environment(place)})
-                if export_to and number == seed:
-                    click.echo(pipeline.export(export_to))
-            row = {
-                "recipe": self.name,
-                "command": f"`python recipes/{self.name}.py --data {data.name} --seed {seed}`",
-                "data": self.data,
-                **{
-                    column: _mean([scores[name] for scores in found])
-                    for column, name in self.scores.items()
-                },
-                "minutes": f"{sum(scores['training_seconds'] for scores in found) / 60:.1f}",
-                "peak GB": f"{max(scores['peak_memory_bytes'] for scores in found) / 1e9:.1f}",
-                "digest": self.digest(),
-            }
-            record(row)
-            click.echo("\n".join(f"{key}: {value}" for key, value in row.items()))
+            rows = self.rows(data, run, seed, export_to)
+            record(rows)
+            for row in rows:
+                click.echo("\n".join(f"{key}: {value}" for key, value in row.items()))
 
         return main
 
@@ -170,44 +186,45 @@ def environment_heading() -> str:
     return f"## {found}; {os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
 
 
-def record(row: Mapping[str, str]) -> None:
-    """Write a row into RESULTS.md, under this environment's heading, in place of the old one.
+def record(new: Sequence[Mapping[str, str]]) -> None:
+    """Write a recipe's rows into RESULTS.md, under this environment's heading, for its old ones.
 
     Rows of the same columns stand in one table.
     """
     heading = environment_heading()
     sections = read_results()
-    for rows in sections.values():
-        rows.pop(row["recipe"], None)
-    sections.setdefault(heading, {})[row["recipe"]] = dict(row)
+    names = {row["recipe"] for row in new}
+    for title, rows in sections.items():
+        sections[title] = [row for row in rows if row["recipe"] not in names]
+    sections.setdefault(heading, []).extend(map(dict, new))
     lines = [HEADING]
     for title, rows in sections.items():
         if rows:
             lines += [title, ""]
-        for columns in sorted({tuple(row) for row in rows.values()}):
+        for columns in sorted({tuple(row) for row in rows}):
             lines += [_line(columns), _line(["---"] * len(columns))]
+            of_table = [row for row in rows if tuple(row) == columns]
             lines += [
-                _line(rows[name].values()) for name in sorted(rows) if tuple(rows[name]) == columns
+                _line(row.values()) for row in sorted(of_table, key=lambda row: row["recipe"])
             ]
             lines.append("")
     RESULTS.write_text("\n".join(lines), encoding="utf-8")
 
 
-def read_results() -> dict[str, dict[str, dict[str, str]]]:
-    """Read RESULTS.md: heading → recipe → column → cell."""
-    sections: dict[str, dict[str, dict[str, str]]] = {}
+def read_results() -> dict[str, list[dict[str, str]]]:
+    """Read RESULTS.md: heading → rows, each column → cell."""
+    sections: dict[str, list[dict[str, str]]] = {}
     if not RESULTS.exists():
         return sections
     columns: list[str] = []
     for line in RESULTS.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("## "):
-            sections[line] = {}
+            sections[line] = []
         elif line.startswith("| recipe"):
             columns = cells
         elif line.startswith("| ") and not line.startswith("| ---"):
-            row = dict(zip(columns, cells, strict=True))
-            sections[list(sections)[-1]][row["recipe"]] = row
+            sections[list(sections)[-1]].append(dict(zip(columns, cells, strict=True)))
     return sections
 
 

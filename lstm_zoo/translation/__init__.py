@@ -93,5 +93,8 @@ SETTINGS = {
         optional(integer(1)),
         "pieces of both sides a step, padding included; none: batch_size pairs",
     ),
+    "average_epochs": Setting(
+        1, integer(1), "the weights of so many last epochs are averaged, and judged; 1: not"
+    ),
     "epochs": TRAINING["epochs"]._replace(default=20),
 }
