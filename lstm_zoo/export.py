@@ -1,20 +1,30 @@
-"""SavedModels: written beside, scanned, checked, and renamed to the next version."""
+"""SavedModels: written beside, checked in a fresh process, and renamed to the next version."""
 
+import base64
+import contextlib
+import fcntl
+import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from absl import logging
 
+from lstm_zoo import cards, runs, verification
 from lstm_zoo.errors import CallError, ExportError
 
-# What a server on another machine can't run: Python inside the graph, files, cuDNN's kernels.
-DENIED_OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile")
-DENIED_PREFIXES = ("Cudnn",)
+ROOM = ".writing-"  # what is not whole yet has a name that begins so; TF Serving passes it over
+ABANDONED = 60  # seconds after which a room that no process holds may be swept away
+PATIENCE = 900  # seconds given to the checks
+EXTRA = "assets.extra"  # TF Serving's name for what lies beside the graph
+CARD = "card.json"
+WARM_UP = "tf_serving_warmup_requests"  # TF Serving's name too
 FORMATS = ("tf_saved_model",)
 
 
@@ -23,9 +33,10 @@ def export_saved_model(
 ) -> Path:
     """Write a pipeline as a SavedModel that loads on any machine, raw inputs to answers.
 
-    The network is rebuilt without cuDNN, traced into the pipeline's signatures, written beside,
-    scanned for ops that a server lacks, loaded again and compared with the pipeline on its probes,
-    and only then renamed to `directory/<version>`.
+    The network is rebuilt without cuDNN, traced into the pipeline's signatures, and written beside
+    with a card and with requests that warm a server up. Then it is moved, made read-only and
+    verified by a fresh process: its ops, its signatures, and its answers to the pipeline's probes
+    (see `lstm_zoo.verification`). Only then it is renamed to `directory/<version>`.
 
     Args:
         pipeline: a family's pipeline, with `rebuilt`, `signatures` and `probes`.
@@ -37,8 +48,9 @@ def export_saved_model(
 
     Raises:
         CallError: if the directory can't be written, or the version exists.
-        ExportError: if the SavedModel holds a denied op or answers otherwise than the pipeline;
-            nothing is left behind.
+        ExportError: if the SavedModel can't be written, holds an op that a server lacks, has a
+            signature that a server can't batch, or answers otherwise than the pipeline; nothing is
+            left behind.
 
     Example:
 
@@ -51,15 +63,12 @@ def export_saved_model(
     if version is not None and (directory / str(version)).exists():
         raise CallError(f"{directory / str(version)} exists already.")
     check_writable(directory)
-    room = Path(tempfile.mkdtemp(prefix=".writing-", dir=directory))
-    try:
-        written = room / "export"
-        _write(pipeline.rebuilt(use_cudnn=False), written)
-        _scan(written)
-        _check(pipeline, written)
-        return _publish(written, directory, version)
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
+    with _room(directory) as room:
+        _write(pipeline, room / "written")
+        # Where it was written is gone before it is verified: an export must not hang on it.
+        moved = (room / "written").rename(room / "moved")
+        _verify(moved, _probes(pipeline))
+        return _publish(moved, directory, version)
 
 
 def check_format(format: str) -> None:
@@ -88,7 +97,7 @@ def check_writable(directory: str | os.PathLike) -> None:
 
 def read_signatures(export: str | os.PathLike) -> dict[str, dict[str, dict[str, str]]]:
     """Describe a SavedModel's signatures: name → {"inputs", "outputs"} → name → type and shape."""
-    meta_graph = _read_meta_graph(Path(export))
+    meta_graph = verification.read_meta_graph(Path(export))
     return {
         name: {
             "inputs": {key: _describe(info) for key, info in sorted(signature.inputs.items())},
@@ -101,10 +110,13 @@ def read_signatures(export: str | os.PathLike) -> dict[str, dict[str, dict[str, 
 
 def read_ops(export: str | os.PathLike) -> list[str]:
     """List the kinds of ops in a SavedModel, its functions included, sorted."""
-    graph = _read_meta_graph(Path(export)).graph_def
-    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
-    functions = {f.signature.name for f in graph.library.function}
-    return sorted({node.op for node in nodes} - functions)
+    return verification.kinds(verification.read_meta_graph(Path(export)).graph_def)
+
+
+def read_card(export: str | os.PathLike) -> dict[str, Any]:
+    """Read what a SavedModel tells of itself; {} of one that was not written here."""
+    path = Path(export) / EXTRA / CARD
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def spelled(specification: tf.TensorSpec) -> str:
@@ -118,52 +130,120 @@ def is_export(path: str | os.PathLike) -> bool:
     return (Path(path) / "saved_model.pb").is_file()
 
 
+@contextlib.contextmanager
+def _room(directory: Path) -> Iterator[Path]:
+    """Give a directory to write in, gone in the end; sweep away those that the killed have left."""
+    for room in directory.glob(ROOM + "*"):
+        with contextlib.suppress(OSError):  # held by a living exporter, or gone already
+            if time.time() - room.stat().st_mtime > ABANDONED:
+                with _held(room):
+                    shutil.rmtree(room)
+    room = Path(tempfile.mkdtemp(prefix=ROOM, dir=directory))
+    try:
+        with _held(room):
+            yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _held(room: Path) -> Iterator[None]:
+    """Hold a directory's lock, which the system takes back when the process dies."""
+    descriptor = os.open(room, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _write(pipeline: Any, path: Path) -> None:
+    """Write the SavedModel, its card, and the requests of its warm-up."""
+    portable = pipeline.rebuilt(use_cudnn=False)
     module = tf.Module()
     # What the signatures capture must hang on the module, or it is not saved.
-    module.tokenizer = pipeline.tokenizer
-    module.network_variables = [variable.value for variable in pipeline.model.weights]
-    tf.saved_model.save(module, str(path), signatures=pipeline.signatures)
-
-
-def _scan(path: Path) -> None:
-    denied = [op for op in read_ops(path) if op in DENIED_OPS or op.startswith(DENIED_PREFIXES)]
-    if denied:
-        raise ExportError(f"The graph holds ops that a server can't run: {', '.join(denied)}.")
-    functions = _read_meta_graph(path).graph_def.library.function
-    compiled = [f.signature.name for f in functions if f.attr["_XlaMustCompile"].b]
-    if compiled:
-        raise ExportError(f"XLA, which a server lacks, must compile: {', '.join(compiled)}.")
-
-
-def _check(pipeline: Any, path: Path) -> None:
-    """Compare the SavedModel's answers with the pipeline's."""
-    loaded = _load(path)
-    for name, function in pipeline.signatures.items():
-        for probe in pipeline.probes[name]:
-            expected = function(**probe)
-            answers = loaded.signatures[name](**probe)
-            for key, tensor in expected.items():
-                _compare(f"{name}, output {key}, probe {probe}", tensor, answers[key])
-
-
-def _load(path: Path) -> Any:
-    """Load a SavedModel without the warning that it can't be trained on: no export is."""
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    module.tokenizer = portable.tokenizer
+    module.network_variables = [variable.value for variable in portable.model.weights]
     try:
-        return tf.saved_model.load(str(path))
-    finally:
-        logging.set_verbosity(before)
+        tf.saved_model.save(module, str(path), signatures=portable.signatures)
+    except AssertionError as error:
+        raise ExportError(f"The graph uses what the export does not hold: {error}") from error
+    extra = path / EXTRA
+    extra.mkdir()
+    card = {
+        **cards.describe(pipeline),
+        "exported with": runs.versions(),
+        "signatures": read_signatures(path),
+        "ops": read_ops(path),
+    }
+    runs.write_json(extra / CARD, card)
+    _write_warm_up(extra / WARM_UP, pipeline.probes)
 
 
-def _compare(place: str, expected: tf.Tensor, answer: tf.Tensor) -> None:
-    if expected.dtype == tf.string:
-        equal = expected.shape == answer.shape and bool(tf.reduce_all(expected == answer))
-    else:
-        equal = expected.shape == answer.shape and np.allclose(expected, answer, atol=1e-4)
-    if not equal:
-        raise ExportError(f"The export answers otherwise than the pipeline: {place}.")
+def _write_warm_up(path: Path, probes: Mapping[str, list[dict[str, tf.Tensor]]]) -> None:
+    """Write requests that TF Serving sends itself before it serves: each signature's probes."""
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, rows in probes.items():
+            for row in rows:
+                if 0 in (len(tensor) for tensor in row.values()):
+                    continue  # a server takes no empty batch for a request to learn from
+                request = predict_pb2.PredictRequest()
+                request.model_spec.name = "default"  # of no account: the model at hand is meant
+                request.model_spec.signature_name = signature
+                for key, tensor in row.items():
+                    request.inputs[key].CopyFrom(tf.make_tensor_proto(tensor))
+                log = prediction_log_pb2.PredictLog(request=request)
+                writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+
+
+def _probes(pipeline: Any) -> dict[str, list[dict[str, dict[str, str]]]]:
+    """Spell the pipeline's probes and its own answers to them, as the verification reads them."""
+
+    def spell(tensors: Mapping[str, tf.Tensor]) -> dict[str, str]:
+        return {
+            key: base64.b64encode(tf.make_tensor_proto(tensor).SerializeToString()).decode()
+            for key, tensor in tensors.items()
+        }
+
+    return {
+        name: [
+            {"inputs": spell(probe), "outputs": spell(function(**probe))}
+            for probe in pipeline.probes[name]
+        ]
+        for name, function in pipeline.signatures.items()
+    }
+
+
+def _verify(path: Path, probes: Any) -> None:
+    """Have a fresh process check an export: without GPU, elsewhere, the files read-only."""
+    paths = [path, *path.rglob("*")]
+    modes = [entry.stat().st_mode for entry in paths]
+    with tempfile.TemporaryDirectory() as elsewhere:
+        for entry, mode in zip(paths, modes, strict=True):
+            entry.chmod(mode & ~0o222)
+        try:
+            # As text, so that the directory of lstm_zoo is not on the path of what it imports.
+            program = Path(verification.__file__).read_text(encoding="utf-8")
+            done = subprocess.run(
+                [sys.executable, "-c", program, str(path.absolute())],
+                input=json.dumps(probes).encode(),
+                capture_output=True,
+                cwd=elsewhere,
+                env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+                timeout=PATIENCE,
+            )
+        except subprocess.TimeoutExpired:
+            raise ExportError(f"The checks did not end within {PATIENCE} seconds.") from None
+        finally:
+            for entry, mode in zip(paths, modes, strict=True):
+                entry.chmod(mode)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ExportError(f"The export does not load in a fresh process: {' '.join(said[-3:])}")
+    if refused := json.loads(done.stdout):
+        raise ExportError(refused)
 
 
 def _publish(written: Path, directory: Path, version: int | None) -> Path:
@@ -179,14 +259,6 @@ def _publish(written: Path, directory: Path, version: int | None) -> Path:
                 continue
             raise CallError(f"{target}: can't write an export there: {error.strerror}.") from error
         return target
-
-
-def _read_meta_graph(path: Path) -> Any:
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved_model = saved_model_pb2.SavedModel()
-    saved_model.ParseFromString((path / "saved_model.pb").read_bytes())
-    return saved_model.meta_graphs[0]
 
 
 def _describe(info: Any) -> str:

@@ -1,13 +1,12 @@
 """What `lstm-zoo inspect` tells of a run or an export."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from lstm_zoo import export, recurrent, runs
+from lstm_zoo import cards, export, recurrent, runs
 from lstm_zoo.errors import CallError
 
 
@@ -54,36 +53,16 @@ def to_text(card: Mapping[str, Any], indent: str = "") -> str:
 
 def _describe_run(run: Path) -> dict[str, Any]:
     pipeline = runs.load(run)
-    config = pipeline.config
-    metrics = run / runs.METRICS
     return {
         "kind": "run",
         "path": str(run),
-        "family": config["family"],
-        **config["learned"],
-        "network": config["network"],
-        "parameters": pipeline.model.count_params(),
-        "settings": config["settings"],
-        "data": config["data"],
-        "scores": _headlines(json.loads(metrics.read_text())) if metrics.is_file() else {},
-        "versions": runs.read_environment(run)["versions"],
+        **cards.describe(pipeline),
         "signatures": {
             name: {spec.name: export.spelled(spec) for spec in function.input_signature}
             for name, function in pipeline.signatures.items()
         },
         "layers": [row._asdict() for row in recurrent.explain(pipeline.model)],
     }
-
-
-def _headlines(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the single numbers of a run's metrics, and of the parts in it."""
-    kept = {}
-    for name, value in scores.items():
-        if isinstance(value, Mapping):
-            kept[name] = {k: v for k, v in value.items() if isinstance(v, (int, float))}
-        elif isinstance(value, (int, float)):
-            kept[name] = value
-    return kept
 
 
 def _describe_export(path: Path) -> dict[str, Any]:
@@ -95,6 +74,7 @@ def _describe_export(path: Path) -> dict[str, Any]:
     return {
         "kind": "export",
         "path": str(path),
+        **export.read_card(path),
         "parameters": sum(int(tf.TensorShape(shape).num_elements()) for shape in weights),
         "signatures": export.read_signatures(path),
         "recurrent layers": (

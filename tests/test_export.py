@@ -1,5 +1,7 @@
 """Exports: loaded in a fresh process without lstm_zoo, moved, equal to the pipeline."""
 
+import json
+import os
 import tarfile
 import threading
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lstm_zoo import export
+from lstm_zoo import export, verification
 from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.sentiment import demo
 from tests.conftest import HOSTILE, serve_elsewhere
@@ -101,8 +103,46 @@ def test_the_signature_is_the_stated_one(exported):
     }
 
 
+def test_an_export_tells_what_it_is(exported, small_pipeline):
+    card = json.loads((exported / "assets.extra/card.json").read_text())
+    assert card["family"] == "sentiment" and card["classes"] == ["neg", "pos"]
+    scores = json.loads((small_pipeline.run / "metrics.json").read_text())
+    assert card["scores"]["validation"]["accuracy"] == scores["validation"]["accuracy"]
+    assert card["data"] == small_pipeline.config["data"]
+    assert card["signatures"] == export.read_signatures(exported)
+    assert "BlockLSTMV2" in card["ops"]
+    assert {"tensorflow", "keras", "lstm_zoo"} <= set(card["exported with"])
+
+
+def test_the_warm_up_holds_requests_that_the_signature_answers(exported):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    serve = tf.saved_model.load(exported).signatures["serving_default"]
+    records = tf.data.TFRecordDataset(exported / "assets.extra/tf_serving_warmup_requests")
+    sizes = []
+    for record in records.as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        request = log.predict_log.request
+        assert request.model_spec.signature_name == "serving_default"
+        texts = tf.constant(tf.make_ndarray(request.inputs["text"]))
+        sizes.append(len(texts))
+        assert len(serve(text=texts)["label"]) == len(texts)
+    assert sizes and min(sizes) >= 1 and max(sizes) > 1
+
+
+def test_what_a_killed_exporter_left_is_swept_away_and_what_lives_is_not(tmp_path):
+    old, held, young = (tmp_path / f".writing-{name}" for name in ("old", "held", "young"))
+    for room in (old, held, young):
+        (room / "written").mkdir(parents=True)
+    for room in (old, held):
+        os.utime(room, (0, 0))
+    with export._held(held), export._room(tmp_path) as room:
+        assert {path.name for path in tmp_path.iterdir()} == {held.name, young.name, room.name}
+    assert {path.name for path in tmp_path.iterdir()} == {held.name, young.name}
+
+
 def test_nothing_in_the_graph_must_be_compiled(exported):
-    meta_graph = export._read_meta_graph(exported)
+    meta_graph = verification.read_meta_graph(exported)
     functions = meta_graph.graph_def.library.function
     nodes = [*meta_graph.graph_def.node, *(node for f in functions for node in f.node_def)]
     for holder in (*functions, *nodes):
@@ -151,15 +191,13 @@ def test_a_directory_that_cannot_be_written_is_named(small_pipeline, tmp_path):
 
 
 class Poisoned:
-    """A pipeline whose served function is not what it says."""
+    """A pipeline whose served function, once rebuilt for an export, is not what it was."""
 
     def __init__(self, pipeline, poison):
-        self.tokenizer, self.model, self.probes = (
-            pipeline.tokenizer,
-            pipeline.model,
-            pipeline.probes,
-        )
         self._original, self._poison, self._rebuilt = pipeline, poison, False
+
+    def __getattr__(self, name):
+        return getattr(self._original, name)
 
     def rebuilt(self, use_cudnn):
         self._rebuilt = True
@@ -167,23 +205,23 @@ class Poisoned:
 
     @property
     def signatures(self):
+        if not self._rebuilt:
+            return self._original.signatures
+
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
         def classify(text):
             return self._poison(self._original.classify(text))
 
+        self._rebuilt = False
         return {"serving_default": classify}
 
 
-def make_wrong_when_saved():
-    traces = []
+def with_a_wrong_number(outputs):
+    return {**outputs, "probability": outputs["probability"] + 0.001}
 
-    def poison(outputs):
-        traces.append(len(traces))
-        # The first trace is the one that is saved.
-        wrong = 0.5 if len(traces) == 1 else 0.0
-        return {**outputs, "probability": outputs["probability"] + wrong}
 
-    return poison
+def with_a_wrong_word(outputs):
+    return {**outputs, "label": tf.strings.upper(outputs["label"])}
 
 
 def with_python_inside(outputs):
@@ -196,12 +234,43 @@ def with_xla_inside(outputs):
     return {**outputs, "probability": compiled(outputs["probability"])}
 
 
+def with_cudnn_inside(outputs):
+    row = tf.reshape(outputs["probability"], [1, -1, 1])
+    state = tf.zeros([1, 1, 1])
+    cudnn = tf.raw_ops.CudnnRNNV3(
+        input=row, input_h=state, input_c=state, params=tf.zeros([16]), is_training=False,
+        sequence_lengths=[1],
+    )  # fmt: skip
+    return {**outputs, "probability": tf.reshape(cudnn.output, [-1])}
+
+
+def with_a_file_inside(outputs):
+    name = tf.strings.join(["/etc/host", tf.strings.as_string(tf.size(outputs["label"]))])
+    return {**outputs, "label": tf.fill(tf.shape(outputs["label"]), tf.io.read_file(name))}
+
+
+def with_a_table_that_hangs_on_nothing(outputs):
+    table = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(["pos"], ["good"]), default_value="bad"
+    )
+    return {**outputs, "label": table.lookup(outputs["label"])}
+
+
+def without_the_batch_in_front(outputs):
+    return {**outputs, "probability": tf.reduce_mean(outputs["probability"])}
+
+
 @pytest.mark.parametrize(
     "poison, message",
     [
         (with_xla_inside, "XLA, which a server lacks, must compile"),
         (with_python_inside, "ops that a server can't run: PyFunc"),
-        (make_wrong_when_saved(), "answers otherwise than the pipeline: serving_default"),
+        (with_a_file_inside, "ops that a server can't run: ReadFile"),
+        (with_cudnn_inside, "ops that a server can't run: CudnnRNNV3"),
+        (with_a_table_that_hangs_on_nothing, "uses what the export does not hold: .*untracked"),
+        (without_the_batch_in_front, "serving_default's output probability is not open"),
+        (with_a_wrong_number, "otherwise than the pipeline: serving_default, output probab"),
+        (with_a_wrong_word, "otherwise than the pipeline: serving_default, output label, probe"),
     ],
 )
 def test_a_poisoned_export_is_refused_and_leaves_nothing(small_pipeline, tmp_path, poison, message):

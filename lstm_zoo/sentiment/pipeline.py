@@ -50,6 +50,11 @@ class SentimentPipeline:
         self.config = config
         self._task = task
 
+    @property
+    def card(self) -> dict[str, Any]:
+        """What a card tells of the answers: the classes, in the order of the logits."""
+        return {"classes": self.classes}
+
     # Never compiled by XLA: stock TF Serving does not run what must be.
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")], jit_compile=False)
     def classify(self, text: tf.Tensor) -> dict[str, tf.Tensor]:

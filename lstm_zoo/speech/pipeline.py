@@ -76,6 +76,16 @@ class SpeechPipeline:
         """The rate of the audio that the network hears, in Hz."""
         return self.features.settings.sample_rate
 
+    @property
+    def card(self) -> dict[str, Any]:
+        """What a card tells of the answers: the sample rate in Hz, the alphabet, the features."""
+        return {
+            "sample_rate": self.sample_rate,
+            "vocabulary": self.tokenizer.vocabulary,
+            "features": self.config["learned"]["features"],
+            "beam_width": self.beam_width,
+        }
+
     # Never compiled by XLA: stock TF Serving does not run what must be.
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "wav")], jit_compile=False)
     def transcribe_wav(self, wav: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -79,6 +79,11 @@ class TranslationPipeline:
         self._task = task
         self._translator = functools.cache(functools.partial(task.translator, model))
 
+    @property
+    def card(self) -> dict[str, Any]:
+        """What a card tells of the answers: the languages, from and to."""
+        return {"languages": self.config["learned"]["languages"], "beam_width": self.beam_width}
+
     # Never compiled by XLA: stock TF Serving does not run what must be.
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")], jit_compile=False)
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
