@@ -58,6 +58,72 @@ def small_pipeline(small_run):
     return lstm_zoo.load(small_run)
 
 
+@pytest.fixture(scope="session")
+def digits(shared_data):
+    """The real digit strings that the small recognizer is trained on."""
+    from lstm_zoo.speech.corpus import read
+
+    whole = read(shared_data / "digits/LibriSpeech/train")
+    return whole.take(range(0, len(whole), 5))
+
+
+@pytest.fixture(scope="session")
+def recognizer_run(digits, tmp_path_factory):
+    """A run of a tiny network, trained long enough to spell."""
+    import lstm_zoo
+
+    run = tmp_path_factory.mktemp("runs") / "digits"
+    lstm_zoo.train(
+        "speech",
+        digits.columns,
+        run=run,
+        variant="tiny",
+        epochs=12,
+        batch_size=8,
+        learning_rate=0.01,
+    )
+    return run
+
+
+@pytest.fixture(scope="session")
+def recognizer(recognizer_run):
+    """The pipeline of `recognizer_run`."""
+    import lstm_zoo
+
+    return lstm_zoo.load(recognizer_run)
+
+
+@pytest.fixture(scope="session")
+def translator_run(tmp_path_factory):
+    """A run of a tiny network, trained long enough to get some right and some wrong."""
+    import lstm_zoo
+    from tests.translation.phrases import phrases
+
+    run = tmp_path_factory.mktemp("runs") / "phrases"
+    lstm_zoo.train(
+        "translation",
+        phrases(1_500, seed=1),
+        run=run,
+        source="en",
+        target="de",
+        variant="tiny",
+        vocabulary_size=400,
+        epochs=5,
+        batch_tokens=600,
+        learning_rate=0.01,
+        beam_width=4,
+    )
+    return run
+
+
+@pytest.fixture(scope="session")
+def translator(translator_run):
+    """The pipeline of `translator_run`."""
+    import lstm_zoo
+
+    return lstm_zoo.load(translator_run)
+
+
 def run_cli(*arguments, stdin: bytes = b"", **options) -> subprocess.CompletedProcess:
     """Run `python -m lstm_zoo` as a user would, in a process of its own."""
     return subprocess.run(

@@ -9,7 +9,7 @@ import lstm_zoo
 from lstm_zoo.errors import CallError
 from lstm_zoo.translation import corpus
 from tests.conftest import HOSTILE, run_cli, serve_elsewhere
-from tests.translation.conftest import phrases
+from tests.translation.phrases import phrases
 
 SERVE = """
 import base64, json, sys

@@ -12,7 +12,7 @@ from lstm_zoo.settings import TRAINING, resolve
 from lstm_zoo.tokenizers import END, START
 from lstm_zoo.translation import SETTINGS, demo, task
 from lstm_zoo.translation.corpus import read
-from tests.translation.conftest import phrases
+from tests.translation.phrases import phrases
 
 
 def settings_of(**given):

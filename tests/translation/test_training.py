@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import lstm_zoo
-from tests.translation.conftest import phrases
+from tests.translation.phrases import phrases
 
 DATA = phrases(120, seed=4)
 SMALL = {
