@@ -2,8 +2,13 @@
 
 import json
 import os
+import random
+import signal
+import subprocess
+import sys
 import tarfile
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -179,6 +184,39 @@ def test_exporters_at_the_same_time_take_different_versions(tmp_path):
     assert sorted(path.name for path in published) == [str(n) for n in range(1, 9)]
     contents = {(path / "saved_model.pb").read_text() for path in published}
     assert contents == set("01234567")
+
+
+EXPORT_AGAIN_AND_AGAIN = """
+import sys, lstm_zoo
+pipeline = lstm_zoo.load(sys.argv[1])
+while True:
+    print(pipeline.export(sys.argv[2]), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_exporter_leaves_whole_versions_only(exported, small_run, tmp_path):
+    whole = {str(path.relative_to(exported)) for path in exported.rglob("*")}
+    generator = random.Random(5)
+    done = 0
+    for _ in range(5):
+        arguments = [sys.executable, "-c", EXPORT_AGAIN_AND_AGAIN, small_run, tmp_path]
+        with subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        ) as process:
+            process.stdout.readline()  # the first has been written, the second begins
+            time.sleep(generator.uniform(0, 6))
+            os.killpg(process.pid, signal.SIGKILL)
+            done += 1 + len(process.stdout.read().splitlines())
+        versions = [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+        # One more may stand than was said: the kill fell between the rename and the word.
+        assert done <= len(versions) <= done + 1
+        done = len(versions)
+        for version in versions:
+            assert {str(path.relative_to(version)) for path in version.rglob("*")} == whole
+    (newest,) = (path for path in versions if path.name == str(len(versions)))
+    serve = tf.saved_model.load(newest).signatures["serving_default"]
+    assert serve(text=tf.constant(["fine"]))["label"].numpy()[0] in (b"neg", b"pos")
 
 
 def test_a_directory_that_cannot_be_written_is_named(small_pipeline, tmp_path):
