@@ -18,11 +18,11 @@ FAMILIES = ("sentiment", "speech", "translation")
 
 
 class Address(NamedTuple):
-    """Where a server listens, and the processes of ours: the models' and its own."""
+    """Where a server listens, and the process of ours."""
 
     grpc: str
     rest: str
-    processes: dict[str, int]
+    process: int | None
 
 
 @pytest.fixture(scope="session")
@@ -45,13 +45,12 @@ def models(pipelines, tmp_path_factory):
 def server(models):
     """The server's address."""
     if os.environ.get("TFS_GRPC"):
-        yield Address(os.environ["TFS_GRPC"], os.environ["TFS_REST"], {})
+        yield Address(os.environ["TFS_GRPC"], os.environ["TFS_REST"], None)
         return
     program = Path(__file__).with_name("server.py")
     with subprocess.Popen([sys.executable, program, models], stdout=subprocess.PIPE) as process:
         said = json.loads(process.stdout.readline())
-        processes = {**said["models"], "server": process.pid}
         try:
-            yield Address(f"localhost:{said['grpc']}", f"localhost:{said['rest']}", processes)
+            yield Address(f"localhost:{said['grpc']}", f"localhost:{said['rest']}", process.pid)
         finally:
             process.kill()

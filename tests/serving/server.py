@@ -3,7 +3,7 @@
     python tests/serving/server.py MODELS
 
 serves every MODELS/<name>/<version>, the newest version of each, over gRPC and REST on free ports
-of this machine, and prints {"grpc": PORT, "rest": PORT, "models": ...} when it is ready. Each model
+of this machine, and prints {"grpc": PORT, "rest": PORT} when it is ready. Each model
 runs in a child process on TensorFlow's C API (`runtime.py`). Written after the public
 documentation, https://www.tensorflow.org/tfx/serving/api_rest, and tensorflow-serving-api.
 """
@@ -60,7 +60,6 @@ class Model:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        self.pid = self._child.pid
         self.signatures = json.loads(self._child.stdout.readline())["signatures"]
 
     def predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -97,9 +96,6 @@ class Models:
         if model is None or version not in (None, model.version):
             raise NotFound(f"Servable not found for request: {name} version {version or 'latest'}")
         return model
-
-    def processes(self) -> dict[str, int]:
-        return {name: model.pid for name, model in self._loaded.items()}
 
     def _watch(self) -> None:
         while True:
@@ -354,7 +350,7 @@ def main() -> None:
     handler = type("Handler", (Rest,), {"models": models})
     rest_server = ThreadingHTTPServer(("localhost", 0), handler)
     ports = {"grpc": grpc_port, "rest": rest_server.server_port}
-    print(json.dumps({**ports, "models": models.processes()}), flush=True)
+    print(json.dumps(ports), flush=True)
     rest_server.serve_forever()
 
 
