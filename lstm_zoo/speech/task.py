@@ -77,14 +77,25 @@ def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
 
 
 def split(whole: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
-    """Cut a corpus in two by transcript and speaker; see `lstm_zoo.splits.split`."""
-    rest, cut_off = splits.split(whole.texts, whole.speakers, fraction, seed)
+    """Cut a corpus in two by transcript and speaker; see `lstm_zoo.splits.split`.
+
+    Each speaker keeps their share; those with too few clips for one to be cut off share theirs,
+    with the clips of nobody known.
+    """
+    counts = Counter(whole.speakers)
+    speakers = [name if counts[name] * fraction >= 1 else "" for name in whole.speakers]
+    rest, cut_off = splits.split(_said(whole), speakers, fraction, seed)
     return whole.take(rest), whole.take(cut_off)
 
 
 def overlap(training: Corpus, held_out: Corpus) -> int:
     """Count the held-out examples whose transcript is in the training part too."""
-    return splits.overlap(training.texts, held_out.texts)
+    return splits.overlap(_said(training), _said(held_out))
+
+
+def _said(part: Corpus) -> list[str]:
+    """Return transcripts in the form in which equal ones are equal under any settings."""
+    return [normalize_transcript(text, lower_case=True, punctuation="drop") for text in part.texts]
 
 
 class Task:
