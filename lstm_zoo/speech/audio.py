@@ -111,7 +111,8 @@ def _opened(name: str) -> Iterator[Any]:
     if not os.path.getsize(name):
         raise DataError(f"{name}: an empty file; expected audio.")
     try:
-        with soundfile.SoundFile(name) as file:
+        # As bytes: it would encode a str strictly, and fail on a name that is not UTF-8.
+        with soundfile.SoundFile(os.fsencode(name)) as file:
             yield file
     # soundfile's own errors are RuntimeErrors; the others come of headers that lie.
     except (RuntimeError, OSError, ValueError, TypeError, MemoryError) as error:
