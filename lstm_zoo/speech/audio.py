@@ -51,7 +51,8 @@ def read_audio(source: Any, sample_rate: int) -> np.ndarray:
         samples, rate = _read_file(name)
     else:
         name = "the given audio"
-        samples, rate = _check_pair(source)
+        samples, rate = as_pair(source)
+        samples = _scaled(samples)
     if not MIN_RATE <= rate <= MAX_RATE:
         raise DataError(
             f"{name}: a sample rate of {rate} Hz; expected {MIN_RATE} to {MAX_RATE} Hz."
@@ -78,9 +79,37 @@ def read_rate(source: Any) -> int:
         DataError: if the file is missing, or not audio; the message names it.
     """
     if not isinstance(source, (str, os.PathLike)):
-        return _check_pair(source)[1]
+        return as_pair(source)[1]
     with _opened(os.fspath(source)) as file:
         return file.samplerate
+
+
+def as_pair(source: Any) -> tuple[np.ndarray, int]:
+    """Return a clip that is no path as its samples and its rate.
+
+    Args:
+        source: a pair (samples, sample_rate), as `read_audio` takes it.
+
+    Returns:
+        The samples as an array, and the rate in Hz.
+
+    Raises:
+        CallError: if it is no such pair.
+    """
+    try:
+        samples, rate = source
+        samples, rate = np.asarray(samples), int(rate)
+        # Plain integers, of 64 bits, would be silence beside their full scale.
+        is_number = samples.dtype.kind == "f" or samples.dtype.kind in "iu" and samples.itemsize < 8
+        if samples.ndim not in (1, 2) or not is_number:
+            raise TypeError
+    except (TypeError, ValueError, OverflowError):
+        raise CallError(
+            "Audio is a path or a pair (samples, sample_rate), the samples floats or integers of "
+            "32 bits at the most, of shape (samples,) or (samples, channels). "
+            f"Received: {type(source).__name__}"
+        ) from None
+    return samples, rate
 
 
 def resample(samples: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
@@ -130,22 +159,13 @@ def _read_file(name: str) -> tuple[np.ndarray, int]:
     return samples, rate
 
 
-def _check_pair(source: Any) -> tuple[np.ndarray, int]:
-    try:
-        samples, rate = source
-        samples, rate = np.asarray(samples), int(rate)
-        if samples.ndim not in (1, 2) or samples.dtype.kind not in "iuf":
-            raise TypeError
-    except (TypeError, ValueError):
-        raise CallError(
-            "Audio is a path or a pair (samples, sample_rate), the samples numbers of shape "
-            f"(samples,) or (samples, channels). Received: {type(source).__name__}"
-        ) from None
+def _scaled(samples: np.ndarray) -> np.ndarray:
+    """Scale integers so that their full scale is 1."""
     if samples.dtype.kind == "f":
-        return samples, rate
+        return samples
     full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
     offset = full_scale if samples.dtype.kind == "u" else 0
-    return (samples.astype(np.float64) - offset) / full_scale, rate
+    return (samples.astype(np.float64) - offset) / full_scale
 
 
 def check_waveforms(

@@ -18,7 +18,7 @@ from lstm_zoo import batching, caching, metrics, splits, tokenizers
 from lstm_zoo.errors import DataError
 from lstm_zoo.speech import corpus, ctc, demo
 from lstm_zoo.speech.alphabet import CharacterTokenizer
-from lstm_zoo.speech.audio import read_audio, read_rate
+from lstm_zoo.speech.audio import as_pair, read_audio, read_rate
 from lstm_zoo.speech.corpus import Corpus, normalize_transcript
 from lstm_zoo.speech.features import Features, FeatureSettings
 from lstm_zoo.speech.model import build_speech, output_lengths, resolve_sizes
@@ -422,7 +422,7 @@ def _identity(clip: Any) -> bytes:
         status = os.stat(clip)
         text = f"{os.path.realpath(clip)}:{status.st_size}:{status.st_mtime_ns}"
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-    samples, rate = clip
+    samples, rate = as_pair(clip)
     digest = hashlib.sha256(f"{rate}:{samples.dtype}:{samples.shape}".encode())
     digest.update(np.ascontiguousarray(samples))
     return digest.digest()

@@ -88,6 +88,11 @@ def test_integers_are_scaled_to_1(dtype, values, expected):
     assert read_audio((np.array(values, dtype), RATE), RATE).tolist() == expected
 
 
+def test_a_pair_may_be_of_lists():
+    assert read_audio(([0.5, -0.25], RATE), RATE).tolist() == [0.5, -0.25]
+    assert read_audio([[[0.5, 0.0]], float(RATE)], RATE).tolist() == [0.25]
+
+
 def test_an_mp3_without_an_index_is_read_whole(tmp_path):
     parts = np.zeros(80_000), noise(40_000)[:, 0], np.sin(np.arange(80_000) / 10)
     options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE"}
@@ -124,7 +129,16 @@ def test_files_that_are_no_audio_are_named(tmp_path):
 
 
 def test_what_is_neither_a_path_nor_a_pair_is_refused():
-    for source in (3, np.zeros(100), (np.zeros((2, 2, 2)), RATE), (["a"], RATE), (np.zeros(2), "")):
+    sources = [
+        3,
+        np.zeros(100),
+        (np.zeros((2, 2, 2)), RATE),
+        (["a"], RATE),
+        ([[1.0], [1, 2]], RATE),
+    ]
+    sources += [(np.zeros(2), rate) for rate in ("", None, float("inf"), float("nan"))]
+    sources += [([0, 16_384], RATE), (np.zeros(2, bool), RATE), (np.zeros(2),)]
+    for source in sources:
         with pytest.raises(CallError, match="a path or a pair"):
             read_audio(source, RATE)
     for rate in (0, -1, 10**9):

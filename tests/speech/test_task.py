@@ -93,6 +93,14 @@ def test_copies_vary_and_a_seed_repeats_them(tmp_path):
     assert len(task.encode(part, training=False, cache=tmp_path / "c").versions) == 1
 
 
+def test_clips_of_lists_are_those_of_arrays(tmp_path):
+    (samples, rate), found = tone(0.3), []
+    for clip in ((samples, rate), ([*map(float, samples)], rate)):
+        task, part = learn(([clip], ["one"]))
+        found.append(task.encode(part, training=True, cache=tmp_path).versions[0][0])
+    np.testing.assert_array_equal(*found)
+
+
 def test_a_copy_too_fast_for_its_transcript_is_not_used(tmp_path):
     task, part = learn(([tone(0.5)], ["abcdefghijklmnopq"]), speed=0.4, copies=20)
     examples = task.encode(part, training=True, cache=tmp_path)
