@@ -30,6 +30,7 @@ MAX_RATE = 16_000  # Hz: speech above it costs more than it tells
 RATE_CLIPS = 200  # clips that decide the sample rate
 STATISTICS_CLIPS = 500  # clips that global normalisation is learned from
 NOISE_RANGE = 20  # dB from the least ratio of signal to noise to the largest
+EVALUATED_FRAMES = 100_000  # judged at once, so that long clips fit into memory
 MAX_LABELS = 2**31 - 1  # no transcript is cut
 CACHE_FORMAT = 1  # raised when the same settings come to give other features
 
@@ -286,7 +287,7 @@ class Task:
         """
         losses = np.full(len(examples), np.nan)
         transcripts = [""] * len(examples)
-        for indices in batching.sorted_batches(examples.lengths, 32):
+        for indices in batching.sorted_batches(examples.lengths, 32, EVALUATED_FRAMES):
             features, lengths = self._pad([examples.versions[0][index] for index in indices])
             logits = tf.constant(model.predict_on_batch([features, lengths]))
             num_frames = tf.constant(self._output_lengths(lengths))
@@ -294,8 +295,8 @@ class Task:
             losses[indices] = ctc.negative_log_likelihood(
                 logits, num_frames, targets[:, 2:], targets[:, 0]
             )
-            decoded = ctc.greedy_decode(logits, num_frames)
-            for index, text in zip(indices, self.spell(decoded.labels)[:, 0].numpy(), strict=True):
+            texts = self.spell(ctc.greedy_labels(logits, num_frames))[:, 0].numpy()
+            for index, text in zip(indices, texts, strict=True):
                 transcripts[index] = text.decode()
         finite = losses[np.isfinite(losses)]
         return {

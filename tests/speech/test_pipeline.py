@@ -16,7 +16,7 @@ import lstm_zoo
 from lstm_zoo import export, recurrent
 from lstm_zoo.cli import cli
 from lstm_zoo.errors import CallError
-from lstm_zoo.speech import ctc
+from lstm_zoo.speech import ctc, pipeline
 from lstm_zoo.speech.audio import read_audio
 from lstm_zoo.speech.corpus import read
 from tests.conftest import run_cli, serve_elsewhere
@@ -119,6 +119,29 @@ def test_hostile_clips_have_their_error_and_the_others_are_unharmed(recognizer, 
     assert len(answers[-2].text) > 50 * len(good.text)
     greedy = recognizer.predict([clips[0]], beam_width=1)
     assert_same([answers[0], answers[-1]], greedy * 2)
+
+
+def test_long_clips_are_read_and_computed_few_at_once(recognizer, clips, monkeypatch):
+    expected = recognizer.predict(clips[:40])
+    for name, value in (("BATCH_SECONDS", 6), ("AHEAD_SECONDS", 30), ("READ_TOGETHER", 4)):
+        monkeypatch.setattr(pipeline, name, value)
+    read_at_once, computed_at_once = [], []
+    recognize, hear = recognizer._recognize, recognizer._hear
+
+    def watched_recognize(audio, num_samples):
+        computed_at_once.append(audio.shape)
+        return recognize(audio, num_samples)
+
+    def watched_hear(given):
+        for heard in hear(given):
+            read_at_once.append(sum(map(len, heard)) / 8_000)
+            yield heard
+
+    monkeypatch.setattr(recognizer, "_recognize", watched_recognize)
+    monkeypatch.setattr(recognizer, "_hear", watched_hear)
+    assert_same(recognizer.predict(clips[:40]), expected)
+    assert all(rows == 1 or rows * width <= 6 * 8_000 for rows, width in computed_at_once)
+    assert len(read_at_once) > 2 and max(read_at_once) < 50
 
 
 def test_every_kind_of_wav_gives_the_same_transcript(recognizer, clips, tmp_path):
@@ -260,3 +283,5 @@ def test_the_beam_of_an_export_is_fixed_when_it_is_written(recognizer, clips, tm
     answers = [text.decode() for text in serve(wav=tf.constant(rows))["transcript"].numpy()]
     assert answers == [a.text for a in recognizer.predict(clips[:20], beam_width=1)]
     assert recognizer.beam_width == 8
+    with pytest.raises(AttributeError):  # the signatures are traced with it
+        recognizer.beam_width = 1
