@@ -148,7 +148,9 @@ class Task:
             tokenizer = CharacterTokenizer.learn(texts)
         else:
             size = settings["vocabulary_size"]
-            tokenizer = tokenizers.PieceTokenizer.learn(texts, size, fold_case=False, seed=seed)
+            tokenizer = tokenizers.PieceTokenizer.learn(
+                texts, size, fold_case=False, seed=seed, instead="tokens=characters"
+            )
         return cls(settings, tokenizer, features)
 
     @classmethod
@@ -183,6 +185,7 @@ class Task:
         return {
             "vocabulary_size": self.tokenizer.vocabulary_size,
             "num_features": self.features.settings.num_features,
+            "mask_fill": "mean" if self.settings["normalization"] == "none" else "zero",
             **resolve_sizes(self.settings["variant"], **given),
         }
 

@@ -168,6 +168,18 @@ def test_pieces_are_labels_too(digits, tmp_path):
     pipeline.export(tmp_path / "export")
 
 
+def test_too_little_text_for_pieces_names_what_takes_any():
+    with pytest.raises(DataError, match="could not learn 9 pieces .*; tokens=characters takes any"):
+        learn(([tone(0.1)], ["a"]), tokens="pieces", vocabulary_size=9)
+
+
+@pytest.mark.parametrize("normalization, fill", [("none", "mean"), ("utterance", "zero")])
+def test_masks_are_filled_with_the_mean_whatever_the_normalisation(normalization, fill, tmp_path):
+    task, part = learn(([tone(0.5)], ["a"]), normalization=normalization)
+    model, _ = task.build(task.encode(part, training=True, cache=tmp_path), 0)
+    assert model.get_layer("spec_augment").fill == fill
+
+
 def test_splits_put_no_transcript_on_both_sides(digits):
     rest, held_out = split(digits, 0.2, 0)
     assert not {*rest.texts} & {*held_out.texts}
