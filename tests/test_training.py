@@ -280,6 +280,21 @@ def test_an_existing_run_is_not_written_over(finished):
         train(finished)
 
 
+@pytest.mark.parametrize(
+    "family, run, settings",
+    [
+        ("sentiment", "cache", {}),
+        ("speech", "run", {"cache": "run"}),
+        ("speech", "run", {"cache": "run/cache"}),
+    ],
+)
+def test_a_run_is_not_where_prepared_examples_are(tmp_path, monkeypatch, family, run, settings):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CallError, match="prepared examples are kept in .*; name another run"):
+        lstm_zoo.train(family, DATA, run=run, **settings)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_an_unknown_family_is_an_error():
     with pytest.raises(
         CallError, match="family is one of sentiment, speech, translation. Received: 'vision'"

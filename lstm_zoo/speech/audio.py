@@ -201,9 +201,9 @@ def parse_wav(wav: tf.Tensor, sample_rate: int) -> tuple[tf.Tensor, tf.Tensor, t
 
     Integers of 8 (unsigned), 16, 24 and 32 bits and floats of 32 and 64 bits are read, with a plain
     or an extensible header. Chunks before the samples are skipped. A length of the samples that is
-    0 or past the end, as a writer that can't seek leaves it, means until the end of the file. Core
-    TensorFlow ops only, so stock TF Serving runs it; `tf.audio.decode_wav` would fail the whole
-    batch at its first bad row, and reads 16 bits only.
+    past the end, or 0 where no other chunk follows, as a writer that can't seek leaves it, means
+    until the end of the file. Core TensorFlow ops only, so stock TF Serving runs it;
+    `tf.audio.decode_wav` would fail the whole batch at its first bad row, and reads 16 bits only.
 
     Args:
         wav: string `(batch,)`, any bytes.
@@ -254,8 +254,12 @@ def _parse_headers(wav: tf.Tensor, sample_rate: int) -> dict[str, tf.Tensor]:
         format_at = tf.where(is_format, position + 8, format_at)
         format_size = tf.where(is_format, length, format_size)
         data_at = tf.where(is_data, position + 8, data_at)
-        data_size = tf.where(is_data, tf.where(length == 0, room, length), data_size)
-        after = position + 8 + length + length % 2  # chunks begin at even places
+        end = position + 8 + length
+        follows = _is_chunk(wav, end)
+        unknown = (length == 0) & ~follows  # else the samples are none indeed
+        data_size = tf.where(is_data, tf.where(unknown, room, length), data_size)
+        # Chunks begin at even places, but for writers that forget it.
+        after = tf.where(follows, end, end + length % 2)
         return tf.where(walking, after, position), format_at, format_size, data_at, data_size
 
     _, format_at, format_size, data_at, data_size = tf.while_loop(
@@ -339,6 +343,14 @@ def _decode_samples(
     )
     mono = tf.reduce_mean(tf.reshape(samples, [num_samples, channels]), axis=1)
     return tf.pad(mono, [[0, width - num_samples]])
+
+
+def _is_chunk(wav: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """Tell whether a chunk begins at a place: a name in ASCII, and a length within the file."""
+    name = tf.io.decode_raw(_substr(wav, position, 4), tf.uint8, fixed_length=4)
+    named = tf.reduce_all((name >= ord(" ")) & (name <= ord("~")), axis=-1)
+    end = tf.cast(position, tf.int64) + 8 + _unsigned(wav, position + 4, 4)
+    return named & (end <= tf.cast(tf.strings.length(wav), tf.int64))
 
 
 def _substr(strings: tf.Tensor, start: tf.Tensor, length: int) -> tf.Tensor:

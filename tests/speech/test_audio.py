@@ -175,6 +175,30 @@ def test_a_length_past_the_end_means_until_the_end(length):
     assert (samples.tolist(), error) == ([0, 0.5, -1], "")
 
 
+ODD = chunk(b"data", bytes(range(125, 132)))  # seven samples of 8 bits
+LAYOUTS = {
+    "odd data before a chunk": wav_of(format_chunk(bits=8), ODD, chunk(b"LIST", b"a")),
+    "an odd chunk before": wav_of(chunk(b"LIST", b"abc"), format_chunk(bits=8), ODD),
+    "odd chunks without padding": wav_of(
+        chunk(b"LIST", b"abc")[:-1], format_chunk(bits=8), chunk(b"note", b"a")[:-1], ODD
+    ),
+}
+
+
+@pytest.mark.parametrize("wav", LAYOUTS.values(), ids=LAYOUTS)
+def test_chunks_of_odd_length(wav):
+    samples, error = parse_one(wav)
+    assert ((samples * 128).tolist(), error) == ([-3, -2, -1, 0, 1, 2, 3], "")
+
+
+def test_no_samples_before_another_chunk_are_none(tmp_path):
+    wav = wav_of(format_chunk(), chunk(b"data", b""), chunk(b"LIST", b"INFOISFT\4\0\0\0made"))
+    assert parse_one(wav)[1] == "no samples"
+    (tmp_path / "a.wav").write_bytes(wav)
+    with pytest.raises(DataError, match="no samples"):
+        read_audio(tmp_path / "a.wav", RATE)
+
+
 def test_half_a_sample_at_the_end_is_left_out():
     wav = wav_of(format_chunk(channels=2), chunk(b"data", struct.pack("<5h", 2, 4, 6, 8, 1)))
     assert (parse_one(wav)[0] * 2**15).tolist() == [3, 7]
