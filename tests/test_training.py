@@ -3,6 +3,7 @@
 import csv
 import json
 import signal
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from matplotlib.image import imread
 
 import lstm_zoo
+from lstm_zoo.callbacks import EpochEnd
 from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.sentiment import demo
 from lstm_zoo.sentiment.corpus import read
@@ -166,6 +168,27 @@ def test_training_stops_when_the_score_does_not_rise(tmp_path):
     train(tmp_path / "run", epochs=9, learning_rate=0.0, patience=2)
     scores = json.loads((tmp_path / "run/metrics.json").read_text())
     assert (scores["epochs"], scores["best_epoch"]) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "monitor, silent, scores, finished",
+    [
+        ("wer", 1.0, [1.0, 1.0, 1.3, 1.0], False),  # it says nothing yet
+        ("wer", 1.0, [1.0, 1.0, 1.0, 0.9, 0.95], False),
+        ("wer", 1.0, [1.0, 1.0, 1.0, 0.9, 0.95, 0.9], True),
+        ("wer", 1.0, [1.0] * 9, True),  # all epochs
+        ("wer", None, [1.0, 1.0, 1.0], True),
+        ("accuracy", None, [0.5, 0.5, 0.5], True),
+    ],
+)
+def test_patience_begins_with_the_first_answer(tmp_path, monitor, silent, scores, finished):
+    (tmp_path / "environment.json").write_text('{"training_seconds": 0}')
+    task = SimpleNamespace(monitor=monitor, mode="min" if monitor == "wer" else "max")
+    if silent is not None:
+        task.silent = silent
+    history = [{"epoch": n, f"val_{monitor}": score} for n, score in enumerate(scores, 1)]
+    end = EpochEnd(tmp_path, task, None, {"epochs": 9, "patience": 2}, history, None)
+    assert end.finished == finished
 
 
 def test_callbacks_see_the_validation_scores(tmp_path):

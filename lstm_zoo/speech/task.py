@@ -109,6 +109,7 @@ class Task:
     """
 
     monitor, mode = "wer", "min"  # what chooses the best epoch, and which way it is better
+    silent = 1.0  # the score of saying nothing, as CTC does at first; patience begins below it
     headline = ("wer", "cer")  # what an epoch's line shows
 
     def __init__(self, settings: Mapping[str, Any], tokenizer: tf.Module, features: Features):
