@@ -76,18 +76,27 @@ def token_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int)
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
-def sorted_batches(lengths: np.ndarray, batch_size: int) -> list:
+def sorted_batches(lengths: np.ndarray, batch_size: int, batch_steps: int | None = None) -> list:
     """Cut examples into batches by length, the longest first: for prediction.
 
     Args:
         lengths: the length of each example.
-        batch_size: examples a batch.
+        batch_size: examples a batch, at the most.
+        batch_steps: time steps that a batch may hold, padding included; one example that is longer
+            is a batch of its own. None for no bound.
 
     Returns:
         A list of int64 index arrays in which each example stands once.
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
-    return np.split(order, range(batch_size, len(order), batch_size)) if len(order) else []
+    batches = []
+    while len(order):
+        size = batch_size
+        if batch_steps is not None:
+            size = max(1, min(size, batch_steps // max(1, int(lengths[order[0]]))))
+        batches.append(order[:size])
+        order = order[size:]
+    return batches
 
 
 def pad(sequences: Sequence[np.ndarray]) -> np.ndarray:

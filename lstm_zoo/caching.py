@@ -1,9 +1,8 @@
 """Prepared examples on disk: made once, in parallel, then read as they are needed."""
 
-import itertools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from lstm_zoo.files import written_whole
 
 DATA = "data.float32"
 INDEX = "index.json"
+SHARD = 1_024  # examples written together: no more are lost to an interrupt
 AHEAD = 64  # examples made ahead of the writing, for each processor
 
 
@@ -24,15 +24,15 @@ def prepared(
     """Return what `make` gives for 0, 1, … `count - 1`, from disk where it was made before.
 
     Args:
-        place: the directory that holds them, or will. Its name must change with anything that
-            changes them.
+        place: where they are kept, or will be: a folder a shard, `place` and its indices for a
+            name. It must change with anything that changes them.
         make: gives the float32 array `(length, width)` of an index, all of one width. A `DataError`
             leaves the index out. It is called from several threads.
         count: how many there are.
         title: of the progress bar.
 
     Returns:
-        The arrays, read-only views into a file of which memory holds what is in use, an empty one
+        The arrays, read-only views into files of which memory holds what is in use, an empty one
         for an index that was left out; and the messages of those that were, by index.
 
     Example:
@@ -42,18 +42,36 @@ def prepared(
     >>> [array.shape for array in arrays], errors
     ([(0, 2), (1, 2), (2, 2)], {})
     """
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with written_whole(place) as beside:
-                _write(beside, make, count, title)
-        except OSError:
-            if not place.exists():  # where it does, another process was first
-                raise
-    return _read(place)
+    arrays: list[np.ndarray] = []
+    errors: dict[int, str] = {}
+    with tqdm(total=count, desc=title, leave=False, disable=None) as bar:
+        for start in range(0, count, SHARD):
+            indices = range(start, min(start + SHARD, count))
+            shard = place.with_name(f"{place.name}-{indices.start}-{indices.stop}")
+            if not shard.exists():
+                _make(shard, make, indices, bar)
+            bar.update(indices.stop - bar.n)
+            rows, reasons = _read(shard)
+            arrays += rows
+            errors |= {start + position: reason for position, reason in reasons.items()}
+    return arrays, errors
 
 
-def _write(place: Path, make: Callable[[int], np.ndarray], count: int, title: str) -> None:
+def _make(
+    shard: Path, make: Callable[[int], np.ndarray], indices: Sequence[int], bar: tqdm
+) -> None:
+    shard.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with written_whole(shard) as beside:
+            _write(beside, make, indices, bar)
+    except OSError:
+        if not shard.exists():  # where it does, another process was first
+            raise
+
+
+def _write(
+    place: Path, make: Callable[[int], np.ndarray], indices: Sequence[int], bar: tqdm
+) -> None:
     def attempt(index: int) -> np.ndarray | DataError:
         try:
             return make(index)
@@ -63,16 +81,12 @@ def _write(place: Path, make: Callable[[int], np.ndarray], count: int, title: st
     place.mkdir()
     lengths, errors, width = [], {}, 0
     processors = os.cpu_count() or 1
-    with (
-        (place / DATA).open("wb") as file,
-        ThreadPoolExecutor(processors) as pool,
-        tqdm(total=count, desc=title, leave=False, disable=None) as bar,
-    ):
-        indices = iter(range(count))
-        while chunk := [*itertools.islice(indices, AHEAD * processors)]:
-            for index, made in zip(chunk, pool.map(attempt, chunk), strict=True):
+    ahead = AHEAD * processors
+    with (place / DATA).open("wb") as file, ThreadPoolExecutor(processors) as pool:
+        for start in range(0, len(indices), ahead):
+            for made in pool.map(attempt, indices[start : start + ahead]):
                 if isinstance(made, DataError):
-                    errors[index] = str(made)
+                    errors[len(lengths)] = str(made)
                     lengths.append(0)
                 else:
                     file.write(np.ascontiguousarray(made, np.float32).data)
@@ -91,5 +105,6 @@ def _read(place: Path) -> tuple[list[np.ndarray], dict[int, str]]:
         data = np.asarray(np.memmap(place / DATA, np.float32, "r")).reshape(-1, width)
     else:
         data = np.zeros((0, width), np.float32)  # an empty file can't be mapped
-    arrays = np.split(data, np.cumsum(lengths)[:-1]) if lengths else []
-    return arrays, {int(key): reason for key, reason in index["errors"].items()}
+    return np.split(data, np.cumsum(lengths)[:-1]), {
+        int(key): reason for key, reason in index["errors"].items()
+    }

@@ -128,6 +128,7 @@ class EpochEnd(keras.callbacks.Callback):
         self.settings, self.history, self.threads = settings, history, threads
         self.seconds = runs.read_environment(run)["training_seconds"]
         self.averaged = settings.get("average_epochs", 1)  # of families that average
+        self.silent = getattr(task, "silent", None)  # of families that first learn to answer at all
         self.started = 0.0
 
     @property
@@ -139,13 +140,20 @@ class EpochEnd(keras.callbacks.Callback):
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or patience ran out."""
+        """Whether all epochs are done, or patience ran out.
+
+        It does not before a score is better than silence's, where the task knows that.
+        """
         if not self.history:
             return False
         last = self.history[-1]["epoch"]
+        if last >= self.settings["epochs"]:
+            return True
         scores = [*map(self._score, self.history)]
+        if self.silent is not None and max(scores) <= self._signed(self.silent):
+            return False
         waited = last - self.history[scores.index(max(scores))]["epoch"]
-        return last >= self.settings["epochs"] or waited >= self.settings["patience"]
+        return waited >= self.settings["patience"]
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.started = time.monotonic()
@@ -171,8 +179,10 @@ class EpochEnd(keras.callbacks.Callback):
 
     def _score(self, row: Mapping[str, Any]) -> float:
         """The monitored metric of an epoch, so that more is better."""
-        sign = {"max": 1, "min": -1}[self.task.mode]
-        return sign * row[f"val_{self.task.monitor}"]
+        return self._signed(row[f"val_{self.task.monitor}"])
+
+    def _signed(self, score: float) -> float:
+        return {"max": 1, "min": -1}[self.task.mode] * score
 
     def _averaged(self, epoch: int) -> contextlib.AbstractContextManager:
         return checkpoints.averaged(self.run, self.model, epoch, self.averaged)

@@ -225,9 +225,9 @@ def _add_family(family: str, title: str) -> None:
                 if as_json:
                     answers.append(answer._asdict())
                 else:
-                    click.echo(str(answer))
+                    _echo(str(answer))
         if as_json:
-            click.echo(json.dumps({"predictions": answers}, ensure_ascii=False))
+            _echo(json.dumps({"predictions": answers}, ensure_ascii=False))
         if failed:
             sys.exit(1)
 
@@ -246,6 +246,14 @@ def _assignment(text: str) -> tuple[str, str]:
     if not equals:
         raise CallError(f"--set takes NAME=VALUE. Received: {text!r}")
     return name, value
+
+
+def _echo(text: str) -> None:
+    """Print a line in UTF-8, as inputs are read; what it can't hold stands as JSON's own escape.
+
+    Such is a file's name that is not UTF-8, of which Python makes halves of surrogate pairs.
+    """
+    click.echo(text.encode("utf-8", "backslashreplace"))
 
 
 def _inputs(arguments: tuple[bytes, ...]) -> Iterator[bytes]:

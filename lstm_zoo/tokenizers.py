@@ -181,7 +181,12 @@ class PieceTokenizer(tf.Module):
 
     @classmethod
     def learn(
-        cls, texts: Iterable[str], vocabulary_size: int, fold_case: bool = True, seed: int = 0
+        cls,
+        texts: Iterable[str],
+        vocabulary_size: int,
+        fold_case: bool = True,
+        seed: int = 0,
+        instead: str = "",
     ) -> "PieceTokenizer":
         """Learn the pieces of a corpus.
 
@@ -191,6 +196,7 @@ class PieceTokenizer(tf.Module):
                 a small corpus gives fewer.
             fold_case: whether case is folded.
             seed: the seed of SentencePiece's sampling.
+            instead: the setting, if there is one, that takes any corpus; an error names it.
 
         Returns:
             A tokenizer with the learned pieces.
@@ -226,9 +232,10 @@ class PieceTokenizer(tf.Module):
             )
         except (RuntimeError, OSError) as error:
             reason = " ".join(str(error).split())
+            hint = f"; {instead} takes any" if instead else ""
             raise DataError(
-                f"SentencePiece could not learn {vocabulary_size:,} pieces from this corpus; "
-                f"tokens=words takes any. ({reason})"
+                f"SentencePiece could not learn {vocabulary_size:,} pieces from this corpus{hint}. "
+                f"({reason})"
             ) from error
         return cls(model.getvalue(), fold_case)
 

@@ -80,6 +80,7 @@ def train(
         settings = resolve(table, settings)
         path = Path(run) if run is not None else runs.default_path(family)
         runs.check_free(path)
+        _check_apart(path, settings)
         parts = read(task_module, data, validation, validation_split, strict, settings)
         task = task_module.Task.learn(parts.training, settings, settings["seed"])
     cache = path.parent / CACHE
@@ -124,6 +125,13 @@ def train(
     if not epoch_end.finished:
         _fit(model, task, examples, order, settings, epoch_end, callbacks)
     return _finish(path, task, parts, epoch_end)
+
+
+def _check_apart(path: Path, settings: Mapping[str, Any]) -> None:
+    """Make sure that what a family prepares does not come to stand where the run shall."""
+    cache = Path(settings.get("cache") or path.parent / CACHE).resolve()
+    if path.resolve() in (cache, *cache.parents):
+        raise CallError(f"{path}: prepared examples are kept in {cache}; name another run.")
 
 
 def _resumed(run: str | os.PathLike | None, family: str) -> tuple[Path, dict[str, Any]]:

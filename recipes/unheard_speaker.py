@@ -39,14 +39,32 @@ class UnheardSpeaker(Recognition):
         made_of = super().digest() + json.dumps(PLAIN, sort_keys=True)
         return hashlib.sha256(made_of.encode()).hexdigest()[:8]
 
+    def score(
+        self, corpus: Any, place: Path, seed: int, export_to: str | None = None, **others: Any
+    ) -> dict[str, Any]:
+        from lstm_zoo import runs
+
+        found = super().score(corpus, place, seed, export_to, **others)
+        plain = runs.read_environment(_plain(place))
+        return {
+            **found,
+            "training_seconds": found["training_seconds"] + plain["training_seconds"],
+            "peak_memory_bytes": max(found["peak_memory_bytes"], plain["peak_memory_bytes"]),
+        }
+
     def judge(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
-        beside = pipeline.run.with_name(pipeline.run.name + "-plain")
-        plain = self.train(rest, beside, seed, **PLAIN).evaluate(report.columns, beam_width=1)
+        plain = self.train(rest, _plain(pipeline.run), seed, **PLAIN)
+        scores = plain.evaluate(report.columns, beam_width=1)
         return {
             **super().judge(pipeline, rest, report, seed),
-            "wer_plain": plain["wer"],
-            "cer_plain": plain["cer"],
+            "wer_plain": scores["wer"],
+            "cer_plain": scores["cer"],
         }
+
+
+def _plain(run: Path) -> Path:
+    """Name the run that is trained without variation."""
+    return run.with_name(run.name + "-plain")
 
 
 RECIPE = UnheardSpeaker(

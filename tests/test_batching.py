@@ -23,6 +23,21 @@ def test_every_example_stands_in_one_batch(lengths, batch_size, epoch):
         assert all(0 < len(batch) <= batch_size for batch in batches)
 
 
+@given(
+    lengths=st.lists(st.integers(0, 50), max_size=60),
+    batch_size=st.integers(1, 20),
+    batch_steps=st.integers(1, 300),
+)
+@settings(deadline=None, derandomize=True, max_examples=60)
+def test_a_batch_holds_no_more_steps_than_it_may(lengths, batch_size, batch_steps):
+    lengths = np.array(lengths, dtype=int)
+    batches = sorted_batches(lengths, batch_size, batch_steps)
+    assert sorted(np.concatenate([[], *batches])) == list(range(len(lengths)))
+    for batch in batches:
+        assert 0 < len(batch) <= batch_size
+        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= batch_steps
+
+
 def test_an_order_belongs_to_a_seed_and_an_epoch():
     lengths = np.arange(500) % 37
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lstm_zoo import caching
 from lstm_zoo.caching import prepared
 from lstm_zoo.errors import DataError
 
@@ -33,3 +34,27 @@ def test_an_error_that_is_not_of_the_data_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError):
         prepared(tmp_path / "key", lambda index: 1 / 0, 3, "test")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_made_before_an_interrupt_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(caching, "SHARD", 8)
+    monkeypatch.setattr(caching, "AHEAD", 1)
+    made = []
+
+    def make(index):
+        made.append(index)
+        if index == 20 and len(made) < 30:
+            raise KeyboardInterrupt
+        if index == 10:
+            raise DataError("ten")
+        return np.full((index % 3, 2), index, np.float32)
+
+    with pytest.raises(KeyboardInterrupt):
+        prepared(tmp_path / "key", make, 27, "test")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key-0-8", "key-8-16"]
+    made[:] = [None] * 30
+    arrays, errors = prepared(tmp_path / "key", make, 27, "test")
+    assert sorted(made[30:]) == [*range(16, 27)]
+    assert errors == {10: "ten"}
+    assert [len(array) for array in arrays] == [0 if i == 10 else i % 3 for i in range(27)]
+    assert all((array == index).all() for index, array in enumerate(arrays))

@@ -179,7 +179,7 @@ def test_inspect_describes_runs_and_exports(small_run, tmp_path):
         (
             ["sentiment", "train", "--set", "tokens=pieces", "--set", "vocabulary_size=9"],
             1,
-            "could not learn 9 pieces",
+            "could not learn 9 pieces from this corpus; tokens=words takes any.",
         ),
         (["sentiment", "train", "--export", "one_class.tsv"], 2, "can't write an export there"),
         (["sentiment", "train", "--data", "blank.tsv", "--strict"], 1, "blank.tsv:2: no text"),

@@ -3,6 +3,7 @@
 import csv
 import json
 import signal
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from matplotlib.image import imread
 
 import lstm_zoo
+from lstm_zoo.callbacks import EpochEnd
 from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.sentiment import demo
 from lstm_zoo.sentiment.corpus import read
@@ -168,6 +170,27 @@ def test_training_stops_when_the_score_does_not_rise(tmp_path):
     assert (scores["epochs"], scores["best_epoch"]) == (3, 3)
 
 
+@pytest.mark.parametrize(
+    "monitor, silent, scores, finished",
+    [
+        ("wer", 1.0, [1.0, 1.0, 1.3, 1.0], False),  # it says nothing yet
+        ("wer", 1.0, [1.0, 1.0, 1.0, 0.9, 0.95], False),
+        ("wer", 1.0, [1.0, 1.0, 1.0, 0.9, 0.95, 0.9], True),
+        ("wer", 1.0, [1.0] * 9, True),  # all epochs
+        ("wer", None, [1.0, 1.0, 1.0], True),
+        ("accuracy", None, [0.5, 0.5, 0.5], True),
+    ],
+)
+def test_patience_begins_with_the_first_answer(tmp_path, monitor, silent, scores, finished):
+    (tmp_path / "environment.json").write_text('{"training_seconds": 0}')
+    task = SimpleNamespace(monitor=monitor, mode="min" if monitor == "wer" else "max")
+    if silent is not None:
+        task.silent = silent
+    history = [{"epoch": n, f"val_{monitor}": score} for n, score in enumerate(scores, 1)]
+    end = EpochEnd(tmp_path, task, None, {"epochs": 9, "patience": 2}, history, None)
+    assert end.finished == finished
+
+
 def test_callbacks_see_the_validation_scores(tmp_path):
     seen = []
     record = keras.callbacks.LambdaCallback(
@@ -278,6 +301,21 @@ def test_a_call_that_cannot_be_carried_out_writes_nothing(tmp_path, data, option
 def test_an_existing_run_is_not_written_over(finished):
     with pytest.raises(CallError, match="exists already; name another run"):
         train(finished)
+
+
+@pytest.mark.parametrize(
+    "family, run, settings",
+    [
+        ("sentiment", "cache", {}),
+        ("speech", "run", {"cache": "run"}),
+        ("speech", "run", {"cache": "run/cache"}),
+    ],
+)
+def test_a_run_is_not_where_prepared_examples_are(tmp_path, monkeypatch, family, run, settings):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CallError, match="prepared examples are kept in .*; name another run"):
+        lstm_zoo.train(family, DATA, run=run, **settings)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_an_unknown_family_is_an_error():

@@ -104,7 +104,10 @@ class Task:
         if settings["vectors"] and settings["embedding_size"]:
             raise CallError("vectors set embedding_size: give only one of the two.")
         kind = settings["tokens"]
-        options = {"min_count": settings["min_count"]} if kind == "words" else {"seed": seed}
+        options = {
+            "words": {"min_count": settings["min_count"]},
+            "pieces": {"seed": seed, "instead": "tokens=words"},
+        }[kind]
         tokenizer = tokenizers.TOKENIZERS[kind].learn(
             training.texts,
             vocabulary_size=settings["vocabulary_size"],

@@ -51,7 +51,8 @@ def read_audio(source: Any, sample_rate: int) -> np.ndarray:
         samples, rate = _read_file(name)
     else:
         name = "the given audio"
-        samples, rate = _check_pair(source)
+        samples, rate = as_pair(source)
+        samples = _scaled(samples)
     if not MIN_RATE <= rate <= MAX_RATE:
         raise DataError(
             f"{name}: a sample rate of {rate} Hz; expected {MIN_RATE} to {MAX_RATE} Hz."
@@ -78,9 +79,37 @@ def read_rate(source: Any) -> int:
         DataError: if the file is missing, or not audio; the message names it.
     """
     if not isinstance(source, (str, os.PathLike)):
-        return _check_pair(source)[1]
+        return as_pair(source)[1]
     with _opened(os.fspath(source)) as file:
         return file.samplerate
+
+
+def as_pair(source: Any) -> tuple[np.ndarray, int]:
+    """Return a clip that is no path as its samples and its rate.
+
+    Args:
+        source: a pair (samples, sample_rate), as `read_audio` takes it.
+
+    Returns:
+        The samples as an array, and the rate in Hz.
+
+    Raises:
+        CallError: if it is no such pair.
+    """
+    try:
+        samples, rate = source
+        samples, rate = np.asarray(samples), int(rate)
+        # Plain integers, of 64 bits, would be silence beside their full scale.
+        is_number = samples.dtype.kind == "f" or samples.dtype.kind in "iu" and samples.itemsize < 8
+        if samples.ndim not in (1, 2) or not is_number:
+            raise TypeError
+    except (TypeError, ValueError, OverflowError):
+        raise CallError(
+            "Audio is a path or a pair (samples, sample_rate), the samples floats or integers of "
+            "32 bits at the most, of shape (samples,) or (samples, channels). "
+            f"Received: {type(source).__name__}"
+        ) from None
+    return samples, rate
 
 
 def resample(samples: np.ndarray, from_rate: float, to_rate: float) -> np.ndarray:
@@ -111,7 +140,8 @@ def _opened(name: str) -> Iterator[Any]:
     if not os.path.getsize(name):
         raise DataError(f"{name}: an empty file; expected audio.")
     try:
-        with soundfile.SoundFile(name) as file:
+        # As bytes: it would encode a str strictly, and fail on a name that is not UTF-8.
+        with soundfile.SoundFile(os.fsencode(name)) as file:
             yield file
     # soundfile's own errors are RuntimeErrors; the others come of headers that lie.
     except (RuntimeError, OSError, ValueError, TypeError, MemoryError) as error:
@@ -129,22 +159,13 @@ def _read_file(name: str) -> tuple[np.ndarray, int]:
     return samples, rate
 
 
-def _check_pair(source: Any) -> tuple[np.ndarray, int]:
-    try:
-        samples, rate = source
-        samples, rate = np.asarray(samples), int(rate)
-        if samples.ndim not in (1, 2) or samples.dtype.kind not in "iuf":
-            raise TypeError
-    except (TypeError, ValueError):
-        raise CallError(
-            "Audio is a path or a pair (samples, sample_rate), the samples numbers of shape "
-            f"(samples,) or (samples, channels). Received: {type(source).__name__}"
-        ) from None
+def _scaled(samples: np.ndarray) -> np.ndarray:
+    """Scale integers so that their full scale is 1."""
     if samples.dtype.kind == "f":
-        return samples, rate
+        return samples
     full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
     offset = full_scale if samples.dtype.kind == "u" else 0
-    return (samples.astype(np.float64) - offset) / full_scale, rate
+    return (samples.astype(np.float64) - offset) / full_scale
 
 
 def check_waveforms(
@@ -180,9 +201,9 @@ def parse_wav(wav: tf.Tensor, sample_rate: int) -> tuple[tf.Tensor, tf.Tensor, t
 
     Integers of 8 (unsigned), 16, 24 and 32 bits and floats of 32 and 64 bits are read, with a plain
     or an extensible header. Chunks before the samples are skipped. A length of the samples that is
-    0 or past the end, as a writer that can't seek leaves it, means until the end of the file. Core
-    TensorFlow ops only, so stock TF Serving runs it; `tf.audio.decode_wav` would fail the whole
-    batch at its first bad row, and reads 16 bits only.
+    past the end, or 0 where no other chunk follows, as a writer that can't seek leaves it, means
+    until the end of the file. Core TensorFlow ops only, so stock TF Serving runs it;
+    `tf.audio.decode_wav` would fail the whole batch at its first bad row, and reads 16 bits only.
 
     Args:
         wav: string `(batch,)`, any bytes.
@@ -233,8 +254,12 @@ def _parse_headers(wav: tf.Tensor, sample_rate: int) -> dict[str, tf.Tensor]:
         format_at = tf.where(is_format, position + 8, format_at)
         format_size = tf.where(is_format, length, format_size)
         data_at = tf.where(is_data, position + 8, data_at)
-        data_size = tf.where(is_data, tf.where(length == 0, room, length), data_size)
-        after = position + 8 + length + length % 2  # chunks begin at even places
+        end = position + 8 + length
+        follows = _is_chunk(wav, end)
+        unknown = (length == 0) & ~follows  # else the samples are none indeed
+        data_size = tf.where(is_data, tf.where(unknown, room, length), data_size)
+        # Chunks begin at even places, but for writers that forget it.
+        after = tf.where(follows, end, end + length % 2)
         return tf.where(walking, after, position), format_at, format_size, data_at, data_size
 
     _, format_at, format_size, data_at, data_size = tf.while_loop(
@@ -318,6 +343,14 @@ def _decode_samples(
     )
     mono = tf.reduce_mean(tf.reshape(samples, [num_samples, channels]), axis=1)
     return tf.pad(mono, [[0, width - num_samples]])
+
+
+def _is_chunk(wav: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """Tell whether a chunk begins at a place: a name in ASCII, and a length within the file."""
+    name = tf.io.decode_raw(_substr(wav, position, 4), tf.uint8, fixed_length=4)
+    named = tf.reduce_all((name >= ord(" ")) & (name <= ord("~")), axis=-1)
+    end = tf.cast(position, tf.int64) + 8 + _unsigned(wav, position + 4, 4)
+    return named & (end <= tf.cast(tf.strings.length(wav), tf.int64))
 
 
 def _substr(strings: tf.Tensor, start: tf.Tensor, length: int) -> tf.Tensor:

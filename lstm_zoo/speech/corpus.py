@@ -13,6 +13,7 @@ import numpy as np
 
 from lstm_zoo import tables
 from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.speech.audio import as_pair
 
 COLUMNS = ("path", "text/sentence")
 SPEAKER_COLUMN = "speaker/client_id"
@@ -88,7 +89,8 @@ def read(data: Any, strict: bool = False) -> Corpus:
         The corpus, in the order of the file; LibriSpeech's in the order of the names of its files.
 
     Raises:
-        CallError: if the path does not exist or its kind is unknown.
+        CallError: if the path does not exist or its kind is unknown, or a clip is neither a path
+            nor a pair.
         DataError: if the data is malformed or has no usable row, naming the file and the line.
 
     Example:
@@ -194,6 +196,8 @@ def _rows_of_columns(data: Any) -> Iterator[_Row]:
         name = os.fspath(clip) if isinstance(clip, (str, os.PathLike)) else "in memory"
         if name != "in memory":
             clip = name if os.path.isfile(name) else None
+        else:
+            as_pair(clip)
         yield _Row(f"row {index}", clip, name, text, "" if speaker is None else str(speaker))
 
 
@@ -255,5 +259,5 @@ def _find(folder: Path, name: str) -> str | None:
 def _fingerprint(clip: Any) -> str:
     if isinstance(clip, str):
         return f"{os.path.basename(clip)}:{os.path.getsize(clip)}"
-    samples, rate = clip
+    samples, rate = as_pair(clip)
     return f"{hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()}:{rate}"

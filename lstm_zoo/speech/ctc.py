@@ -1,6 +1,6 @@
 """CTC (Graves et al. 2006): the loss on true lengths, and greedy and beam decoding in the graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
@@ -21,13 +21,10 @@ class Decoded(NamedTuple):
         wide.
     scores: float32 `(batch, n_best)`: the natural logarithm of the transcript's probability, summed
         over all its alignments; -inf where there is no transcript.
-    frames: int32 `(batch, n_best, max_labels)`: the frame in which each label begins on the
-        transcript's most probable alignment; 0 beyond the last label.
     """
 
     labels: tf.Tensor
     scores: tf.Tensor
-    frames: tf.Tensor
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")
@@ -141,6 +138,12 @@ def negative_log_likelihood(
 
 
 @tf.function(reduce_retracing=True, autograph=False, jit_compile=False)
+def greedy_labels(logits: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+    """Return the labels of `greedy_decode`, without the work of scoring them."""
+    return _best_labels(_log_probabilities(logits, lengths))
+
+
+@tf.function(reduce_retracing=True, autograph=False, jit_compile=False)
 def greedy_decode(logits: tf.Tensor, lengths: tf.Tensor) -> Decoded:
     """Decode the most probable alignment: the best label of each frame, repeats and blanks out.
 
@@ -158,13 +161,8 @@ def greedy_decode(logits: tf.Tensor, lengths: tf.Tensor) -> Decoded:
     [[[1, 1, 2]]]
     """
     log_probabilities = _log_probabilities(logits, lengths)
-    path = tf.argmax(log_probabilities, axis=-1, output_type=tf.int32)  # (frames + 1, batch)
-    # Nothing stands before the first frame, and the last one is a blank.
-    changes = path != tf.roll(path, 1, axis=0)
-    begins = tf.transpose(tf.logical_and(path != BLANK, changes))[:, tf.newaxis]
-    labels = _compact(tf.transpose(path)[:, tf.newaxis], begins)
-    scores, frames = _align(log_probabilities, labels)
-    return Decoded(labels, scores, frames)
+    labels = _best_labels(log_probabilities)
+    return Decoded(labels, _score(log_probabilities, labels))
 
 
 @tf.function(reduce_retracing=True, autograph=False, jit_compile=False)
@@ -202,11 +200,58 @@ def beam_decode(
         )
     log_probabilities = _log_probabilities(logits, lengths)
     labels, alive = _search(log_probabilities, beam_width, n_best)
-    scores, frames = _align(log_probabilities, labels)
+    scores = _score(log_probabilities, labels)
     # The search lost the alignments whose prefixes it dropped; the exact scores may rank otherwise.
     scores = tf.where(alive, scores, -np.inf)
     order = tf.argsort(scores, direction="DESCENDING", stable=True)
-    return Decoded(*(tf.gather(part, order, batch_dims=1) for part in (labels, scores, frames)))
+    return Decoded(*(tf.gather(part, order, batch_dims=1) for part in (labels, scores)))
+
+
+@tf.function(reduce_retracing=True, autograph=False, jit_compile=False)
+def begin_frames(logits: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Find the frame in which each label begins on its transcript's most probable alignment.
+
+    For each transcript, frames times twice the labels are bytes held meanwhile.
+
+    Args:
+        logits: float32 `(batch, frames, vocabulary)`.
+        lengths: int32 `(batch,)`, the true numbers of frames.
+        labels: int32 `(batch, n, max_labels)`, as a `Decoded` of these logits has them.
+
+    Returns:
+        int32 `(batch, n, max_labels)`; 0 beyond the last label.
+
+    Example:
+
+    >>> logits = 9 * np.eye(3, dtype="float32")[[[1, 1, 0, 1, 2]]]
+    >>> begin_frames(logits, np.array([5]), np.array([[[1, 1, 2]]])).numpy().tolist()
+    [[[0, 3, 4]]]
+    """
+    log_probabilities = _log_probabilities(logits, lengths)
+    time = tf.shape(log_probabilities)[0]
+    states, start, arrive = _lattice(labels)
+
+    def advance(frame, bests, moves):
+        arrivals = arrive(bests)
+        moves = moves.write(frame, tf.cast(tf.argmax(arrivals), tf.int8))
+        emitted = tf.gather(log_probabilities[frame], states, axis=1, batch_dims=1)
+        return frame + 1, tf.reduce_max(arrivals, axis=0) + emitted, moves
+
+    moves = tf.TensorArray(tf.int8, time, element_shape=states.shape)
+    *_, moves = tf.while_loop(lambda frame, *_: frame < time, advance, (0, start, moves))
+
+    def go_back(frame, state, path):
+        path = path.write(frame, state)
+        move = tf.gather(moves.read(frame), state, batch_dims=2)
+        return frame - 1, state - tf.cast(move, tf.int32), path
+
+    last = _last_state(labels)
+    path = tf.TensorArray(tf.int32, time, element_shape=last.shape)
+    *_, path = tf.while_loop(lambda frame, *_: frame >= 0, go_back, (time - 1, last, path))
+    path = tf.transpose(path.stack(), [1, 2, 0])  # (batch, n, frames + 1)
+    before = tf.pad(path, [[0, 0], [0, 0], [1, 0]])[..., :-1]
+    begins = tf.logical_and(path % 2 == 1, path != before)
+    return _compact(tf.zeros_like(path) + tf.range(time), begins)
 
 
 def _log_probabilities(logits: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
@@ -226,6 +271,15 @@ def _log_probabilities(logits: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
     return tf.transpose(tf.concat([log_probabilities, last], axis=1), [1, 0, 2])
 
 
+def _best_labels(log_probabilities: tf.Tensor) -> tf.Tensor:
+    """Return the labels `(batch, 1, max_labels)` of the most probable alignments."""
+    path = tf.argmax(log_probabilities, axis=-1, output_type=tf.int32)  # (frames + 1, batch)
+    # Nothing stands before the first frame, and the last one is a blank.
+    changes = path != tf.roll(path, 1, axis=0)
+    begins = tf.transpose(tf.logical_and(path != BLANK, changes))[:, tf.newaxis]
+    return _compact(tf.transpose(path)[:, tf.newaxis], begins)
+
+
 def _compact(values: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
     """Move the kept of the last axis's int32 values to its front; 0 beyond, one wide at least."""
     counts = tf.reduce_sum(tf.cast(keep, tf.int32), axis=-1)
@@ -241,62 +295,55 @@ def _log_add(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     return larger + tf.math.log1p(tf.exp(-tf.abs(first - second)))
 
 
-def _align(log_probabilities: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Sum over a transcript's alignments, and find the best of them.
+def _lattice(labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Lay out the states of transcripts: a blank before each label and one after the last.
 
     Args:
-        log_probabilities: as `_log_probabilities` returns them.
         labels: int32 `(batch, n, max_labels)`, padded with 0.
 
     Returns:
-        The log probabilities `(batch, n)`, and the frame in which each label begins on the most
-        probable alignment, int32 `(batch, n, max_labels)`.
+        What each state emits, int32 `(batch, n, 2 max_labels + 1)`; the scores before the first
+        frame; and a function from scores to those of arriving in each state by staying, by a step
+        and by a skip, `(3, batch, n, states)`.
     """
-    time = tf.shape(log_probabilities)[0]
-    # The states: a blank before each label and one after the last.
     states = tf.stack([tf.zeros_like(labels), labels], axis=-1)  # (batch, n, max_labels, 2)
     states = tf.reshape(states, tf.concat([tf.shape(labels)[:2], [-1]], axis=0))
-    states = tf.pad(states, [[0, 0], [0, 0], [0, 1]])  # (batch, n, 2 max_labels + 1)
+    states = tf.pad(states, [[0, 0], [0, 0], [0, 1]])
     skipping = tf.pad(states, [[0, 0], [0, 0], [2, 0]])[..., :-2]
     # The blank between two labels may be left out where they differ.
     may_skip = tf.logical_and(states != BLANK, states != skipping)
-    numbers = tf.range(tf.shape(states)[2])
-    start = tf.where(numbers == 0, 0.0, -np.inf) + tf.zeros_like(states, tf.float32)
+    first = tf.range(tf.shape(states)[2]) == 0
+    start = tf.where(first, 0.0, -np.inf) + tf.zeros_like(states, tf.float32)
 
     def arrive(scores: tf.Tensor) -> tf.Tensor:
-        """Return the scores of staying, of a step, and of a skip, for each state to arrive in."""
         padded = tf.pad(scores, [[0, 0], [0, 0], [2, 0]], constant_values=-np.inf)
         skip = tf.where(may_skip, padded[..., :-2], -np.inf)
         return tf.stack([scores, padded[..., 1:-1], skip])
 
-    def advance(frame, sums, bests, moves):
+    return states, start, arrive
+
+
+def _last_state(labels: tf.Tensor) -> tf.Tensor:
+    return 2 * tf.reduce_sum(tf.cast(labels != BLANK, tf.int32), axis=-1)  # (batch, n)
+
+
+def _score(log_probabilities: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return the log probabilities of transcripts, `(batch, n)`, summed over their alignments.
+
+    Args:
+        log_probabilities: as `_log_probabilities` returns them.
+        labels: int32 `(batch, n, max_labels)`, padded with 0.
+    """
+    time = tf.shape(log_probabilities)[0]
+    states, start, arrive = _lattice(labels)
+
+    def advance(frame, sums):
         emitted = tf.gather(log_probabilities[frame], states, axis=1, batch_dims=1)
-        arrivals = arrive(bests)
-        moves = moves.write(frame, tf.cast(tf.argmax(arrivals), tf.int8))
-        bests = tf.reduce_max(arrivals, axis=0) + emitted
-        return frame + 1, tf.reduce_logsumexp(arrive(sums), axis=0) + emitted, bests, moves
+        return frame + 1, tf.reduce_logsumexp(arrive(sums), axis=0) + emitted
 
-    moves = tf.TensorArray(tf.int8, time, element_shape=states.shape)
-    _, sums, _, moves = tf.while_loop(
-        lambda frame, *_: frame < time, advance, (0, start, start, moves)
-    )
-    moves = moves.stack()
-
-    last = 2 * tf.reduce_sum(tf.cast(labels != BLANK, tf.int32), axis=-1)  # (batch, n)
-    scores = tf.gather(sums, last, batch_dims=2)
-    scores = tf.where(_alive(scores), scores, -np.inf)
-
-    def go_back(frame, state, path):
-        path = path.write(frame, state)
-        move = tf.gather(moves[frame], state, batch_dims=2)
-        return frame - 1, state - tf.cast(move, tf.int32), path
-
-    path = tf.TensorArray(tf.int32, time, element_shape=last.shape)
-    *_, path = tf.while_loop(lambda frame, *_: frame >= 0, go_back, (time - 1, last, path))
-    path = tf.transpose(path.stack(), [1, 2, 0])  # (batch, n, frames + 1)
-    before = tf.pad(path, [[0, 0], [0, 0], [1, 0]])[..., :-1]
-    begins = tf.logical_and(path % 2 == 1, path != before)
-    return scores, _compact(tf.zeros_like(path) + tf.range(time), begins)
+    _, sums = tf.while_loop(lambda frame, _: frame < time, advance, (0, start))
+    scores = tf.gather(sums, _last_state(labels), batch_dims=2)
+    return tf.where(_alive(scores), scores, -np.inf)
 
 
 def _search(

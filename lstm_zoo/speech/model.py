@@ -10,7 +10,7 @@ from lstm_zoo.errors import CallError
 from lstm_zoo.recurrent import CELLS, recurrent_stack
 from lstm_zoo.settings import positive_integers, with_variant
 from lstm_zoo.speech import SUBSAMPLING_KINDS, VARIANTS
-from lstm_zoo.speech.spec_augment import SpecAugment
+from lstm_zoo.speech.spec_augment import MASK_FILLS, SpecAugment
 
 
 def build_speech(
@@ -18,6 +18,7 @@ def build_speech(
     num_features: int = 40,
     variant: str = "base",
     *,
+    mask_fill: str = "zero",
     use_cudnn: bool | str = "auto",
     **sizes: Any,
 ) -> keras.Model:
@@ -27,6 +28,8 @@ def build_speech(
         vocabulary_size: the number of label ids, 0 for the blank included; two at least.
         num_features: the width of a frame.
         variant: a row of `lstm_zoo.speech.VARIANTS`: "tiny", "small", "base" or "large".
+        mask_fill: what `SpecAugment` fills with: "zero", or "mean" for features that are not
+            normalised.
         use_cudnn: "auto" for cuDNN where it can run, False for never (a model that must also run
             on a CPU). It is not saved with the model.
         **sizes: what replaces an entry of the variant:
@@ -59,6 +62,8 @@ def build_speech(
     sizes = resolve_sizes(variant, **sizes)
     _check_integer("vocabulary_size", vocabulary_size, 2)
     _check_integer("num_features", num_features, 1)
+    if mask_fill not in MASK_FILLS:
+        raise CallError(f"mask_fill is one of {', '.join(MASK_FILLS)}. Received: {mask_fill!r}")
 
     # Inputs
     features = keras.Input((None, num_features), dtype="float32", name="features")
@@ -72,6 +77,7 @@ def build_speech(
         sizes["time_mask_width"],
         sizes["frequency_masks"],
         sizes["frequency_mask_width"],
+        mask_fill,
         name="spec_augment",
     )(sequence, lengths)
 

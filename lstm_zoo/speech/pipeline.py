@@ -20,6 +20,9 @@ from lstm_zoo.speech.model import build_speech, output_lengths
 from lstm_zoo.speech.task import Task
 
 AHEAD = 256  # clips read before they are sorted by length and recognised
+AHEAD_SECONDS = 3_600  # of audio that end the reading ahead
+READ_TOGETHER = 16  # clips between two looks at how much has been read
+BATCH_SECONDS = 600  # of audio computed at once, padding included: some 0.5 GB at 16 kHz
 DRAWN = 3  # utterances in the plot of posteriors
 
 
@@ -56,20 +59,33 @@ class SpeechPipeline:
         tokenizer: from transcripts to labels and back.
         features: from audio to features.
         config: the run's `config.json`.
-        beam_width: transcripts kept while decoding, where a call says nothing else; 1: the best
-            alignment (greedy).
     """
 
     prediction_columns = ("clip", "reference", "transcript")
 
-    def __init__(self, task: Task, model: keras.Model, config: Mapping[str, Any], run: Path):
+    def __init__(
+        self,
+        task: Task,
+        model: keras.Model,
+        config: Mapping[str, Any],
+        run: Path,
+        beam_width: int | None = None,
+    ):
         self.run = run
         self.model = model
         self.tokenizer = task.tokenizer
         self.features = task.features
         self.config = config
-        self.beam_width = config["settings"]["beam_width"]
+        self._beam_width = beam_width or config["settings"]["beam_width"]
         self._task = task
+
+    @property
+    def beam_width(self) -> int:
+        """Transcripts kept while decoding, where a call says nothing else; 1: the best alignment.
+
+        The served functions are traced with it: it does not change.
+        """
+        return self._beam_width
 
     @property
     def sample_rate(self) -> int:
@@ -157,7 +173,8 @@ class SpeechPipeline:
         Args:
             clips: each a path to a file that libsndfile reads, or a pair (samples, sample_rate);
                 an empty list gives an empty list.
-            batch_size: clips computed at once; it does not change the answers.
+            batch_size: clips computed at once, fewer where they are long; it does not change the
+                answers.
             beam_width: transcripts kept while decoding, 1 for the best alignment (greedy); None for
                 the pipeline's.
             n_best: how many transcripts to give for each clip, `beam_width` at most.
@@ -179,8 +196,8 @@ class SpeechPipeline:
         if not 1 <= n_best <= width:
             raise CallError(f"n_best is at least 1, and at most beam_width ({width}): {n_best}")
         answers: list[Transcript] = []
-        for start in range(0, len(clips), AHEAD):
-            answers += self._predict(clips[start : start + AHEAD], batch_size, width, n_best)
+        for heard in self._hear(clips):
+            answers += self._transcribe(heard, batch_size, width, n_best)
         return answers
 
     def evaluate(
@@ -199,7 +216,7 @@ class SpeechPipeline:
         Args:
             data: a path or columns (clips, texts), as `lstm_zoo.speech.corpus.read` takes it.
             strict: whether a row that can't be used is an error, not skipped.
-            batch_size: clips computed at once; it does not change the result.
+            batch_size: as `predict` takes it; it does not change the result.
             beam_width: as `predict` takes it.
 
         Returns:
@@ -257,11 +274,12 @@ class SpeechPipeline:
             except DataError:
                 continue
             logits, lengths = self._recognize(samples[np.newaxis], np.array([len(samples)]))
-            decoded = ctc.greedy_decode(logits, lengths)
+            labels = ctc.greedy_labels(logits, lengths)
+            frames = ctc.begin_frames(logits, lengths, labels)
             panels.append(
                 plots.Panel(
                     tf.nn.softmax(logits[0]).numpy(),
-                    [*zip(*self._tokens(decoded.labels[0, 0], decoded.frames[0, 0]), strict=True)],
+                    self._tokens(labels[0, 0], frames[0, 0]),
                     self._task.normalize(text),
                 )
             )
@@ -300,17 +318,14 @@ class SpeechPipeline:
         check_format(format)
         pipeline = self
         if beam_width is not None:
-            pipeline = SpeechPipeline(self._task, self.model, self.config, self.run)
-            pipeline.beam_width = beam_width
+            pipeline = SpeechPipeline(self._task, self.model, self.config, self.run, beam_width)
         return export_saved_model(pipeline, directory, version)
 
     def rebuilt(self, *, use_cudnn: bool | str) -> "SpeechPipeline":
         """Return this pipeline on a network rebuilt with another `use_cudnn`."""
         model = build_speech(**self.config["network"], use_cudnn=use_cudnn)
         model.set_weights(self.model.get_weights())
-        pipeline = SpeechPipeline(self._task, model, self.config, self.run)
-        pipeline.beam_width = self.beam_width
-        return pipeline
+        return SpeechPipeline(self._task, model, self.config, self.run, self.beam_width)
 
     @property
     def _seconds_per_frame(self) -> float:
@@ -353,11 +368,27 @@ class SpeechPipeline:
             "error": error,
         }
 
-    def _predict(
-        self, clips: Sequence[Any], batch_size: int, beam_width: int, n_best: int
-    ) -> list[Transcript]:
+    def _hear(self, clips: Sequence[Any]) -> Iterator[list[np.ndarray | DataError]]:
+        """Read clips, in groups of as many as may stand in memory together."""
+        heard, seconds = [], 0.0
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            heard = [*pool.map(self._read, clips)]
+            for start in range(0, len(clips), READ_TOGETHER):
+                for clip in pool.map(self._read, clips[start : start + READ_TOGETHER]):
+                    heard.append(clip)
+                    seconds += 0 if isinstance(clip, DataError) else len(clip) / self.sample_rate
+                if len(heard) >= AHEAD or seconds >= AHEAD_SECONDS:
+                    yield heard
+                    heard, seconds = [], 0.0
+        if heard:
+            yield heard
+
+    def _transcribe(
+        self,
+        heard: Sequence[np.ndarray | DataError],
+        batch_size: int,
+        beam_width: int,
+        n_best: int,
+    ) -> list[Transcript]:
         answers = [
             Transcript("", None, [], [], str(samples)) if isinstance(samples, DataError) else None
             for samples in heard
@@ -365,14 +396,16 @@ class SpeechPipeline:
         usable = np.array([i for i, answer in enumerate(answers) if answer is None], int)
         # By length, so that a long clip does not pad the short ones.
         lengths = np.array([len(heard[index]) for index in usable], int)
-        for rows in batching.sorted_batches(lengths, batch_size):
+        most = BATCH_SECONDS * self.sample_rate
+        for rows in batching.sorted_batches(lengths, batch_size, most):
             chosen = usable[rows]
             audio = np.zeros((len(chosen), lengths[rows].max()), np.float32)
             for place, index in zip(audio, chosen, strict=True):
                 place[: len(heard[index])] = heard[index]
             logits, num_frames = self._recognize(audio, lengths[rows].astype(np.int32))
             decoded = self._decode(logits, num_frames, beam_width, n_best)
-            for index, answer in zip(chosen, self._transcripts(decoded), strict=True):
+            frames = ctc.begin_frames(logits, num_frames, decoded.labels[:, :1])
+            for index, answer in zip(chosen, self._transcripts(decoded, frames), strict=True):
                 answers[index] = answer
         return answers
 
@@ -383,28 +416,25 @@ class SpeechPipeline:
         except DataError as error:
             return error
 
-    def _transcripts(self, decoded: ctc.Decoded) -> Iterator[Transcript]:
+    def _transcripts(self, decoded: ctc.Decoded, frames: tf.Tensor) -> Iterator[Transcript]:
         texts = self._task.spell(decoded.labels).numpy()  # (batch, n_best)
-        scores = decoded.scores.numpy()
-        for row, labels, frames in zip(
-            range(len(texts)), decoded.labels.numpy(), decoded.frames.numpy(), strict=True
-        ):
+        labels, scores = decoded.labels[:, 0].numpy(), decoded.scores.numpy()
+        for row, begins in enumerate(frames[:, 0].numpy()):
             n_best = [
                 (text.decode(), float(score))
                 for text, score in zip(texts[row], scores[row], strict=True)
                 if np.isfinite(score)
             ]
-            tokens, seconds = self._tokens(labels[0], frames[0])
             text, score = n_best[0] if n_best else ("", None)
-            yield Transcript(text, score, [*zip(tokens, seconds, strict=True)], n_best)
+            yield Transcript(text, score, self._tokens(labels[row], begins), n_best)
 
-    def _tokens(self, labels: Any, frames: Any) -> tuple[list[str], list[float]]:
-        """Return a transcript's tokens, and the second at which each begins."""
+    def _tokens(self, labels: Any, frames: Any) -> list[tuple[str, float]]:
+        """Return a transcript's tokens, each with the second at which it begins."""
         vocabulary = self.tokenizer.vocabulary
         count = int(np.count_nonzero(labels))
         tokens = [vocabulary[label] for label in np.asarray(labels)[:count]]
         seconds = np.round(np.asarray(frames)[:count] * self._seconds_per_frame, 3)
-        return tokens, [*map(float, seconds)]
+        return [*zip(tokens, map(float, seconds), strict=True)]
 
 
 def _wav(samples: np.ndarray, rate: int) -> bytes:

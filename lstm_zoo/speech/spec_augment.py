@@ -8,12 +8,13 @@ from typing import Any
 import keras
 from keras import ops
 
+MASK_FILLS = ("zero", "mean")
 TIME_SHARE = 0.2  # the most of a row that one mask of frames may cover, so that words remain
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")
 class SpecAugment(keras.layers.Layer):
-    """Sets random bands of frames and of features to 0, their mean, drawn for each row.
+    """Sets random bands of frames and of features to their mean, drawn for each row.
 
     It takes features `(batch, frames, num_features)` and their true lengths `(batch,)`; masks of
     frames lie within them.
@@ -23,6 +24,8 @@ class SpecAugment(keras.layers.Layer):
         time_mask_width: the most frames of each; and never more than a fifth of the row's.
         frequency_masks: how many masks of features.
         frequency_mask_width: the most features of each.
+        fill: "zero", the mean of features that are normalised; or "mean" for the mean of each
+            feature over the row's own frames.
         seed: an integer, or None for one drawn from Keras's.
     """
 
@@ -32,6 +35,7 @@ class SpecAugment(keras.layers.Layer):
         time_mask_width: int,
         frequency_masks: int,
         frequency_mask_width: int,
+        fill: str = "zero",
         seed: int | None = None,
         **options: Any,
     ):
@@ -40,6 +44,7 @@ class SpecAugment(keras.layers.Layer):
         self.time_mask_width = time_mask_width
         self.frequency_masks = frequency_masks
         self.frequency_mask_width = frequency_mask_width
+        self.fill = fill
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
@@ -56,7 +61,13 @@ class SpecAugment(keras.layers.Layer):
         widest = ops.minimum(float(self.frequency_mask_width), size)
         in_frequency = self._bands(batch, self.frequency_masks, widest, size, num_features)
         masked = ops.logical_or(ops.expand_dims(in_time, 2), ops.expand_dims(in_frequency, 1))
-        return ops.where(masked, ops.zeros_like(features), features)
+        if self.fill == "zero":
+            return ops.where(masked, ops.zeros_like(features), features)
+        real = ops.expand_dims(ops.arange(frames, dtype="float32") < lengths, 2)
+        total = ops.sum(ops.where(real, features, 0.0), axis=1, keepdims=True)
+        mean = total / ops.expand_dims(ops.maximum(lengths, 1.0), 2)  # (batch, 1, num_features)
+        # Padding stays: a mask of features goes through all frames.
+        return ops.where(ops.logical_and(masked, real), mean, features)
 
     def _bands(
         self,
@@ -84,5 +95,6 @@ class SpecAugment(keras.layers.Layer):
             "time_mask_width": self.time_mask_width,
             "frequency_masks": self.frequency_masks,
             "frequency_mask_width": self.frequency_mask_width,
+            "fill": self.fill,
             "seed": self.seed,
         }

@@ -18,7 +18,7 @@ from lstm_zoo import batching, caching, metrics, splits, tokenizers
 from lstm_zoo.errors import DataError
 from lstm_zoo.speech import corpus, ctc, demo
 from lstm_zoo.speech.alphabet import CharacterTokenizer
-from lstm_zoo.speech.audio import read_audio, read_rate
+from lstm_zoo.speech.audio import as_pair, read_audio, read_rate
 from lstm_zoo.speech.corpus import Corpus, normalize_transcript
 from lstm_zoo.speech.features import Features, FeatureSettings
 from lstm_zoo.speech.model import build_speech, output_lengths, resolve_sizes
@@ -30,6 +30,7 @@ MAX_RATE = 16_000  # Hz: speech above it costs more than it tells
 RATE_CLIPS = 200  # clips that decide the sample rate
 STATISTICS_CLIPS = 500  # clips that global normalisation is learned from
 NOISE_RANGE = 20  # dB from the least ratio of signal to noise to the largest
+EVALUATED_FRAMES = 100_000  # judged at once, so that long clips fit into memory
 MAX_LABELS = 2**31 - 1  # no transcript is cut
 CACHE_FORMAT = 1  # raised when the same settings come to give other features
 
@@ -77,14 +78,25 @@ def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
 
 
 def split(whole: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
-    """Cut a corpus in two by transcript and speaker; see `lstm_zoo.splits.split`."""
-    rest, cut_off = splits.split(whole.texts, whole.speakers, fraction, seed)
+    """Cut a corpus in two by transcript and speaker; see `lstm_zoo.splits.split`.
+
+    Each speaker keeps their share; those with too few clips for one to be cut off share theirs,
+    with the clips of nobody known.
+    """
+    counts = Counter(whole.speakers)
+    speakers = [name if counts[name] * fraction >= 1 else "" for name in whole.speakers]
+    rest, cut_off = splits.split(_said(whole), speakers, fraction, seed)
     return whole.take(rest), whole.take(cut_off)
 
 
 def overlap(training: Corpus, held_out: Corpus) -> int:
     """Count the held-out examples whose transcript is in the training part too."""
-    return splits.overlap(training.texts, held_out.texts)
+    return splits.overlap(_said(training), _said(held_out))
+
+
+def _said(part: Corpus) -> list[str]:
+    """Return transcripts in the form in which equal ones are equal under any settings."""
+    return [normalize_transcript(text, lower_case=True, punctuation="drop") for text in part.texts]
 
 
 class Task:
@@ -97,6 +109,7 @@ class Task:
     """
 
     monitor, mode = "wer", "min"  # what chooses the best epoch, and which way it is better
+    silent = 1.0  # the score of saying nothing, as CTC does at first; patience begins below it
     headline = ("wer", "cer")  # what an epoch's line shows
 
     def __init__(self, settings: Mapping[str, Any], tokenizer: tf.Module, features: Features):
@@ -136,7 +149,9 @@ class Task:
             tokenizer = CharacterTokenizer.learn(texts)
         else:
             size = settings["vocabulary_size"]
-            tokenizer = tokenizers.PieceTokenizer.learn(texts, size, fold_case=False, seed=seed)
+            tokenizer = tokenizers.PieceTokenizer.learn(
+                texts, size, fold_case=False, seed=seed, instead="tokens=characters"
+            )
         return cls(settings, tokenizer, features)
 
     @classmethod
@@ -171,6 +186,7 @@ class Task:
         return {
             "vocabulary_size": self.tokenizer.vocabulary_size,
             "num_features": self.features.settings.num_features,
+            "mask_fill": "mean" if self.settings["normalization"] == "none" else "zero",
             **resolve_sizes(self.settings["variant"], **given),
         }
 
@@ -275,7 +291,7 @@ class Task:
         """
         losses = np.full(len(examples), np.nan)
         transcripts = [""] * len(examples)
-        for indices in batching.sorted_batches(examples.lengths, 32):
+        for indices in batching.sorted_batches(examples.lengths, 32, EVALUATED_FRAMES):
             features, lengths = self._pad([examples.versions[0][index] for index in indices])
             logits = tf.constant(model.predict_on_batch([features, lengths]))
             num_frames = tf.constant(self._output_lengths(lengths))
@@ -283,8 +299,8 @@ class Task:
             losses[indices] = ctc.negative_log_likelihood(
                 logits, num_frames, targets[:, 2:], targets[:, 0]
             )
-            decoded = ctc.greedy_decode(logits, num_frames)
-            for index, text in zip(indices, self.spell(decoded.labels)[:, 0].numpy(), strict=True):
+            texts = self.spell(ctc.greedy_labels(logits, num_frames))[:, 0].numpy()
+            for index, text in zip(indices, texts, strict=True):
                 transcripts[index] = text.decode()
         finite = losses[np.isfinite(losses)]
         return {
@@ -411,7 +427,7 @@ def _identity(clip: Any) -> bytes:
         status = os.stat(clip)
         text = f"{os.path.realpath(clip)}:{status.st_size}:{status.st_mtime_ns}"
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-    samples, rate = clip
+    samples, rate = as_pair(clip)
     digest = hashlib.sha256(f"{rate}:{samples.dtype}:{samples.shape}".encode())
     digest.update(np.ascontiguousarray(samples))
     return digest.digest()

@@ -2,9 +2,12 @@
 
 import importlib
 import io
+import json
+import re
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import common
 import pytest
@@ -38,6 +41,36 @@ def test_help_names_the_command_the_cost_and_the_target(name):
     text = CliRunner().invoke(recipe.main, ["--help"]).output
     for word in (f"python recipes/{name}.py --data", "Cost:", "Target:", "--seed", "--export"):
         assert word in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_costs_no_more_than_it_says(name):
+    guide = importlib.import_module(name).__doc__
+    times, minutes, memory = re.search(
+        r"Cost: on two cores \w+ (?:(\d+) times )?(\d+) minutes.*? (\d+) GB", guide
+    ).groups()
+    for row in every_row():
+        if row["recipe"] == name:
+            assert float(row["minutes"]) <= 1.1 * int(times or 1) * int(minutes)
+            assert float(row["peak GB"]) <= int(memory)
+
+
+def test_the_plain_training_counts_in_the_minutes(tmp_path, monkeypatch):
+    import unheard_speaker
+
+    def train(self, rest, run, seed, **others):
+        run.mkdir()
+        seconds, peak = (30, 3e9) if others == unheard_speaker.PLAIN else (90, 2e9)
+        environment = {"training_seconds": seconds, "peak_memory_bytes": peak}
+        (run / "environment.json").write_text(json.dumps(environment))
+        return SimpleNamespace(run=run, evaluate=lambda *_, **__: {"wer": 0.5, "cer": 0.25})
+
+    recipe, part = unheard_speaker.RECIPE, SimpleNamespace(columns=())
+    monkeypatch.setattr(type(recipe), "train", train)
+    monkeypatch.setattr(type(recipe), "parts", lambda *_: (part, part))
+    found = recipe.score(None, tmp_path / "run", 0)
+    row = recipe.row(Path("data"), 0, [found])
+    assert (row["minutes"], row["peak GB"], row["WER plain"]) == ("2.0", "3.0", "0.5000")
 
 
 def test_a_digest_changes_with_whatever_makes_the_number(monkeypatch):

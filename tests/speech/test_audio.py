@@ -88,6 +88,11 @@ def test_integers_are_scaled_to_1(dtype, values, expected):
     assert read_audio((np.array(values, dtype), RATE), RATE).tolist() == expected
 
 
+def test_a_pair_may_be_of_lists():
+    assert read_audio(([0.5, -0.25], RATE), RATE).tolist() == [0.5, -0.25]
+    assert read_audio([[[0.5, 0.0]], float(RATE)], RATE).tolist() == [0.25]
+
+
 def test_an_mp3_without_an_index_is_read_whole(tmp_path):
     parts = np.zeros(80_000), noise(40_000)[:, 0], np.sin(np.arange(80_000) / 10)
     options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE"}
@@ -124,7 +129,16 @@ def test_files_that_are_no_audio_are_named(tmp_path):
 
 
 def test_what_is_neither_a_path_nor_a_pair_is_refused():
-    for source in (3, np.zeros(100), (np.zeros((2, 2, 2)), RATE), (["a"], RATE), (np.zeros(2), "")):
+    sources = [
+        3,
+        np.zeros(100),
+        (np.zeros((2, 2, 2)), RATE),
+        (["a"], RATE),
+        ([[1.0], [1, 2]], RATE),
+    ]
+    sources += [(np.zeros(2), rate) for rate in ("", None, float("inf"), float("nan"))]
+    sources += [([0, 16_384], RATE), (np.zeros(2, bool), RATE), (np.zeros(2),)]
+    for source in sources:
         with pytest.raises(CallError, match="a path or a pair"):
             read_audio(source, RATE)
     for rate in (0, -1, 10**9):
@@ -159,6 +173,30 @@ def test_a_length_past_the_end_means_until_the_end(length):
     data = struct.pack("<3h", 0, 16_384, -32_768)
     samples, error = parse_one(wav_of(format_chunk(), chunk(b"data", data, length)))
     assert (samples.tolist(), error) == ([0, 0.5, -1], "")
+
+
+ODD = chunk(b"data", bytes(range(125, 132)))  # seven samples of 8 bits
+LAYOUTS = {
+    "odd data before a chunk": wav_of(format_chunk(bits=8), ODD, chunk(b"LIST", b"a")),
+    "an odd chunk before": wav_of(chunk(b"LIST", b"abc"), format_chunk(bits=8), ODD),
+    "odd chunks without padding": wav_of(
+        chunk(b"LIST", b"abc")[:-1], format_chunk(bits=8), chunk(b"note", b"a")[:-1], ODD
+    ),
+}
+
+
+@pytest.mark.parametrize("wav", LAYOUTS.values(), ids=LAYOUTS)
+def test_chunks_of_odd_length(wav):
+    samples, error = parse_one(wav)
+    assert ((samples * 128).tolist(), error) == ([-3, -2, -1, 0, 1, 2, 3], "")
+
+
+def test_no_samples_before_another_chunk_are_none(tmp_path):
+    wav = wav_of(format_chunk(), chunk(b"data", b""), chunk(b"LIST", b"INFOISFT\4\0\0\0made"))
+    assert parse_one(wav)[1] == "no samples"
+    (tmp_path / "a.wav").write_bytes(wav)
+    with pytest.raises(DataError, match="no samples"):
+        read_audio(tmp_path / "a.wav", RATE)
 
 
 def test_half_a_sample_at_the_end_is_left_out():

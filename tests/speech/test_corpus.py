@@ -153,6 +153,14 @@ def test_columns_in_memory(tmp_path):
             read(wrong)
 
 
+def test_a_clip_is_a_path_or_a_pair_and_a_pair_may_be_of_lists():
+    for wrong in (3, np.zeros(9), np.zeros((2, 9)), ("ab", 8_000), (np.zeros(9), 8_000, 1)):
+        with pytest.raises(CallError, match="Audio is a path or a pair"):
+            read(([wrong], ["one"]))
+    one, two = (read(([(made([0.5, 0.25]), 8_000)], ["one"])) for made in (list, np.array))
+    assert one.identity == two.identity
+
+
 def test_parts_keep_their_rows_and_tell_their_content_apart(tmp_path):
     clips(tmp_path, "a/1.wav", "b/1.wav")
     sound = np.zeros(9, np.int16)

@@ -49,6 +49,10 @@ def loss(logits, num_frames, rows):
     return ctc.CTCLoss(reduction="none")(targets, logits).numpy()
 
 
+def begins_of(logits, lengths, decoded):
+    return ctc.begin_frames(logits, np.array(lengths), decoded.labels).numpy()
+
+
 def unpacked(decoded, row):
     """Return the transcripts of a row, without padding."""
     return [tuple(labels[labels > 0].tolist()) for labels in decoded.labels.numpy()[row]]
@@ -148,7 +152,7 @@ def test_greedy_is_the_best_path_scored_over_all_alignments(seed, frames, classe
     labels, begins = collapsed(logits[0].argmax(axis=-1))
     decoded = ctc.greedy_decode(logits, np.array([frames]))
     assert unpacked(decoded, 0) == [labels]
-    assert decoded.frames.numpy()[0, 0, : len(labels)].tolist() == begins
+    assert begins_of(logits, [frames], decoded)[0, 0, : len(labels)].tolist() == begins
     expected = transcripts(logits[0])[0][labels]
     assert decoded.scores.numpy() == pytest.approx(expected, abs=1e-4)
 
@@ -169,7 +173,8 @@ def test_a_wide_beam_ranks_all_transcripts(seed, frames, classes, scale):
     )
     assert (scores[len(ranked) :] == -np.inf).all()
     assert set(found[len(ranked) :]) <= {()}
-    for labels, begins in zip(found[: len(ranked)], decoded.frames.numpy()[0], strict=False):
+    times = begins_of(logits, [frames], decoded)[0]
+    for labels, begins in zip(found[: len(ranked)], times, strict=False):
         assert begins[: len(labels)].tolist() == best[labels]
 
 
@@ -209,8 +214,9 @@ def test_a_row_decodes_alone_as_in_a_batch(decode, lengths, seed):
         alone = decode(logits[row : row + 1, :length], np.array([length]))
         assert unpacked(alone, 0) == unpacked(together, row)
         np.testing.assert_allclose(alone.scores[0], together.scores[row], atol=1e-5)
-        width = alone.frames.shape[-1]
-        assert np.array_equal(alone.frames[0], together.frames[row, :, :width])
+        times = begins_of(logits[row : row + 1, :length], [length], alone)[0]
+        expected = begins_of(logits, lengths, together)[row, :, : times.shape[-1]]
+        assert np.array_equal(times, expected)
 
 
 @pytest.mark.parametrize("n_best", [1, 3])
@@ -220,17 +226,19 @@ def test_an_empty_batch_decodes_to_an_empty_one(n_best):
         (ctc.greedy_decode(logits, lengths), 1),
         (ctc.beam_decode(logits, lengths, n_best=n_best), n_best),
     ):
-        assert decoded.labels.shape == decoded.frames.shape == (0, places, 1)
+        times = begins_of(logits, lengths, decoded)
+        assert decoded.labels.shape == times.shape == (0, places, 1)
         assert decoded.scores.shape == (0, places)
 
 
 def test_missing_places_are_empty_with_no_probability():
     logits = random_logits(6, (2, 3, 2))
     decoded = ctc.beam_decode(logits, np.array([1, 3]), beam_width=8, n_best=5)
-    assert decoded.labels.dtype == decoded.frames.dtype == tf.int32
+    times = begins_of(logits, [1, 3], decoded)
+    assert decoded.labels.dtype == times.dtype == tf.int32
     assert np.isneginf(decoded.scores.numpy()).sum(axis=1).tolist() == [3, 2]
     assert not decoded.labels.numpy()[0, 2:].any()
-    assert not decoded.frames.numpy()[0, 2:].any()
+    assert not times[0, 2:].any()
 
 
 def test_a_row_of_silence_is_an_empty_transcript():

@@ -123,6 +123,22 @@ def test_masks_of_spec_augment_lie_within_the_row_and_in_training_only():
     assert in_frequency.any() and in_frequency.sum(axis=1).max() <= 3
 
 
+def test_spec_augment_fills_with_the_mean_of_the_rows_own_frames():
+    features = np.random.default_rng(0).normal(-9, 1, (4, 30, 8)).astype("float32")
+    lengths = np.array([30, 20, 10, 10], "int32")
+    zero, mean = (
+        np.asarray(SpecAugment(2, 20, 2, 3, fill, seed=0)(features, lengths, training=True))
+        for fill in ("zero", "mean")
+    )
+    for row, length in enumerate(lengths):
+        masked = zero[row, :length] == 0  # the same draws
+        expected = np.broadcast_to(features[row, :length].mean(axis=0), masked.shape)
+        assert masked.any()
+        np.testing.assert_allclose(mean[row, :length][masked], expected[masked], rtol=1e-5)
+        np.testing.assert_array_equal(mean[row, :length][~masked], features[row, :length][~masked])
+        np.testing.assert_array_equal(mean[row, length:], features[row, length:])
+
+
 def test_variants_and_defaults_build():
     assert build_speech().output_shape == (None, None, 30)
     sizes = [build_speech(variant=name).count_params() for name in VARIANTS]
@@ -138,6 +154,7 @@ def test_variants_and_defaults_build():
         ({"subsampling": 0}, "subsampling takes integers of at least 1"),
         ({"subsampling_kind": "skip"}, "subsampling_kind is one of stack, conv"),
         ({"units": ()}, "units takes positive integers. Received: \\(\\)"),
+        ({"mask_fill": "noise"}, "mask_fill is one of zero, mean. Received: 'noise'"),
         ({"dropout": 1.0}, "dropout is at least 0 and below 1"),
         ({"vocabulary_size": 1}, "vocabulary_size takes integers of at least 2"),
     ],

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +16,14 @@ import lstm_zoo
 from lstm_zoo import export, recurrent
 from lstm_zoo.cli import cli
 from lstm_zoo.errors import CallError
-from lstm_zoo.speech import ctc
+from lstm_zoo.speech import ctc, pipeline
 from lstm_zoo.speech.audio import read_audio
 from lstm_zoo.speech.corpus import read
-from tests.conftest import serve_elsewhere
+from tests.conftest import run_cli, serve_elsewhere
 
 SERVE = """
 import base64, json, sys
 import tensorflow as tf
-import tensorflow_text
 serve = tf.saved_model.load(sys.argv[1]).signatures
 answers = []
 for batch in json.load(sys.stdin):
@@ -32,7 +33,8 @@ for batch in json.load(sys.stdin):
         key: [v.decode() if isinstance(v, bytes) else str(v) for v in value.numpy().tolist()]
         for key, value in outputs.items()
     })
-assert not {"lstm_zoo", "librosa"} & set(sys.modules)
+unneeded = {"tensorflow_text", "soundfile", "soxr", "librosa", "lstm_zoo"}
+assert not unneeded & set(sys.modules)
 json.dump(answers, sys.stdout)
 """
 
@@ -88,16 +90,23 @@ def test_an_answer_has_scores_tokens_with_times_and_n_best(recognizer, clips):
 def test_hostile_clips_have_their_error_and_the_others_are_unharmed(recognizer, clips, tmp_path):
     good = recognizer.predict([clips[0]])[0]
     speech, rate = soundfile.read(clips[0])
+    flac, wav = Path(clips[0]).read_bytes(), wav_bytes(speech, rate)
     paths = {}
     for name, content in {
         "empty.wav": b"",
         "header.wav": wav_bytes(np.zeros(0)),
         "text.wav": b"this is a text",
-        "cut.flac": Path(clips[0]).read_bytes()[:1_000],
+        "cut.flac": flac[:1_000],
+        "stream.flac": flac[:8] + b"\xff" * 34 + flac[42:],  # its STREAMINFO
+        "channels.wav": wav[:22] + b"\xff\xff" + wav[24:],
+        "width.wav": wav[:34] + b"\0\0" + wav[36:],
+        "rate.wav": wav[:24] + b"\xff" * 4 + wav[28:],
+        "chunk.wav": wav[:16] + b"\xff" * 4 + wav[20:],  # the length of the format
     }.items():
         paths[name] = tmp_path / name
         paths[name].write_bytes(content)
-    bad = [*map(str, paths.values()), str(tmp_path / "none.wav"), (np.full(800, np.nan), 8_000)]
+    missing = [tmp_path / "none.wav", tmp_path, tmp_path / ("long" * 2_000), tmp_path / "nul\0"]
+    bad = [*map(str, [*paths.values(), *missing]), (np.full(800, np.nan), 8_000)]
     stereo = np.repeat(np.stack([speech, speech], axis=1), 6, axis=0)  # at 48 kHz
     usable = [(np.zeros(8_000), 8_000), (np.ones(1), 8_000), (stereo, 48_000)]
     usable += [(np.tile(speech, 300 * rate // len(speech)), rate)]  # five minutes
@@ -110,6 +119,29 @@ def test_hostile_clips_have_their_error_and_the_others_are_unharmed(recognizer, 
     assert len(answers[-2].text) > 50 * len(good.text)
     greedy = recognizer.predict([clips[0]], beam_width=1)
     assert_same([answers[0], answers[-1]], greedy * 2)
+
+
+def test_long_clips_are_read_and_computed_few_at_once(recognizer, clips, monkeypatch):
+    expected = recognizer.predict(clips[:40])
+    for name, value in (("BATCH_SECONDS", 6), ("AHEAD_SECONDS", 30), ("READ_TOGETHER", 4)):
+        monkeypatch.setattr(pipeline, name, value)
+    read_at_once, computed_at_once = [], []
+    recognize, hear = recognizer._recognize, recognizer._hear
+
+    def watched_recognize(audio, num_samples):
+        computed_at_once.append(audio.shape)
+        return recognize(audio, num_samples)
+
+    def watched_hear(given):
+        for heard in hear(given):
+            read_at_once.append(sum(map(len, heard)) / 8_000)
+            yield heard
+
+    monkeypatch.setattr(recognizer, "_recognize", watched_recognize)
+    monkeypatch.setattr(recognizer, "_hear", watched_hear)
+    assert_same(recognizer.predict(clips[:40]), expected)
+    assert all(rows == 1 or rows * width <= 6 * 8_000 for rows, width in computed_at_once)
+    assert len(read_at_once) > 2 and max(read_at_once) < 50
 
 
 def test_every_kind_of_wav_gives_the_same_transcript(recognizer, clips, tmp_path):
@@ -169,6 +201,19 @@ def test_the_command_line_transcribes_and_judges(recognizer_run, clips, shared_d
     scores = json.loads(result.stdout)
     assert set(scores) == {"wer", "cer", "examples", "skipped"}
     assert "WER 0." in invoke("evaluate", recognizer_run, "--data", dev).stdout
+
+
+def test_a_name_that_is_not_utf_8_is_read_and_told(recognizer_run, clips, tmp_path):
+    there, missing = (
+        os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xe9" + end) for end in (b"", b"x")
+    )
+    shutil.copy(clips[0], there)
+    for options in ((), ("--json",)):
+        done = run_cli("speech", "predict", recognizer_run, there, missing, *options)
+        assert done.returncode == 1 and done.stderr.endswith(b"\\udcff\\udce9x: no such file.\n")
+        assert b"Traceback" not in done.stderr
+    good, bad = json.loads(done.stdout)["predictions"]
+    assert good["text"] and not good["error"] and bad["error"] == f"{missing}: no such file."
 
 
 def test_a_run_has_what_it_says(recognizer_run):
@@ -238,3 +283,5 @@ def test_the_beam_of_an_export_is_fixed_when_it_is_written(recognizer, clips, tm
     answers = [text.decode() for text in serve(wav=tf.constant(rows))["transcript"].numpy()]
     assert answers == [a.text for a in recognizer.predict(clips[:20], beam_width=1)]
     assert recognizer.beam_width == 8
+    with pytest.raises(AttributeError):  # the signatures are traced with it
+        recognizer.beam_width = 1

@@ -12,7 +12,7 @@ from lstm_zoo.settings import TRAINING, resolve
 from lstm_zoo.speech import SETTINGS, ctc
 from lstm_zoo.speech.corpus import read
 from lstm_zoo.speech.model import output_lengths
-from lstm_zoo.speech.task import Task, split
+from lstm_zoo.speech.task import Task, overlap, split
 
 RATE = 8_000
 
@@ -93,6 +93,14 @@ def test_copies_vary_and_a_seed_repeats_them(tmp_path):
     assert len(task.encode(part, training=False, cache=tmp_path / "c").versions) == 1
 
 
+def test_clips_of_lists_are_those_of_arrays(tmp_path):
+    (samples, rate), found = tone(0.3), []
+    for clip in ((samples, rate), ([*map(float, samples)], rate)):
+        task, part = learn(([clip], ["one"]))
+        found.append(task.encode(part, training=True, cache=tmp_path).versions[0][0])
+    np.testing.assert_array_equal(*found)
+
+
 def test_a_copy_too_fast_for_its_transcript_is_not_used(tmp_path):
     task, part = learn(([tone(0.5)], ["abcdefghijklmnopq"]), speed=0.4, copies=20)
     examples = task.encode(part, training=True, cache=tmp_path)
@@ -160,11 +168,46 @@ def test_pieces_are_labels_too(digits, tmp_path):
     pipeline.export(tmp_path / "export")
 
 
+def test_too_little_text_for_pieces_names_what_takes_any():
+    with pytest.raises(DataError, match="could not learn 9 pieces .*; tokens=characters takes any"):
+        learn(([tone(0.1)], ["a"]), tokens="pieces", vocabulary_size=9)
+
+
+@pytest.mark.parametrize("normalization, fill", [("none", "mean"), ("utterance", "zero")])
+def test_masks_are_filled_with_the_mean_whatever_the_normalisation(normalization, fill, tmp_path):
+    task, part = learn(([tone(0.5)], ["a"]), normalization=normalization)
+    model, _ = task.build(task.encode(part, training=True, cache=tmp_path), 0)
+    assert model.get_layer("spec_augment").fill == fill
+
+
 def test_splits_put_no_transcript_on_both_sides(digits):
     rest, held_out = split(digits, 0.2, 0)
     assert not {*rest.texts} & {*held_out.texts}
     assert {*held_out.speakers} == {*digits.speakers}
     assert abs(len(held_out) / len(digits) - 0.2) < 0.03
+
+
+@pytest.mark.parametrize("clips_a_speaker", [1, 3, 12])
+def test_speakers_of_few_clips_are_split_as_one(clips_a_speaker):
+    count = 600
+    texts = [str(index) for index in range(count)]
+    speakers = [str(index // clips_a_speaker) for index in range(count)]
+    speakers[:200] = ["often heard"] * 200
+    whole = read(([tone(0.01)] * count, texts, speakers))
+    _, held_out = split(whole, 0.1, 0)
+    assert len(held_out) == pytest.approx(60, abs=10)
+    assert held_out.speakers.count("often heard") == 20
+
+
+def test_a_transcript_written_in_two_ways_stays_on_one_side():
+    words = [f"it's number {index}" for index in range(100)]
+    others = [f"\u201cIt\u2019s  NUMBER {index}\u2026\u201d" for index in range(100)]
+    whole = read(([tone(0.01)] * 200, words + others, ["x"] * 100 + ["y"] * 100))
+    rest, held_out = split(whole, 0.2, 0)
+    assert len(held_out) == 40 and overlap(rest, held_out) == 0
+    numbers = [{int(place.split()[1]) % 100 for place in part.places} for part in (rest, held_out)]
+    assert not numbers[0] & numbers[1]
+    assert overlap(whole.take(range(50)), whole.take(range(100, 200))) == 50
 
 
 def test_feasibility_is_of_the_networks_frames(tmp_path):
