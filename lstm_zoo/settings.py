@@ -156,6 +156,16 @@ def with_variant(
     return {**row, **sizes}
 
 
+def check_integer(name: str, value: Any, minimum: int) -> None:
+    """Make sure that an argument is an integer of at least `minimum`.
+
+    Raises:
+        CallError: if it is not, naming the argument.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < minimum:
+        raise CallError(f"{name} takes integers of at least {minimum}. Received: {value!r}")
+
+
 def positive_integers(name: str, values: Any) -> tuple[int, ...]:
     """Return one integer or several, none below 1, as a tuple.
 

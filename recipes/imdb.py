@@ -1,12 +1,12 @@
 """IMDB movie reviews (Maas et al. 2011): positive or negative.
 
-    python recipes/imdb.py --data aclImdb_train.tar.gz --run runs/imdb
+    python recipes/imdb.py --data aclImdb_train.tar.gz --run runs/imdb --seed 1
 
 Data: the labelled training half, `aclImdb/train` as a folder, or a .tar.gz that holds it. By seed,
 10 % is reported on, 5 % chooses the epoch, the rest is trained on.
 Cost: on two cores under 20 minutes and 2 GB.
-Its settings were chosen before the split's rule last changed: 1,017 of the 2,500 reviews that seed
-0 reports on were among the rows of that tuning; none was trained on.
+Its settings were chosen on rows that seed 1 does not report on (1,017 of those that seed 0 reports
+on were among them).
 Target: accuracy 0.91 on the report part, and above TF-IDF with logistic regression.
 """
 
@@ -20,6 +20,9 @@ from lstm_zoo.errors import DataError
 SETTINGS = {
     "max_length": 1_024,  # a review's verdict often comes last
     "units": (96,),
+    # Words and pairs of words alone are a strong rival on reviews; so they are scored beside.
+    "ngrams": 2,
+    "ngram_buckets": 2**20,
     # Much is dropped, and AdamW's epsilon raised so that rare words move little: a network of this
     # size learns 21,000 reviews by heart in three epochs otherwise.
     "word_dropout": 0.5,
@@ -27,7 +30,7 @@ SETTINGS = {
     "epsilon": 1e-6,
     "learning_rate": 0.002,
     "batch_size": 64,
-    "epochs": 4,
+    "epochs": 3,
 }
 
 

@@ -16,6 +16,7 @@ SETTINGS = {
     "embedding_size": 64,
     "units": (64,),
     "class_ratios": True,
+    "ngrams": 2,
     "word_dropout": 0.5,
     "embedding_dropout": 0.5,
     "learning_rate": 0.001,

@@ -22,6 +22,8 @@ _COMMON = {
     "bidirectional": True,
     "pooling": "mean+max",
     "class_ratios": False,
+    "ngrams": 0,
+    "ngram_buckets": 2**18,
     "word_dropout": 0.0,
     "embedding_dropout": 0.3,
     "dropout": 0.5,
@@ -47,10 +49,16 @@ SETTINGS = {
         optional(boolean),
         "a table of each token's log-ratio of every class beside its vector",
     ),
+    "ngrams": Setting(
+        None,
+        optional(integer(0)),
+        "n-grams of up to so many tokens, scored beside the network; 0: none",
+    ),
+    "ngram_buckets": Setting(None, optional(integer(1)), "rows of the n-grams' table"),
     "word_dropout": Setting(None, optional(number(0, 1)), "share of tokens made unknown"),
     "embedding_dropout": Setting(None, optional(number(0, 1)), "share of embeddings dropped"),
     "dropout": Setting(
-        None, optional(number(0, 1)), "share dropped between layers and before the logits"
+        None, optional(number(0, 1)), "share dropped between layers, before the logits, of n-grams"
     ),
     "vectors": Setting(
         None, optional(path), "text file of word vectors (GloVe's format); sets embedding_size"

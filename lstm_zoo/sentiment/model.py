@@ -17,7 +17,8 @@ from lstm_zoo.recurrent import (
     recurrent_stack,
 )
 from lstm_zoo.sentiment import VARIANTS
-from lstm_zoo.settings import positive_integers, with_variant
+from lstm_zoo.sentiment.ngrams import NgramScores
+from lstm_zoo.settings import check_integer, positive_integers, with_variant
 from lstm_zoo.tokenizers import PADDING, UNKNOWN
 
 
@@ -52,9 +53,12 @@ def build_sentiment(
                 or several with "+" between, concatenated. Padding never counts.
             class_ratios: whether a fixed table of each token's log-ratio of every class stands
                 beside its vector (after Wang and Manning 2012, who weigh a linear model so).
+            ngrams: the tokens of the longest n-grams whose scores are added to the logits (see
+                `NgramScores`); 0 for none.
+            ngram_buckets: the rows of the table that n-grams share.
             word_dropout: the share of tokens that are made unknown in training.
             embedding_dropout: the share of the embeddings dropped.
-            dropout: the share dropped between recurrent layers and before the logits.
+            dropout: the share dropped between recurrent layers, before the logits, and of n-grams.
 
     Returns:
         A functional `keras.Model` from int32 ids `(batch, time)`, right-padded with 0, to float32
@@ -126,6 +130,15 @@ def build_sentiment(
     # Logits
     features = keras.layers.Dropout(sizes["dropout"], name="dropout")(features)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)
+    if sizes["ngrams"]:
+        logits += NgramScores(
+            num_classes,
+            sizes["ngrams"],
+            sizes["ngram_buckets"],
+            sizes["dropout"],
+            dtype="float32",
+            name="ngrams",
+        )(ids)
     return keras.Model(ids, logits, name="sentiment")
 
 
@@ -185,6 +198,8 @@ def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
         check_pooling(resolved["pooling"])
     except ValueError as error:
         raise CallError(str(error)) from error
+    check_integer("ngrams", resolved["ngrams"], 0)
+    check_integer("ngram_buckets", resolved["ngram_buckets"], 1)
     for name in ("word_dropout", "embedding_dropout", "dropout"):
         if not 0 <= resolved[name] < 1:
             raise CallError(f"{name} is at least 0 and below 1. Received: {resolved[name]}")

@@ -3,12 +3,11 @@
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.recurrent import CELLS, recurrent_stack
-from lstm_zoo.settings import positive_integers, with_variant
+from lstm_zoo.settings import check_integer, positive_integers, with_variant
 from lstm_zoo.speech import SUBSAMPLING_KINDS, VARIANTS
 from lstm_zoo.speech.spec_augment import MASK_FILLS, SpecAugment
 
@@ -60,8 +59,8 @@ def build_speech(
     TensorShape([2, 30, 30])
     """
     sizes = resolve_sizes(variant, **sizes)
-    _check_integer("vocabulary_size", vocabulary_size, 2)
-    _check_integer("num_features", num_features, 1)
+    check_integer("vocabulary_size", vocabulary_size, 2)
+    check_integer("num_features", num_features, 1)
     if mask_fill not in MASK_FILLS:
         raise CallError(f"mask_fill is one of {', '.join(MASK_FILLS)}. Received: {mask_fill!r}")
 
@@ -186,17 +185,12 @@ def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
         if resolved[name] not in known:
             raise CallError(f"{name} is one of {', '.join(known)}. Received: {resolved[name]!r}")
     resolved["units"] = positive_integers("units", resolved["units"])
-    _check_integer("subsampling", resolved["subsampling"], 1)
+    check_integer("subsampling", resolved["subsampling"], 1)
     for name in ("time_masks", "time_mask_width", "frequency_masks", "frequency_mask_width"):
-        _check_integer(name, resolved[name], 0)
+        check_integer(name, resolved[name], 0)
     if not 0 <= resolved["dropout"] < 1:
         raise CallError(f"dropout is at least 0 and below 1. Received: {resolved['dropout']}")
     return resolved
-
-
-def _check_integer(name: str, value: Any, minimum: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
-        raise CallError(f"{name} takes integers of at least {minimum}. Received: {value!r}")
 
 
 def _length_mask(sequence: keras.KerasTensor, lengths: keras.KerasTensor) -> keras.KerasTensor:

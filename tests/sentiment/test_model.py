@@ -9,18 +9,24 @@ from hypothesis import strategies as st
 from lstm_zoo import build_sentiment
 from lstm_zoo.sentiment import VARIANTS
 from lstm_zoo.sentiment.model import WordDropout, class_log_ratios
+from lstm_zoo.sentiment.ngrams import FACTOR, GAIN, NgramScores
 from lstm_zoo.tokenizers import PADDING, UNKNOWN
 
 KINDS = [
     {"cell": "lstm"},
     {"cell": "gru", "units": (5, 4)},
     {"cell": "simple_rnn", "bidirectional": False, "pooling": "last+mean+max"},
+    {"cell": "lstm", "ngrams": 3, "ngram_buckets": 64},
 ]
 
 
 def tiny(**options):
     keras.utils.set_random_seed(3)
-    return build_sentiment(50, 3, "tiny", **{"embedding_size": 6, "units": (5,), **options})
+    model = build_sentiment(50, 3, "tiny", **{"embedding_size": 6, "units": (5,), **options})
+    if options.get("ngrams"):  # whose scores begin with zeros
+        table = model.get_layer("ngrams").table
+        table.assign(keras.random.normal(table.shape))
+    return model
 
 
 def padded(rows, width):
@@ -130,6 +136,42 @@ def test_class_ratios_stand_beside_the_embedding_and_are_not_trained():
         tiny(ratios=table)
 
 
+@given(
+    rows=st.lists(st.lists(st.integers(1, 29_999), max_size=9), min_size=1, max_size=4),
+    length=st.integers(1, 4),
+    buckets=st.sampled_from([1, 7, 2**20]),
+    extra=st.integers(0, 3),
+)
+@settings(deadline=None, derandomize=True, max_examples=25)
+def test_ngram_scores_are_summed_over_the_root_of_their_number(rows, length, buckets, extra):
+    layer = NgramScores(3, length, buckets)
+    ids = padded(rows, max(1, *map(len, rows)) + extra)
+    layer.build(ids.shape)
+    table = np.random.default_rng(0).normal(size=(buckets, 3)).astype(np.float32)
+    layer.table.assign(table)
+    for row, scores in zip(rows, np.asarray(layer(ids)), strict=True):
+        found = []
+        for size in range(1, length + 1):
+            for start in range(len(row) - size + 1):
+                hashed = 0
+                for token in row[start : start + size]:
+                    hashed = hashed % buckets * FACTOR % buckets + token
+                found.append(table[hashed % buckets])
+        expected = GAIN * np.sum(found, axis=0) / np.sqrt(len(found)) if found else np.zeros(3)
+        np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_ngrams_are_dropped_in_training_only():
+    layer = NgramScores(2, 1, 10, dropout=0.5, seed=1)
+    ids = np.ones((400, 16), dtype=np.int32)
+    layer.build(ids.shape)
+    layer.table.assign(np.ones((10, 2)))
+    assert np.asarray(layer(ids)) == pytest.approx(GAIN * 4)
+    dropped = np.asarray(layer(ids, training=True)) / GAIN * 4 / 2  # how many are kept
+    assert dropped.mean() == pytest.approx(8, abs=0.4)
+    assert len(np.unique(dropped)) > 5
+
+
 @pytest.mark.parametrize("options", [*KINDS, {"class_ratios": True, "word_dropout": 0.2}])
 def test_a_saved_model_reloads_in_safe_mode(options, tmp_path):
     model = tiny(**options)
@@ -167,6 +209,8 @@ def test_pretrained_vectors_are_where_the_embedding_starts():
         ({"units": ()}, "units takes positive integers"),
         ({"units": (8, 0)}, "units takes positive integers"),
         ({"embedding_size": 2.5}, "embedding_size takes positive integers"),
+        ({"ngrams": -1}, "ngrams takes integers of at least 0. Received: -1"),
+        ({"ngram_buckets": 0}, "ngram_buckets takes integers of at least 1. Received: 0"),
         ({"dropout": 1.0}, "dropout is at least 0 and below 1"),
         ({"vectors": np.zeros((3, 3))}, r"vectors has the shape .* = \(8000, 128\)"),
     ],

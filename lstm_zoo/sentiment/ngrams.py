@@ -1,0 +1,87 @@
+"""A linear classifier of n-grams, to stand beside a recurrent network."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from lstm_zoo.tokenizers import PADDING
+
+FACTOR = 1_000_003  # a prime, as large as buckets come
+# Scores grow by an optimizer's steps of fixed size, and those of rare n-grams by few: without a
+# gain, the network beside has learned the texts by heart before they count.
+GAIN = 16.0
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class NgramScores(keras.layers.Layer):
+    """Scores each class by the n-grams of a text, whatever their order.
+
+    The logits are the sum of a score for each n-gram over the root of their number. N-grams share
+    a table's rows by a hash (Weinberger et al. 2009); beside a deep network, such a path learns
+    what is said in so many words, and leaves the rest to it (Cheng et al. 2016, wide and deep).
+
+    It takes int32 ids `(batch, time)`, padded on the right with 0, to `(batch, num_classes)`.
+
+    Args:
+        num_classes: the number of classes.
+        length: the tokens of the longest n-grams; 2 for single tokens and pairs.
+        buckets: the rows of the table.
+        dropout: the share of n-grams dropped in training.
+        seed: an integer, or None for one drawn from Keras's.
+
+    Example:
+
+    >>> NgramScores(2, 2, 1_000)(ops.convert_to_tensor([[5, 6, 0]])).numpy().tolist()
+    [[0.0, 0.0]]
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        length: int,
+        buckets: int,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **options: Any,
+    ):
+        super().__init__(**options)
+        self.num_classes = num_classes
+        self.length = length
+        self.buckets = buckets
+        self.seed = seed
+        self.dropout = keras.layers.Dropout(dropout, seed=seed, name="dropout")
+
+    def build(self, shape: tuple) -> None:
+        self.table = self.add_weight(
+            shape=(self.buckets, self.num_classes), initializer="zeros", name="table"
+        )
+
+    def call(self, ids: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        ids = ops.cast(ids, "int64")
+        hashes, real = [ids], [ops.cast(ids != PADDING, self.compute_dtype)]
+        for number in range(1, self.length):
+            # The n-grams that begin at each token: those one shorter, and the token after.
+            later = ops.pad(ids, [[0, 0], [0, number]])[:, number:]
+            hashes.append(hashes[-1] * FACTOR % self.buckets + later)
+            real.append(ops.cast(later != PADDING, self.compute_dtype))
+        rows = ops.stack([each % self.buckets for each in hashes], axis=2)
+        real = ops.stack(real, axis=2)  # (batch, time, length)
+        count = ops.sum(real, axis=(1, 2))
+        kept = ops.expand_dims(self.dropout(real, training=training), 3)
+        scores = ops.take(ops.convert_to_tensor(self.table), rows, axis=0)
+        total = ops.sum(scores * kept, axis=(1, 2))  # (batch, num_classes)
+        return total * ops.expand_dims(GAIN / ops.sqrt(ops.maximum(count, 1.0)), 1)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        return shape[0], self.num_classes
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "length": self.length,
+            "buckets": self.buckets,
+            "dropout": self.dropout.rate,
+            "seed": self.seed,
+        }
