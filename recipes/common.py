@@ -34,6 +34,13 @@ a language model.
 Translation: BLEU and chrF are sacrebleu's, cased and detokenized; "greedy" takes the best piece at
 each step, "beam" the best hypothesis of the run's width; "perplexity" is of a piece of a reference.
 """
+# What benchmarks record stands behind the recipes' rows, from here on.
+LATENCY = """# Latency
+
+Milliseconds a batch in each runtime, p50 and p99, written by `tests/benchmarks/bench_serving.py`,
+which says what is timed. A network alone starts from ids or features that are ready; of a
+translator it is the encoder and 20 steps of greedy decoding.
+"""
 
 
 @dataclass(frozen=True)
@@ -208,7 +215,20 @@ def record(new: Sequence[Mapping[str, str]]) -> None:
                 _line(row.values()) for row in sorted(of_table, key=lambda row: row["recipe"])
             ]
             lines.append("")
+    if RESULTS.exists():
+        _, mark, latency = RESULTS.read_text(encoding="utf-8").partition(_first_line(LATENCY))
+        lines += [mark + latency] if mark else []
     RESULTS.write_text("\n".join(lines), encoding="utf-8")
+
+
+def record_latency(conditions: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table of latencies into RESULTS.md, for the one that is there."""
+    kept, _, _ = RESULTS.read_text(encoding="utf-8").partition(_first_line(LATENCY))
+    lines = [LATENCY, f"{conditions}.", "", _line(columns), _line(["---"] * len(columns))]
+    RESULTS.write_text(
+        kept.rstrip("\n") + "\n\n" + "\n".join([*lines, *map(_line, rows)]) + "\n",
+        encoding="utf-8",
+    )
 
 
 def read_results() -> dict[str, list[dict[str, str]]]:
@@ -218,6 +238,8 @@ def read_results() -> dict[str, list[dict[str, str]]]:
         return sections
     columns: list[str] = []
     for line in RESULTS.read_text(encoding="utf-8").splitlines():
+        if line == _first_line(LATENCY):
+            break
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("## "):
             sections[line] = []
@@ -226,6 +248,10 @@ def read_results() -> dict[str, list[dict[str, str]]]:
         elif line.startswith("| ") and not line.startswith("| ---"):
             sections[list(sections)[-1]].append(dict(zip(columns, cells, strict=True)))
     return sections
+
+
+def _first_line(text: str) -> str:
+    return text.split("\n", 1)[0]
 
 
 def _line(cells: Iterable[str]) -> str:

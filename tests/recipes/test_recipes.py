@@ -112,6 +112,19 @@ def test_new_rows_take_the_place_of_the_old_ones(tmp_path, monkeypatch):
     assert "tensorflow" in heading
 
 
+def test_latencies_stand_behind_the_rows_whichever_is_written_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "RESULTS.md")
+    row = {"recipe": "one", "accuracy": "0.1", "digest": "x"}
+    common.record([row])
+    for milliseconds in ("3.1", "2.9"):
+        common.record_latency("two cores", ("runtime", "p50 ms"), [("LiteRT", milliseconds)])
+    common.record([{**row, "accuracy": "0.2"}])
+    assert every_row() == [{**row, "accuracy": "0.2"}]
+    text = common.RESULTS.read_text()
+    assert text.count("# Latency") == 1
+    assert text.endswith("two cores.\n\n| runtime | p50 ms |\n| --- | --- |\n| LiteRT | 2.9 |\n")
+
+
 @pytest.mark.slow
 def test_a_recipe_goes_from_data_to_a_row(tmp_path, monkeypatch):
     from lstm_zoo.sentiment import demo
