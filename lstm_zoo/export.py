@@ -28,7 +28,7 @@ PATIENCE = 900  # seconds given to the checks
 EXTRA = "assets.extra"  # TF Serving's name for what lies beside the graph
 CARD = "card.json"
 WARM_UP = "tf_serving_warmup_requests"  # TF Serving's name too
-# Where each format's exporter is, imported where it is used: some need an extra.
+# Where each format's exporter is, imported where it is used: it may need the extra of its name.
 EXPORTERS = {
     "tf_saved_model": ("lstm_zoo.export", "export_saved_model"),
     "onnx": ("lstm_zoo.onnx_export", "export_onnx"),
@@ -69,8 +69,7 @@ class Exportable:
         """
         if format not in EXPORTERS:
             raise CallError(f"format is {' or '.join(FORMATS)}. Received: {format!r}")
-        room, name = EXPORTERS[format]
-        exporter = getattr(importlib.import_module(room), name)
+        exporter = getattr(module(format), EXPORTERS[format][1])
         _, _, *known = inspect.signature(exporter).parameters
         given = {
             key: value for key, value in options.items() if value is not None and value is not False
@@ -79,6 +78,25 @@ class Exportable:
             if option not in known:
                 raise CallError(f"{option} is no option of {format}, which has {', '.join(known)}.")
         return exporter(self, directory, **given)
+
+
+def module(format: str) -> ModuleType:
+    """Import the module that writes a format, and reads it.
+
+    Args:
+        format: one of `FORMATS`.
+
+    Returns:
+        The module.
+
+    Raises:
+        CallError: if the format's extra is not installed.
+    """
+    try:
+        return importlib.import_module(EXPORTERS[format][0])
+    except ImportError as error:
+        extra = f"pip install 'lstm_zoo[{format}]'"
+        raise CallError(f"{format} is an extra: {extra} ({error}).") from error
 
 
 def export_saved_model(

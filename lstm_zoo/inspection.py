@@ -26,9 +26,7 @@ def describe(path: str) -> dict[str, Any]:
     """
     place = Path(path)
     if place.suffix == ".onnx" and place.is_file():
-        from lstm_zoo import onnx_export  # an extra
-
-        return {"kind": "export", "path": str(place), **onnx_export.describe(place)}
+        return {"kind": "export", "path": str(place), **export.module("onnx").describe(place)}
     if export.is_export(place):
         return _describe_export(place)
     versions = [entry for entry in place.glob("*") if entry.name.isdigit()]

@@ -11,16 +11,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-
-from lstm_zoo.errors import CallError
-
-try:
-    import onnx
-    import onnxruntime  # noqa: F401  what is written must be loaded, before it is called done
-except ImportError as error:
-    raise CallError(
-        "ONNX takes the extra onnx: pip install 'lstm_zoo[onnx]' (onnx and onnxruntime)."
-    ) from error
+import onnx
 
 OPSET = 18
 IR_VERSION = 8  # with that opset, what ONNX Runtime reads from 1.14 on
