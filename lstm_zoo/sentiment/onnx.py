@@ -76,9 +76,9 @@ def save_beside(pipeline: Any, directory: Path) -> None:
 
 
 def _probes(vocabulary_size: int) -> list[dict[str, np.ndarray]]:
-    """One row and several, of several lengths: padding inside a row, and nothing else but it."""
+    """Several rows, one and none, of several lengths, with padding inside, and of padding alone."""
     ids = np.random.default_rng(0).integers(1, vocabulary_size, (5, 40), np.int32)
     for row, length in zip(ids, (40, 17, 3, 1, 0), strict=True):
         row[length:] = 0
     ids[0, 5:9] = 0
-    return [{"ids": rows} for rows in (ids, ids[:1], ids[1:2], ids[3:4, :1], ids[4:, :2])]
+    return [{"ids": rows} for rows in (ids, ids[3:4, :1], ids[:1], ids[1:2], ids[4:, :2], ids[:0])]

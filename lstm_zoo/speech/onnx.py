@@ -125,8 +125,8 @@ def _convolved(graph: Graph, layer: keras.layers.Conv1D, sequence: Tensor, facto
 
 
 def _probes(width: int) -> list[dict[str, np.ndarray]]:
-    """One row and several, of several lengths; what stands in the padding must not matter."""
+    """Several rows, one and none, of several lengths; the padding is not of zeros."""
     frames = np.random.default_rng(0).normal(size=(5, 50, width)).astype(np.float32)
     lengths = np.array([50, 31, 6, 1, 0], np.int32)
-    chosen = [(slice(5), 50), (slice(1), 50), (slice(1, 2), 31), (slice(3, 4), 1), (slice(4, 5), 3)]
-    return [{"features": frames[rows, :n], "lengths": lengths[rows]} for rows, n in chosen]
+    chosen = [(0, 5, 50), (3, 4, 1), (0, 1, 50), (1, 2, 31), (4, 5, 3), (0, 0, 2)]
+    return [{"features": frames[a:b, :n], "lengths": lengths[a:b]} for a, b, n in chosen]

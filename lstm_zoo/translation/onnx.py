@@ -216,8 +216,8 @@ def _summary_width(layer: Decoder) -> int:
 
 
 def _ids(vocabulary_size: int, width: int) -> list[np.ndarray]:
-    """One row and several, of several lengths, among them one of padding alone."""
+    """Several rows, one and none, of several lengths, among them one of padding alone."""
     ids = np.random.default_rng(width).integers(1, vocabulary_size, (4, width), np.int32)
     for row, length in zip(ids, (width, width // 2, 1, 0), strict=True):
         row[length:] = PADDING
-    return [ids, ids[:1], ids[1:2], ids[2:3, :1]]
+    return [ids, ids[2:3, :1], ids[:1], ids[1:2], ids[:0]]
