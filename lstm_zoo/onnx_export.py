@@ -100,10 +100,11 @@ def _write(pipeline: Any, directory: Path, probes: Path, int8: bool) -> None:
     metadata = {"card": card, **room.metadata(pipeline)}
     spelled = {key: json.dumps(value, default=list) for key, value in metadata.items()}
     for name, part in parts.items():
-        path = directory / f"{name}.onnx"
-        onnx.save(part.graph.to_model(name, spelled), path)
+        model = part.graph.to_model(name)
         if int8:
-            _quantize(path)
+            model = _quantized(model)
+        onnx.helper.set_model_props(model, spelled)
+        onnx.save(model, directory / f"{name}.onnx")
         np.savez(probes / f"{name}.npz", **dict(_answered(part)))
     room.save_beside(pipeline, directory)
 
@@ -116,18 +117,21 @@ def _answered(part: Part) -> Iterator[tuple[str, np.ndarray]]:
                 yield f"{number}/{side}/{name}", array
 
 
-def _quantize(path: Path) -> None:
-    """Bring a file's weights to 8 bits."""
+def _quantized(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Bring a model's weights to 8 bits."""
     from onnxruntime import quantization
 
-    whole = path.rename(path.with_suffix(".float32"))
     # It asks for a preparation by shape inference, which these graphs do not need.
     logging.disable(logging.WARNING)
     try:
-        quantization.quantize_dynamic(whole, path, weight_type=quantization.QuantType.QInt8)
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / MODEL
+            quantization.quantize_dynamic(model, path, weight_type=quantization.QuantType.QInt8)
+            model = onnx.load(path)
     finally:
         logging.disable(logging.NOTSET)
-    whole.unlink()
+    del model.metadata_props[:]  # its own notes, which are not JSON
+    return model
 
 
 def _publish(written: Path, directory: Path) -> Path:

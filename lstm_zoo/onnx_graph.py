@@ -31,7 +31,7 @@ class Graph:
     >>> graph = Graph()
     >>> ids = graph.input("ids", "int32", ["batch", "time"])
     >>> graph.output("next", graph.add("Add", ids, np.int32(1)), "int32", ["batch", "time"])
-    >>> "Add" in {node.op_type for node in graph.to_model("example", {}).graph.node}
+    >>> "Add" in {node.op_type for node in graph.to_model("example").graph.node}
     True
     """
 
@@ -92,19 +92,17 @@ class Graph:
         """List the weights, of some, that the graph does not hold."""
         return [variable.path for variable in variables if id(variable) not in self._read]
 
-    def to_model(self, name: str, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    def to_model(self, name: str) -> onnx.ModelProto:
         """Make the model that a file holds."""
         graph = onnx.helper.make_graph(
             self._nodes, name, self._inputs, self._outputs, self._constants
         )
-        model = onnx.helper.make_model(
+        return onnx.helper.make_model(
             graph,
             producer_name="lstm_zoo",
             opset_imports=[onnx.helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
         )
-        onnx.helper.set_model_props(model, dict(metadata))
-        return model
 
     def _named(self, tensor: Any, name: str) -> Tensor:
         if tensor is None or isinstance(tensor, str):

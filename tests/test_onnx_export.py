@@ -63,7 +63,7 @@ def composed(family, build, network):
     """Build a network, compose its graphs, and give it with a function for each of these."""
     model = randomized(build(**network))
     parts = families.module(family, "onnx").parts(model, network)
-    models = {name: part.graph.to_model(name, {}) for name, part in parts.items()}
+    models = {name: part.graph.to_model(name) for name, part in parts.items()}
     runners = {name: session(graph) for name, graph in models.items()}
     for name, part in parts.items():
         for probe in part.probes:
@@ -271,16 +271,12 @@ FILES = {
 }  # fmt: skip
 
 
-TOLD = ("tokenizer", "features")
-
-
 def files(directory):
     return {str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file()}
 
 
 def metadata(path):
-    entries = onnx.load(path).metadata_props
-    return {entry.key: json.loads(entry.value) for entry in entries if entry.key in ("card", *TOLD)}
+    return {entry.key: json.loads(entry.value) for entry in onnx.load(path).metadata_props}
 
 
 @pytest.fixture(scope="module")
