@@ -231,11 +231,17 @@ def _add_family(family: str, title: str) -> None:
         if failed:
             sys.exit(1)
 
-    @group.command(help="Write RUN as DIR/<version>, checked, for TF Serving.")
+    @group.command(
+        help="Write RUN for other programs, checked.\n\n"
+        "\b\n"
+        "tf_saved_model  DIR/<version>, raw inputs to answers, for TF Serving\n"
+        "onnx            DIR/model.onnx, the network alone, for ONNX Runtime"
+    )
     @click.argument("run")
     @click.argument("directory", metavar="DIR")
-    @click.option("--format", default="tf_saved_model", show_default=True, help="tf_saved_model.")
-    @click.option("--version", type=int, help="The version's number.  [the next free one]")
+    @click.option("--format", default="tf_saved_model", show_default=True, help="One of these.")
+    @click.option("--version", type=int, help="Of a SavedModel.  [the next free one]")
+    @click.option("--int8", is_flag=True, help="Of ONNX: keep weights in 8 bits.")
     @_decoding_options("beam_width", when=decodes)
     def export(run: str, directory: str, **options: Any) -> None:
         click.echo(lstm_zoo.load(run).export(directory, **options))

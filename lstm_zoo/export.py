@@ -1,8 +1,10 @@
-"""SavedModels: written beside, checked in a fresh process, and renamed to the next version."""
+"""Exports: written beside, checked in a fresh process, and renamed; the SavedModel among them."""
 
 import base64
 import contextlib
 import fcntl
+import importlib
+import inspect
 import json
 import os
 import shutil
@@ -10,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import tensorflow as tf
@@ -25,11 +28,82 @@ PATIENCE = 900  # seconds given to the checks
 EXTRA = "assets.extra"  # TF Serving's name for what lies beside the graph
 CARD = "card.json"
 WARM_UP = "tf_serving_warmup_requests"  # TF Serving's name too
-FORMATS = ("tf_saved_model",)
+# Where each format's exporter is, imported where it is used: it may need the extra of its name.
+EXPORTERS = {
+    "tf_saved_model": ("lstm_zoo.export", "export_saved_model"),
+    "onnx": ("lstm_zoo.onnx_export", "export_onnx"),
+}
+FORMATS = tuple(EXPORTERS)
+
+
+class Exportable:
+    """What can be exported: the base of every family's pipeline."""
+
+    def export(
+        self, directory: str | os.PathLike, *, format: str = "tf_saved_model", **options: Any
+    ) -> Path:
+        """Write the pipeline for other programs, checked before it is called done.
+
+        Args:
+            directory: where to write.
+            format: "tf_saved_model" for all from raw inputs to answers, as `directory/<version>`,
+                or "onnx" for the network alone, as `directory/model.onnx`.
+            **options: what the format takes; None and False say nothing.
+                version: of a SavedModel; None for the next free one.
+                beam_width: of a SavedModel of a family that decodes: the answers kept while
+                    decoding, fixed in the export; None for the pipeline's.
+                int8: of ONNX: whether weights are kept in 8 bits.
+
+        Returns:
+            The path of the version, or of the file.
+
+        Raises:
+            CallError: if the directory can't be written, what is asked for exists, the format is
+                unknown or lacks its extra, or an option is not one of the format's.
+            ExportError: if the export does not pass its checks; nothing is left of it.
+
+        Example:
+
+        >>> lstm_zoo.load("runs/imdb").export("exports/imdb")  # doctest: +SKIP
+        PosixPath('exports/imdb/1')
+        """
+        if format not in EXPORTERS:
+            raise CallError(f"format is {' or '.join(FORMATS)}. Received: {format!r}")
+        exporter = getattr(module(format), EXPORTERS[format][1])
+        _, _, *known = inspect.signature(exporter).parameters
+        given = {
+            key: value for key, value in options.items() if value is not None and value is not False
+        }
+        for option in given:
+            if option not in known:
+                raise CallError(f"{option} is no option of {format}, which has {', '.join(known)}.")
+        return exporter(self, directory, **given)
+
+
+def module(format: str) -> ModuleType:
+    """Import the module that writes a format, and reads it.
+
+    Args:
+        format: one of `FORMATS`.
+
+    Returns:
+        The module.
+
+    Raises:
+        CallError: if the format's extra is not installed.
+    """
+    try:
+        return importlib.import_module(EXPORTERS[format][0])
+    except ImportError as error:
+        extra = f"pip install 'lstm_zoo[{format}]'"
+        raise CallError(f"{format} is an extra: {extra} ({error}).") from error
 
 
 def export_saved_model(
-    pipeline: Any, directory: str | os.PathLike, version: int | None = None
+    pipeline: Any,
+    directory: str | os.PathLike,
+    version: int | None = None,
+    beam_width: int | None = None,
 ) -> Path:
     """Write a pipeline as a SavedModel that loads on any machine, raw inputs to answers.
 
@@ -42,12 +116,14 @@ def export_saved_model(
         pipeline: a family's pipeline, with `rebuilt`, `signatures` and `probes`.
         directory: the model's directory, as TF Serving's `model_base_path` takes it.
         version: the version's number, 1 at least; None for the next free one.
+        beam_width: answers kept while decoding, fixed in the export; None for the pipeline's.
 
     Returns:
         The path of the version's directory.
 
     Raises:
-        CallError: if the directory can't be written, or the version exists.
+        CallError: if the directory can't be written, the version exists, or a pipeline that does
+            not decode is given a beam width.
         ExportError: if the SavedModel can't be written, holds an op that a server lacks, has a
             signature that a server can't batch, or answers otherwise than the pipeline; nothing is
             left behind.
@@ -62,23 +138,17 @@ def export_saved_model(
         raise CallError(f"version is an integer of at least 1. Received: {version}")
     if version is not None and (directory / str(version)).exists():
         raise CallError(f"{directory / str(version)} exists already.")
+    if beam_width is not None:
+        if not hasattr(pipeline, "with_beam_width"):
+            raise CallError("beam_width is of what decodes; a classifier does not.")
+        pipeline = pipeline.with_beam_width(beam_width)
     check_writable(directory)
-    with _room(directory) as room:
+    with writing_room(directory) as room:
         _write(pipeline, room / "written")
         # Where it was written is gone before it is verified: an export must not hang on it.
         moved = (room / "written").rename(room / "moved")
         _verify(moved, _probes(pipeline))
         return _publish(moved, directory, version)
-
-
-def check_format(format: str) -> None:
-    """Make sure that an export of this format can be made.
-
-    Raises:
-        CallError: if not, naming those that can.
-    """
-    if format not in FORMATS:
-        raise CallError(f"format is {' or '.join(FORMATS)}. Received: {format!r}")
 
 
 def check_writable(directory: str | os.PathLike) -> None:
@@ -93,6 +163,61 @@ def check_writable(directory: str | os.PathLike) -> None:
             pass
     except OSError as error:
         raise CallError(f"{directory}: can't write an export there: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def writing_room(directory: Path) -> Iterator[Path]:
+    """Give a directory to write in, gone in the end; sweep away those that the killed have left.
+
+    Args:
+        directory: the export's directory, in which it is.
+
+    Yields:
+        The path of an empty directory.
+    """
+    for room in directory.glob(ROOM + "*"):
+        with contextlib.suppress(OSError):  # held by a living exporter, or gone already
+            if time.time() - room.stat().st_mtime > ABANDONED:
+                with _held(room):
+                    shutil.rmtree(room)
+    room = Path(tempfile.mkdtemp(prefix=ROOM, dir=directory))
+    try:
+        with _held(room):
+            yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def passes(program: ModuleType, arguments: Sequence[Any], given: bytes = b"") -> None:
+    """Have a fresh process run a program of checks: without a GPU, lstm_zoo, or our directory.
+
+    Args:
+        program: a module, run as a program; it prints as JSON why an export is refused, or null.
+        arguments: paths among them are absolute.
+        given: what the program reads from standard input.
+
+    Raises:
+        ExportError: if the export is refused, or the program does not come to its end.
+    """
+    # As text, so that the directory of lstm_zoo is not on the path of what it imports.
+    text = Path(program.__file__).read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as elsewhere:
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", text, *map(str, arguments)],
+                input=given,
+                capture_output=True,
+                cwd=elsewhere,
+                env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+                timeout=PATIENCE,
+            )
+        except subprocess.TimeoutExpired:
+            raise ExportError(f"The checks did not end within {PATIENCE} seconds.") from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise ExportError(f"The export does not load in a fresh process: {' '.join(said[-3:])}")
+    if refused := json.loads(done.stdout):
+        raise ExportError(refused)
 
 
 def read_signatures(export: str | os.PathLike) -> dict[str, dict[str, dict[str, str]]]:
@@ -128,22 +253,6 @@ def spelled(specification: tf.TensorSpec) -> str:
 def is_export(path: str | os.PathLike) -> bool:
     """Tell whether a path is a SavedModel's directory."""
     return (Path(path) / "saved_model.pb").is_file()
-
-
-@contextlib.contextmanager
-def _room(directory: Path) -> Iterator[Path]:
-    """Give a directory to write in, gone in the end; sweep away those that the killed have left."""
-    for room in directory.glob(ROOM + "*"):
-        with contextlib.suppress(OSError):  # held by a living exporter, or gone already
-            if time.time() - room.stat().st_mtime > ABANDONED:
-                with _held(room):
-                    shutil.rmtree(room)
-    room = Path(tempfile.mkdtemp(prefix=ROOM, dir=directory))
-    try:
-        with _held(room):
-            yield room
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -217,33 +326,16 @@ def _probes(pipeline: Any) -> dict[str, list[dict[str, dict[str, str]]]]:
 
 
 def _verify(path: Path, probes: Any) -> None:
-    """Have a fresh process check an export: without GPU, elsewhere, the files read-only."""
+    """Have a fresh process check a SavedModel, the files read-only."""
     paths = [path, *path.rglob("*")]
     modes = [entry.stat().st_mode for entry in paths]
-    with tempfile.TemporaryDirectory() as elsewhere:
+    for entry, mode in zip(paths, modes, strict=True):
+        entry.chmod(mode & ~0o222)
+    try:
+        passes(verification, [path.absolute()], json.dumps(probes).encode())
+    finally:
         for entry, mode in zip(paths, modes, strict=True):
-            entry.chmod(mode & ~0o222)
-        try:
-            # As text, so that the directory of lstm_zoo is not on the path of what it imports.
-            program = Path(verification.__file__).read_text(encoding="utf-8")
-            done = subprocess.run(
-                [sys.executable, "-c", program, str(path.absolute())],
-                input=json.dumps(probes).encode(),
-                capture_output=True,
-                cwd=elsewhere,
-                env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
-                timeout=PATIENCE,
-            )
-        except subprocess.TimeoutExpired:
-            raise ExportError(f"The checks did not end within {PATIENCE} seconds.") from None
-        finally:
-            for entry, mode in zip(paths, modes, strict=True):
-                entry.chmod(mode)
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise ExportError(f"The export does not load in a fresh process: {' '.join(said[-3:])}")
-    if refused := json.loads(done.stdout):
-        raise ExportError(refused)
+            entry.chmod(mode)
 
 
 def _publish(written: Path, directory: Path, version: int | None) -> Path:

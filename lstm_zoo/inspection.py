@@ -11,19 +11,22 @@ from lstm_zoo.errors import CallError
 
 
 def describe(path: str) -> dict[str, Any]:
-    """Describe a run, a SavedModel, or a directory of a SavedModel's versions.
+    """Describe a run, a SavedModel, a directory of a SavedModel's versions, or an ONNX file.
 
     Args:
-        path: the directory; of several versions the newest is described.
+        path: the directory or file; of several versions the newest is described.
 
     Returns:
-        `kind` "run" or "export" with its card, `parameters`, `signatures`, and for a run `layers`
-        (see `lstm_zoo.recurrent.explain`), for an export `ops`.
+        `kind` "run" or "export" with its card, `parameters`, `signatures` (of an ONNX file `inputs`
+        and `outputs`), and for a run `layers` (see `lstm_zoo.recurrent.explain`), for an export
+        `ops`.
 
     Raises:
-        CallError: if the path is neither.
+        CallError: if the path is none of them.
     """
     place = Path(path)
+    if place.suffix == ".onnx" and place.is_file():
+        return {"kind": "export", "path": str(place), **export.module("onnx").describe(place)}
     if export.is_export(place):
         return _describe_export(place)
     versions = [entry for entry in place.glob("*") if entry.name.isdigit()]

@@ -141,7 +141,7 @@ def test_what_a_killed_exporter_left_is_swept_away_and_what_lives_is_not(tmp_pat
         (room / "written").mkdir(parents=True)
     for room in (old, held):
         os.utime(room, (0, 0))
-    with export._held(held), export._room(tmp_path) as room:
+    with export._held(held), export.writing_room(tmp_path) as room:
         assert {path.name for path in tmp_path.iterdir()} == {held.name, young.name, room.name}
     assert {path.name for path in tmp_path.iterdir()} == {held.name, young.name}
 
@@ -223,7 +223,7 @@ def test_a_directory_that_cannot_be_written_is_named(small_pipeline, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CallError, match="file: can't write an export there"):
         small_pipeline.export(tmp_path / "file")
-    with pytest.raises(CallError, match="format is tf_saved_model. Received: 'pickle'"):
+    with pytest.raises(CallError, match="format is tf_saved_model or onnx. Received: 'pickle'"):
         small_pipeline.export(tmp_path / "other", format="pickle")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

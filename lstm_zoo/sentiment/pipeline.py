@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from lstm_zoo import batching, metrics, plots, runs, tokenizers
 from lstm_zoo.errors import CallError
-from lstm_zoo.export import check_format, export_saved_model
+from lstm_zoo.export import Exportable
 from lstm_zoo.sentiment import corpus
 from lstm_zoo.sentiment.model import build_sentiment
 from lstm_zoo.sentiment.task import Task
@@ -27,7 +27,7 @@ class Classification(NamedTuple):
         return f"{self.label}\t{self.probability:.4f}"
 
 
-class SentimentPipeline:
+class SentimentPipeline(Exportable):
     """A trained classifier of texts.
 
     `lstm_zoo.train` and `lstm_zoo.load` return one.
@@ -171,31 +171,6 @@ class SentimentPipeline:
     def draw(self, data: Any, scores: Mapping[str, Any]) -> None:
         """Draw what `evaluate` found of some data, the confusion matrix, into the run."""
         plots.draw_confusion(scores["confusion"], self.classes, self.run / "confusion.png")
-
-    def export(
-        self, directory: str | Path, *, format: str = "tf_saved_model", version: int | None = None
-    ) -> Path:
-        """Write the classifier for serving, checked before it is called done.
-
-        Args:
-            directory: what is written is `directory/<version>`, as TF Serving wants it.
-            format: "tf_saved_model".
-            version: the version's number; None for the next free one.
-
-        Returns:
-            The path of the version.
-
-        Raises:
-            CallError: if the directory can't be written, the version exists, or the format is
-                unknown.
-            ExportError: if the export does not pass its checks; nothing is left of it.
-
-        Example:
-
-        >>> lstm_zoo.load("runs/imdb").export("exports/imdb")  # doctest: +SKIP
-        """
-        check_format(format)
-        return export_saved_model(self, directory, version)
 
     def rebuilt(self, *, use_cudnn: bool | str) -> "SentimentPipeline":
         """Return this pipeline on a network rebuilt with another `use_cudnn`."""

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from lstm_zoo import batching, metrics, runs
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.export import check_format, export_saved_model
+from lstm_zoo.export import Exportable
 from lstm_zoo.speech import corpus, ctc, plots
 from lstm_zoo.speech.audio import check_waveforms, parse_wav, read_audio
 from lstm_zoo.speech.model import build_speech, output_lengths
@@ -48,7 +48,7 @@ class Transcript(NamedTuple):
         return self.text
 
 
-class SpeechPipeline:
+class SpeechPipeline(Exportable):
     """A trained recognizer of speech.
 
     `lstm_zoo.train` and `lstm_zoo.load` return one.
@@ -286,40 +286,9 @@ class SpeechPipeline:
         if panels:
             plots.draw_posteriors(panels, self._seconds_per_frame, self.run / "posteriors.png")
 
-    def export(
-        self,
-        directory: str | Path,
-        *,
-        format: str = "tf_saved_model",
-        version: int | None = None,
-        beam_width: int | None = None,
-    ) -> Path:
-        """Write the recognizer for serving, checked before it is called done.
-
-        Args:
-            directory: what is written is `directory/<version>`, as TF Serving wants it.
-            format: "tf_saved_model".
-            version: the version's number; None for the next free one.
-            beam_width: transcripts kept while decoding, fixed in the export; None for the
-                pipeline's.
-
-        Returns:
-            The path of the version.
-
-        Raises:
-            CallError: if the directory can't be written, the version exists, or the format is
-                unknown.
-            ExportError: if the export does not pass its checks; nothing is left of it.
-
-        Example:
-
-        >>> lstm_zoo.load("runs/digits").export("exports/digits")  # doctest: +SKIP
-        """
-        check_format(format)
-        pipeline = self
-        if beam_width is not None:
-            pipeline = SpeechPipeline(self._task, self.model, self.config, self.run, beam_width)
-        return export_saved_model(pipeline, directory, version)
+    def with_beam_width(self, beam_width: int) -> "SpeechPipeline":
+        """Return this pipeline with another beam width."""
+        return SpeechPipeline(self._task, self.model, self.config, self.run, beam_width)
 
     def rebuilt(self, *, use_cudnn: bool | str) -> "SpeechPipeline":
         """Return this pipeline on a network rebuilt with another `use_cudnn`."""

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from lstm_zoo import batching, metrics, runs
 from lstm_zoo.errors import CallError
-from lstm_zoo.export import check_format, export_saved_model
+from lstm_zoo.export import Exportable
 from lstm_zoo.tokenizers import PieceTokenizer, as_bytes
 from lstm_zoo.translation import corpus, plots
 from lstm_zoo.translation.model import build_translation
@@ -48,7 +48,7 @@ class Tokenizers(NamedTuple):
     target: PieceTokenizer
 
 
-class TranslationPipeline:
+class TranslationPipeline(Exportable):
     """A trained translator.
 
     `lstm_zoo.train` and `lstm_zoo.load` return one.
@@ -235,42 +235,9 @@ class TranslationPipeline:
         """Draw BLEU by the source's length into the run."""
         plots.draw_bleu_by_length(scores["by_length"], self.run / "bleu_by_length.png")
 
-    def export(
-        self,
-        directory: str | Path,
-        *,
-        format: str = "tf_saved_model",
-        version: int | None = None,
-        beam_width: int | None = None,
-    ) -> Path:
-        """Write the translator for serving, checked before it is called done.
-
-        Args:
-            directory: what is written is `directory/<version>`, as TF Serving wants it.
-            format: "tf_saved_model".
-            version: the version's number; None for the next free one.
-            beam_width: translations kept while decoding, fixed in the export; None for the
-                pipeline's.
-
-        Returns:
-            The path of the version.
-
-        Raises:
-            CallError: if the directory can't be written, the version exists, or the format is
-                unknown.
-            ExportError: if the export does not pass its checks; nothing is left of it.
-
-        Example:
-
-        >>> lstm_zoo.load("runs/multi30k").export("exports/multi30k")  # doctest: +SKIP
-        """
-        check_format(format)
-        pipeline = self
-        if beam_width is not None:
-            pipeline = TranslationPipeline(
-                self._task, self.model, self.config, self.run, beam_width
-            )
-        return export_saved_model(pipeline, directory, version)
+    def with_beam_width(self, beam_width: int) -> "TranslationPipeline":
+        """Return this pipeline with another beam width."""
+        return TranslationPipeline(self._task, self.model, self.config, self.run, beam_width)
 
     def rebuilt(self, *, use_cudnn: bool | str) -> "TranslationPipeline":
         """Return this pipeline on a network rebuilt with another `use_cudnn`."""

@@ -1,0 +1,132 @@
+"""The network as an ONNX graph, and what a caller needs to feed it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from lstm_zoo.onnx_graph import (
+    Graph,
+    Part,
+    Tensor,
+    dense,
+    recurrent_stack,
+    step_mask,
+    steps,
+)
+from lstm_zoo.speech import features
+from lstm_zoo.speech.alphabet import BLANK
+from lstm_zoo.speech.model import output_lengths, resolve_sizes
+
+
+def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
+    """Compose the graphs of an export by the names of their files.
+
+    Args:
+        model: what `build_speech(**network)` built.
+        network: its arguments.
+
+    Returns:
+        `model`: from `features` float32 `(batch, frames, num_features)`, padded on the right, and
+        `lengths` int32 `(batch,)`, to `logits` float32 `(batch, output frames, vocabulary_size)`.
+        Of each row, the first `output_lengths` are real.
+    """
+    network = {name: value for name, value in network.items() if name != "mask_fill"}
+    vocabulary_size, width = network.pop("vocabulary_size"), network.pop("num_features")
+    sizes = resolve_sizes(**network)
+    cell, factor = sizes["cell"], sizes["subsampling"]
+
+    graph = Graph()
+    sequence = graph.input("features", "float32", ["batch", "frames", width])
+    lengths = graph.input("lengths", "int32", ["batch"])
+
+    # Padding is zeros from here on, since subsampling lets frames see their neighbours.
+    lengths = graph.add("Max", lengths, np.int32(1))
+    lengths = graph.add("Min", lengths, steps(graph, sequence))
+    real = step_mask(graph, sequence, lengths)
+    sequence = graph.add("Where", real, sequence, np.float32(0))
+
+    # Subsampling
+    if factor > 1 and sizes["subsampling_kind"] == "stack":
+        sequence = _stacked(graph, sequence, factor)
+    elif factor > 1:
+        sequence = _convolved(graph, model.get_layer("conv"), sequence, factor)
+    lengths = graph.add("Add", lengths, np.int32(factor - 1))
+    lengths = graph.add("Div", lengths, np.int32(factor))
+
+    # Recurrent layers
+    layers = [model.get_layer(f"{cell}_{n}") for n, _ in enumerate(sizes["units"], 1)]
+    sequence, _ = recurrent_stack(graph, layers, cell, sequence, lengths)
+
+    # Logits
+    logits = dense(graph, model.get_layer("logits"), sequence)
+    graph.output("logits", logits, "float32", ["batch", "output_frames", vocabulary_size])
+
+    def answer(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        logits = model([inputs["features"], inputs["lengths"]]).numpy()
+        for row, length in zip(logits, output_lengths(inputs["lengths"], factor), strict=True):
+            row[max(length, 1) :] = np.nan
+        return {"logits": logits}
+
+    return {"model": Part(graph, _probes(width), answer)}
+
+
+def metadata(pipeline: Any) -> dict[str, Any]:
+    """Tell how audio becomes features, and labels text."""
+    settings = pipeline.features.settings
+    labels = {"tokens": pipeline.config["settings"]["tokens"], "blank": BLANK}
+    return {
+        "features": {
+            **asdict(settings),
+            "n_fft": settings.n_fft,
+            "hop_length": settings.hop_length,
+            "log_floor": features.LOG_FLOOR,
+            "variance_floor": features.VARIANCE_FLOOR,
+            "file": features.FILE,
+        },
+        "tokenizer": {**labels, "vocabulary": pipeline.tokenizer.vocabulary},
+    }
+
+
+def save_beside(pipeline: Any, directory: Path) -> None:
+    """Write the files that a caller needs beside the graph: the filter bank, and the labels'."""
+    pipeline.features.save(directory)
+    pipeline.tokenizer.save(directory)
+
+
+def _stacked(graph: Graph, sequence: Tensor, factor: int) -> Tensor:
+    """Put frames side by side, as `FrameStack` does."""
+    margin = factor - 1
+    padded = graph.add("Pad", sequence, np.array([0, 0, 0, 0, margin, 0]))
+    ends = [*range(-margin, 0), np.iinfo(np.int64).max]
+    frames = [
+        graph.add("Slice", padded, *(np.array([n]) for n in (start, end, 1, factor)))
+        for start, end in enumerate(ends)
+    ]
+    return graph.add("Concat", *frames, axis=2)
+
+
+def _convolved(graph: Graph, layer: keras.layers.Conv1D, sequence: Tensor, factor: int) -> Tensor:
+    """Apply the strided convolution; ONNX's has the frames last."""
+    kernel, bias = map(graph.read, layer.weights)  # kernel: (frames, features, filters)
+    turned = graph.add("Transpose", sequence, perm=[0, 2, 1])
+    outputs = graph.add(
+        "Conv",
+        turned,
+        kernel.transpose(2, 1, 0),
+        bias,
+        strides=[factor],
+        pads=[factor, factor],
+    )
+    return graph.add("Transpose", graph.add("Relu", outputs), perm=[0, 2, 1])
+
+
+def _probes(width: int) -> list[dict[str, np.ndarray]]:
+    """Several rows, one and none, of several lengths; the padding is not of zeros."""
+    frames = np.random.default_rng(0).normal(size=(5, 50, width)).astype(np.float32)
+    lengths = np.array([50, 31, 6, 1, 0], np.int32)
+    chosen = [(0, 5, 50), (3, 4, 1), (0, 1, 50), (1, 2, 31), (4, 5, 3), (0, 0, 2)]
+    return [{"features": frames[a:b, :n], "lengths": lengths[a:b]} for a, b, n in chosen]
