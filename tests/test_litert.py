@@ -1,19 +1,20 @@
 """LiteRT files: of every kind of network, equal to it on LiteRT, or not there at all."""
 
+import contextlib
+import itertools
 import json
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from lstm_zoo import families, litert, litert_check, runs, settings
+from lstm_zoo import families, litert, runs, settings
 from lstm_zoo.errors import CallError, ExportError
-from lstm_zoo.recurrent import CELLS, portable_loops, recurrent_layer
+from lstm_zoo.recurrent import CELLS
 from lstm_zoo.speech.alphabet import CharacterTokenizer
 from lstm_zoo.speech.features import Features, FeatureSettings
-from lstm_zoo.speech.model import build_speech, output_lengths
+from lstm_zoo.speech.model import output_lengths
 from lstm_zoo.tokenizers import END, START, PieceTokenizer, WordTokenizer
 from lstm_zoo.translation import beam
 from lstm_zoo.translation.model import encoder
@@ -66,7 +67,7 @@ def classifier(make):
 @pytest.fixture
 def recognizer_of(make):
     def make_recognizer(**given):
-        features = Features(FeatureSettings(sample_rate=8_000, num_mels=7))
+        features = Features(FeatureSettings(sample_rate=8_000, num_mels=7, num_mfcc=5))
         return make("speech", CharacterTokenizer("abc "), features, **{"units": 5, **given})
 
     return make_recognizer
@@ -93,21 +94,242 @@ def interpreter(path):
     return Interpreter(str(path))
 
 
-@pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
-@pytest.mark.parametrize("cell", CELLS)
-def test_classifiers_of_every_cell_and_direction(classifier, tmp_path, cell, bidirectional):
+def files_of(directory):
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
+POOLINGS = ("last+mean+max", "last", "mean", "max")
+NETWORKS = [*itertools.product(CELLS, [False, True], POOLINGS)]
+# Each cell, direction and pooling once at least; the other networks are slow.
+FEW = {0, 5, 10, 15, 16, 20}
+
+
+@pytest.mark.parametrize(
+    "cell, bidirectional, pooling",
+    [
+        pytest.param(*network, marks=[] if number in FEW else pytest.mark.slow)
+        for number, network in enumerate(NETWORKS)
+    ],
+)
+def test_classifiers_of_every_kind(classifier, tmp_path, cell, bidirectional, pooling):
     pipeline = classifier(
-        cell=cell,
-        bidirectional=bidirectional,
-        units=(5, 4),
-        pooling="last+mean+max",
-        class_ratios=True,
+        cell=cell, bidirectional=bidirectional, pooling=pooling, units=(5, 4), class_ratios=True
     )
     path = litert.export_litert(pipeline, tmp_path / "export")
+    assert files_of(path.parent) == {"model.tflite", "card.json", "vocabulary.txt"}
     classify = interpreter(path).get_signature_runner()
     for text in ["word1", "word3 word2 unheard word5", "word7 " * 60]:
         ids = pipeline.tokenizer.tokenize([text]).to_tensor().numpy()
         for padding in (0, 1, 9):
-            padded = np.pad(ids, [[0, 0], [0, padding]])
-            answer = classify(ids=padded)["logits"]
+            answer = classify(ids=np.pad(ids, [[0, 0], [0, padding]]))["logits"]
             assert answer == pytest.approx(pipeline.model(ids).numpy(), abs=1e-4)
+
+
+def test_rows_of_a_batch_are_apart(classifier, tmp_path):
+    pipeline = classifier()
+    path = litert.export_litert(pipeline, tmp_path, batch_size=3)
+    classify = interpreter(path).get_signature_runner()
+    answer = classify(ids=np.array([[5, 6, 7], [7, 0, 0], [0, 0, 0]], np.int32))["logits"]
+    for row, ids in zip(answer, ([[5, 6, 7]], [[7]], [[0]]), strict=True):
+        assert row == pytest.approx(pipeline.model(np.array(ids)).numpy()[0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "given, batch_size",
+    [
+        ({"cell": "lstm", "subsampling": 1}, 1),
+        ({"cell": "lstm", "subsampling": 3, "subsampling_kind": "stack"}, 2),
+        ({"cell": "gru", "subsampling": 2, "subsampling_kind": "conv"}, 2),
+        ({"cell": "simple_rnn", "subsampling": 3, "bidirectional": False, "units": (5, 4)}, 1),
+    ],
+)
+def test_recognizers_of_every_subsampling(recognizer_of, tmp_path, given, batch_size):
+    pipeline = recognizer_of(**given)
+    path = litert.export_litert(pipeline, tmp_path / "export", batch_size)
+    assert files_of(path.parent) == {"model.tflite", "card.json", "alphabet.txt", "features.npz"}
+    recognize = interpreter(path).get_signature_runner()
+    factor = pipeline.config["network"]["subsampling"]
+    generator = np.random.default_rng(2)
+    for frames in (1, 7, 50):
+        features = generator.normal(size=(batch_size, frames + 9, 7)).astype(np.float32)
+        answer = recognize(features=features, lengths=np.full(batch_size, frames, np.int32))
+        alone = pipeline.model([features[:, :frames], np.full(batch_size, frames)]).numpy()
+        real = output_lengths(frames, factor)
+        assert answer["logits"][:, :real] == pytest.approx(alone, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"cell": "lstm", "decoder_units": (5, 5), "residual": True, "reverse_source": True},
+        {"cell": "gru", "tied": False, "encoder_units": (5, 5), "bidirectional": False},
+        {"cell": "simple_rnn", "context": False, "pooling": "last"},
+    ],
+)
+def test_a_caller_translates_step_by_step_as_the_greedy_search(translator_of, tmp_path, given):
+    pipeline = translator_of(**given)
+    runtime = interpreter(litert.export_litert(pipeline, tmp_path / "export"))
+    encode, step = (runtime.get_signature_runner(name) for name in ("encode", "step"))
+    summarize, decoder = encoder(pipeline.model), pipeline.model.get_layer("decoder")
+
+    def keras_step(ids, states):
+        logits, new = decoder.step(ids, *states)
+        return logits, (states[0], new)
+
+    for text in phrases(4, seed=2)[0]:
+        source = pipeline._task.source_ids(tf.constant([text])).numpy()
+        limit = 12
+        summary = summarize(source)
+        expected = beam.search(
+            keras_step,
+            (summary, decoder.initial_states(summary)),
+            tf.constant([limit]),
+            width=1,
+        )
+        states = encode(source=source)
+        summary = states.pop("summary")
+        last, found = START, []
+        while last != END and len(found) < limit:
+            answer = step(ids=np.array([last], np.int32), summary=summary, **states)
+            logits = answer.pop("logits")[0]
+            states = answer
+            last = END + logits[END:].argmax()  # the ids before END are never spelled
+            found.append(last)
+        found = [id for id in found if id != END]
+        assert found == [id for id in expected.ids.numpy()[0, 0] if id]
+
+
+def test_what_a_caller_needs_lies_beside(translator_of, tmp_path):
+    path = litert.export_litert(translator_of(), tmp_path / "export", batch_size=2)
+    assert files_of(path.parent) == {
+        "model.tflite", "card.json", "source/pieces.model", "target/pieces.model",
+    }  # fmt: skip
+    card = json.loads(path.with_name("card.json").read_text())
+    assert card["family"] == "translation" and "WHILE" in card["ops"]
+    assert "ai-edge-litert" in card["exported with"]
+    assert card["signatures"]["encode"]["inputs"] == {"source": "int32[2, ?]"}
+    assert card["signatures"]["step"]["inputs"] == {
+        "cell_1": "float32[2, 5]",
+        "hidden_1": "float32[2, 5]",
+        "ids": "int32[2]",
+        "summary": "float32[2, 30]",
+    }
+
+
+def test_weights_that_signatures_share_stand_once(translator_of):
+    room = families.module("translation", "litert")
+    pipeline = translator_of(embedding_size=64, encoder_units=64, decoder_units=64)
+    model, _ = litert._convert(pipeline.model, room.signatures(pipeline, 1))
+    assert len(model) < 1.3 * 4 * pipeline.model.count_params()
+
+
+def test_nothing_is_written_over(classifier, tmp_path):
+    pipeline = classifier()
+    path = litert.export_litert(pipeline, tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(CallError, match="model.tflite exists already"):
+        litert.export_litert(pipeline, tmp_path)
+    assert path.read_bytes() == before
+    path.unlink()
+    with pytest.raises(CallError, match="vocabulary.txt exists already, and is of another export"):
+        (tmp_path / "vocabulary.txt").write_text("other\n")
+        litert.export_litert(pipeline, tmp_path)
+    assert not path.exists()
+
+
+def test_a_call_that_is_wrong_is_told_so(classifier, tmp_path, monkeypatch):
+    with pytest.raises(CallError, match="batch_size is an integer of at least 1. Received: 0"):
+        litert.export_litert(classifier(), tmp_path / "export", batch_size=0)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CallError, match="file: can't write an export there"):
+        litert.export_litert(classifier(), tmp_path / "file")
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    with pytest.raises(CallError, match=r"pip install lstm_zoo\[litert\]"):
+        litert.export_litert(classifier(), tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+
+
+def poisoned(monkeypatch, poison):
+    """Have the classifier's function, as it is converted, give logits that are not the network's.
+
+    What it is compared with is not poisoned.
+    """
+    from lstm_zoo.sentiment import litert as room
+
+    signatures = room.signatures
+
+    def poisoned_signatures(pipeline, batch_size):
+        ((function, inputs),) = signatures(pipeline, batch_size).values()
+
+        def classify(ids):
+            logits = function(ids)["logits"]
+            return {"logits": logits if tf.executing_eagerly() else poison(logits)}
+
+        return {"serving_default": litert.Signature(classify, inputs)}
+
+    monkeypatch.setattr(room, "signatures", poisoned_signatures)
+
+
+def with_a_wrong_number(logits):
+    return logits + 0.001
+
+
+def with_another_shape(logits):
+    return logits[:, :1]
+
+
+def with_an_op_that_litert_lacks(logits):
+    return logits + tf.linalg.inv([[1.0, tf.reduce_sum(logits)], [0.0, 1.0]])[0, 0]
+
+
+def with_python_inside(logits):
+    return tf.numpy_function(lambda x: x, [logits], tf.float32)
+
+
+@pytest.mark.parametrize(
+    "poison, message",
+    [
+        (with_a_wrong_number, "otherwise than the pipeline: output logits of serving_default, pro"),
+        (with_another_shape, r"answers float32\(1, 1\) for the output logits"),
+        (
+            with_an_op_that_litert_lacks,
+            r"can't be converted for LiteRT: LiteRT has no tf.MatrixInverse\.",
+        ),
+        (with_python_inside, "LiteRT has no tf.PyFunc"),
+    ],
+)
+def test_a_poisoned_file_is_refused_and_leaves_nothing(
+    classifier, tmp_path, monkeypatch, poison, message
+):
+    poisoned(monkeypatch, poison)
+    with pytest.raises(ExportError, match=message):
+        litert.export_litert(classifier(), tmp_path / "export")
+    assert list((tmp_path / "export").iterdir()) == []
+
+
+def test_the_fused_loops_are_refused(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(litert, "portable_loops", contextlib.nullcontext)
+    with pytest.raises(ExportError, match="can't be converted for LiteRT"):
+        litert.export_litert(classifier(), tmp_path / "export")
+    assert list((tmp_path / "export").iterdir()) == []
+
+
+def test_a_converter_that_lets_flex_pass_is_not_trusted(classifier, tmp_path, monkeypatch):
+    @tf.function(input_signature=[tf.TensorSpec([2, 2], tf.float32)])
+    def inverse(matrix):
+        return tf.linalg.inv(matrix)
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([inverse.get_concrete_function()])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.SELECT_TF_OPS]
+    flex = converter.convert()
+    monkeypatch.setattr(litert, "_convert", lambda *_: (flex, {}))
+    with pytest.raises(ExportError, match="not built into LiteRT: .*FlexMatrixInverse"):
+        litert.export_litert(classifier(), tmp_path / "export")
+    assert list((tmp_path / "export").iterdir()) == []
+
+
+def test_a_file_that_is_none_is_refused(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(litert, "_convert", lambda *_: (b"not a model" * 9, {}))
+    with pytest.raises(ExportError, match="LiteRT can't run the file"):
+        litert.export_litert(classifier(), tmp_path / "export")
+    assert list((tmp_path / "export").iterdir()) == []
