@@ -143,7 +143,7 @@ def _convert(
     try:
         with portable_loops():
             traced = {
-                name: tf.function(function).get_concrete_function(**inputs)
+                name: tf.function(function, autograph=False).get_concrete_function(**inputs)
                 for name, (function, inputs) in signatures.items()
             }
         with tempfile.TemporaryDirectory() as room:
@@ -181,9 +181,10 @@ def _reason(error: Exception) -> str:
 def _verify(model: Path, signatures: Mapping[str, Signature], probes: Probes) -> list[str]:
     """Have a fresh process check a file on LiteRT; return the file's ops."""
     arrays = {}
-    for name, rows in probes.items():
-        for number, inputs in enumerate(rows):
-            answers = signatures[name].function(**inputs)
+    for name, (function, specifications) in signatures.items():
+        network = tf.function(function, autograph=False).get_concrete_function(**specifications)
+        for number, inputs in enumerate(probes[name]):
+            answers = network(**{key: tf.constant(array) for key, array in inputs.items()})
             for side, tensors in (("inputs", inputs), ("outputs", answers)):
                 for key, tensor in tensors.items():
                     arrays[f"{name}/{number}/{side}/{key}"] = np.asarray(tensor)

@@ -32,9 +32,12 @@ def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
         logits, new = decoder.step(ids, summary, layers)
         return {"logits": logits, **_named(new)}
 
+    _, summary = decoder.input
+    widths = {"summary": summary.shape[-1]}
+    for number, (layer, bridges) in enumerate(zip(decoder.layers, decoder.bridges, strict=True), 1):
+        widths |= {f"{kind}_{number}": layer.units for kind in STATES[: len(bridges)]}
     between = {
-        name: tf.TensorSpec([batch_size, tensor.shape[-1]], tf.float32, name)
-        for name, tensor in encode(tf.ones([batch_size, 1], tf.int32)).items()
+        name: tf.TensorSpec([batch_size, width], tf.float32, name) for name, width in widths.items()
     }
     return {
         "encode": Signature(
@@ -46,22 +49,23 @@ def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
 
 def probes(pipeline: Any, batch_size: int) -> Probes:
     """Return inputs on which LiteRT must answer as the network does, up to the full length."""
-    generator = np.random.default_rng(0)
     sizes = pipeline.config["network"]
     sources = probe_ids(
         batch_size,
         sizes["source_vocabulary_size"],
         pipeline.config["settings"]["max_length"] + 1,  # its end comes on top
     )
-    encode, step = signatures(pipeline, batch_size).values()
-    steps = []
-    for source in sources:
-        between = encode.function(source)
-        ids = generator.integers(1, sizes["target_vocabulary_size"], batch_size, np.int32)
-        first = {"ids": ids, **{name: tensor.numpy() for name, tensor in between.items()}}
-        new = step.function(**first)
-        second = {**first, **{name: new[name].numpy() for name in between if name != "summary"}}
-        steps += [first, second]
+    generator = np.random.default_rng(0)
+    _, step = signatures(pipeline, batch_size).values()
+    steps = [
+        {
+            name: generator.integers(1, sizes["target_vocabulary_size"], spec.shape, np.int32)
+            if name == "ids"
+            else np.tanh(generator.normal(size=spec.shape)).astype(np.float32)
+            for name, spec in step.inputs.items()
+        }
+        for _ in range(4)
+    ]
     return {"encode": [{"source": source} for source in sources], "step": steps}
 
 
