@@ -14,6 +14,8 @@ import tensorflow as tf
 
 from lstm_zoo.recurrent import fused
 
+UNROLLED = 8  # steps an iteration: LiteRT copies all the outputs in each; more costs short rows
+
 _chosen = contextvars.ContextVar("portable_loops", default=False)
 
 
@@ -78,24 +80,36 @@ def run(
     step = fused.CELLS[cell].step
     bias, recurrent_bias = bias if cell == "gru" else (bias, np.zeros_like(bias))
     batch, units = inputs.shape[0], len(recurrent_kernel)
-    # The inputs of all steps meet the kernel at once.
-    projected = tf.tensordot(tf.transpose(inputs, [1, 0, 2]), kernel, 1) + bias
-    time = tf.shape(projected)[0]
-    steps_mask = None if mask is None else tf.transpose(mask)  # (time, batch)
+    time = tf.shape(inputs)[1]
+    real = tf.ones_like(inputs[..., 0], tf.bool) if mask is None else mask  # (batch, time)
 
-    def body(t, states, outputs):
+    def in_blocks(sequences, width):
+        """Lay out `(batch, time, width)` as `(blocks, UNROLLED, batch, width)`, 0 at the end."""
+        steps = tf.pad(tf.transpose(sequences, [1, 0, 2]), [[0, -time % UNROLLED], [0, 0], [0, 0]])
+        return tf.reshape(steps, [-1, UNROLLED, batch, width])
+
+    # The inputs of all steps meet the kernel at once.
+    projected = in_blocks(tf.tensordot(inputs, kernel, 1) + bias, kernel.shape[1])
+    real_blocks = in_blocks(real[..., tf.newaxis], 1)
+    blocks = tf.shape(projected)[0]
+
+    def body(i, states, outputs):
         # Constants of the body: a runtime lays them out for its products once.
         weights = tf.constant(recurrent_kernel), tf.constant(recurrent_bias)
-        new, _ = step(tf.gather(projected, t), states, *weights)
-        if mask is not None:
-            real = tf.gather(steps_mask, t)[:, tf.newaxis]
-            new = tuple(tf.where(real, a, b) for a, b in zip(new, states, strict=True))
-        return t + 1, new, outputs.write(t, new[0])
+        written = []
+        for step_input, is_real in zip(
+            tf.unstack(tf.gather(projected, i)), tf.unstack(tf.gather(real_blocks, i)), strict=True
+        ):
+            new, _ = step(step_input, states, *weights)
+            states = tuple(tf.where(is_real, a, b) for a, b in zip(new, states, strict=True))
+            written.append(states[0])
+        return i + 1, states, outputs.write(i, tf.stack(written))
 
-    outputs = tf.TensorArray(inputs.dtype, time, element_shape=[batch, units])
+    outputs = tf.TensorArray(inputs.dtype, blocks, element_shape=[UNROLLED, batch, units])
     states = tuple(tf.reshape(state, [batch, units]) for state in states)
-    _, states, outputs = tf.while_loop(lambda t, *_: t < time, body, (0, states, outputs))
-    outputs = tf.transpose(outputs.stack(), [1, 0, 2])  # (batch, time, units)
+    _, states, outputs = tf.while_loop(lambda i, *_: i < blocks, body, (0, states, outputs))
+    outputs = tf.reshape(outputs.stack(), [-1, batch, units])[:time]
+    outputs = tf.transpose(outputs, [1, 0, 2])  # (batch, time, units)
     if mask is not None:
         shown = mask if zero_padding else tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0
         outputs = tf.where(shown[..., tf.newaxis], outputs, 0.0)
