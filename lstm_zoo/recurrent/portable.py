@@ -57,10 +57,10 @@ def run(
     """Run one cell over a batch, from the first step to the last.
 
     Args:
-        cell: as `lstm_zoo.recurrent.fused.run` takes it, and the next five, the weights as arrays.
+        cell: "simple_rnn", "gru" (reset after the product) or "lstm".
         inputs: `(batch, time, features)`, the batch's size known.
         states: the initial states, `(batch, units)` each.
-        kernel: `(features, gates x units)`.
+        kernel: `(features, gates x units)`, the gates in Keras's order.
         recurrent_kernel: `(units, gates x units)`.
         bias: `(gates x units,)`, for a GRU `(2, gates x units)`.
         mask: boolean `(batch, time)`, true on the real steps; None where all are.
@@ -75,7 +75,7 @@ def run(
     >>> one = np.ones((1, 1), np.float32)
     >>> outputs, _ = run("simple_rnn", tf.ones((1, 2, 1)), [tf.zeros((1, 1))], one, one, one[0] - 1)
     >>> [round(x, 4) for x in outputs[0, :, 0].numpy().tolist()]
-    [0.7616, 0.9428]
+    [0.7616, 0.9427]
     """
     step = fused.CELLS[cell].step
     bias, recurrent_bias = bias if cell == "gru" else (bias, np.zeros_like(bias))
