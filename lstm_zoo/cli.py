@@ -235,13 +235,15 @@ def _add_family(family: str, title: str) -> None:
         help="Write RUN for other programs, checked.\n\n"
         "\b\n"
         "tf_saved_model  DIR/<version>, raw inputs to answers, for TF Serving\n"
-        "onnx            DIR/model.onnx, the network alone, for ONNX Runtime"
+        "onnx            DIR/model.onnx, the network alone, for ONNX Runtime\n"
+        "litert          DIR/model.tflite, the network alone, for phones and small boards"
     )
     @click.argument("run")
     @click.argument("directory", metavar="DIR")
     @click.option("--format", default="tf_saved_model", show_default=True, help="One of these.")
     @click.option("--version", type=int, help="Of a SavedModel.  [the next free one]")
     @click.option("--int8", is_flag=True, help="Of ONNX: keep weights in 8 bits.")
+    @click.option("--batch-size", type=int, help="Of LiteRT: the rows of a batch.  [1]")
     @_decoding_options("beam_width", when=decodes)
     def export(run: str, directory: str, **options: Any) -> None:
         click.echo(lstm_zoo.load(run).export(directory, **options))

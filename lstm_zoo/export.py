@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import fcntl
+import filecmp
 import importlib
 import inspect
 import json
@@ -32,6 +33,7 @@ WARM_UP = "tf_serving_warmup_requests"  # TF Serving's name too
 EXPORTERS = {
     "tf_saved_model": ("lstm_zoo.export", "export_saved_model"),
     "onnx": ("lstm_zoo.onnx_export", "export_onnx"),
+    "litert": ("lstm_zoo.litert", "export_litert"),
 }
 FORMATS = tuple(EXPORTERS)
 
@@ -47,12 +49,14 @@ class Exportable:
         Args:
             directory: where to write.
             format: "tf_saved_model" for all from raw inputs to answers, as `directory/<version>`,
-                or "onnx" for the network alone, as `directory/model.onnx`.
+                or for the network alone "onnx", as `directory/model.onnx`, or "litert", as
+                `directory/model.tflite`.
             **options: what the format takes; None and False say nothing.
                 version: of a SavedModel; None for the next free one.
                 beam_width: of a SavedModel of a family that decodes: the answers kept while
                     decoding, fixed in the export; None for the pipeline's.
                 int8: of ONNX: whether weights are kept in 8 bits.
+                batch_size: of LiteRT: the rows of a batch, fixed in the file; None for 1.
 
         Returns:
             The path of the version, or of the file.
@@ -218,6 +222,37 @@ def passes(program: ModuleType, arguments: Sequence[Any], given: bytes = b"") ->
         raise ExportError(f"The export does not load in a fresh process: {' '.join(said[-3:])}")
     if refused := json.loads(done.stdout):
         raise ExportError(refused)
+
+
+def publish(written: Path, directory: Path, model: str) -> Path:
+    """Move the files of an export to their places, the model last: with it, all are there.
+
+    Args:
+        written: the directory that holds them.
+        directory: where they shall stand.
+        model: the name of the file that is the model.
+
+    Returns:
+        The model's path.
+
+    Raises:
+        CallError: if a file of another export is in the way, or the directory can't be written.
+    """
+    files = [path.relative_to(written) for path in sorted(written.rglob("*")) if path.is_file()]
+    files.sort(key=lambda file: str(file) == model)
+    for file in files:
+        target = directory / file
+        if target.exists() and not filecmp.cmp(written / file, target, shallow=False):
+            raise CallError(
+                f"{target} exists already, and is of another export; name a directory of its own."
+            )
+    try:
+        for file in files:
+            (directory / file).parent.mkdir(exist_ok=True)
+            os.replace(written / file, directory / file)
+    except OSError as error:
+        raise CallError(f"{directory}: can't write an export there: {error.strerror}.") from error
+    return directory / model
 
 
 def read_signatures(export: str | os.PathLike) -> dict[str, dict[str, dict[str, str]]]:

@@ -14,7 +14,7 @@ import onnxruntime
 
 from lstm_zoo import cards, families, onnx_verification, runs
 from lstm_zoo.errors import CallError, ExportError
-from lstm_zoo.export import check_writable, passes, writing_room
+from lstm_zoo.export import check_writable, passes, publish, writing_room
 from lstm_zoo.onnx_graph import Part
 
 MODEL = "model.onnx"
@@ -59,7 +59,7 @@ def export_onnx(pipeline: Any, directory: str | os.PathLike, int8: bool = False)
         written.mkdir()
         _write(pipeline, written, Path(probes), int8)
         passes(onnx_verification, [written.absolute(), probes, "near" if int8 else "exact"])
-        return _publish(written, directory)
+        return publish(written, directory, MODEL)
 
 
 def describe(path: str | os.PathLike) -> dict[str, Any]:
@@ -132,23 +132,6 @@ def _quantized(model: onnx.ModelProto) -> onnx.ModelProto:
         logging.disable(logging.NOTSET)
     del model.metadata_props[:]  # its own notes, which are not JSON
     return model
-
-
-def _publish(written: Path, directory: Path) -> Path:
-    """Move an export's files to their places, `model.onnx` last: with it, all are there."""
-    files = sorted(path for path in written.rglob("*") if path.is_file())
-    targets = {path: directory / path.relative_to(written) for path in files}
-    for path, target in targets.items():
-        if target.exists() and target.read_bytes() != path.read_bytes():
-            raise CallError(f"{target} exists already, and is not of this export.")
-    model = written / MODEL
-    try:
-        for path in [path for path in files if path != model] + [model]:
-            targets[path].parent.mkdir(exist_ok=True)
-            os.replace(path, targets[path])
-    except OSError as error:
-        raise CallError(f"{directory}: can't write an export there: {error.strerror}.") from error
-    return targets[model]
 
 
 def _check_free(path: Path) -> None:

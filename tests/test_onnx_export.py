@@ -111,7 +111,14 @@ def test_every_sentiment_network_answers_the_same(cell, bidirectional, pooling):
 
 @pytest.fixture(scope="module")
 def deep_sentiment():
-    network = {**SENTIMENT, "units": (4, 4), "class_ratios": True, "pooling": "last+mean+max"}
+    network = {
+        **SENTIMENT,
+        "units": (4, 4),
+        "pooling": "last+mean+max",
+        "class_ratios": True,
+        "ngrams": 3,
+        "ngram_buckets": 50,
+    }
     return composed("sentiment", build_sentiment, network)
 
 
@@ -320,7 +327,9 @@ def test_two_exports_share_a_directory_only_if_they_are_of_one_run(classifier, t
     assert path.read_bytes() == before
     path.unlink()
     (tmp_path / "vocabulary.txt").write_text("of\nanother\n")
-    with pytest.raises(CallError, match=r"vocabulary\.txt exists already, and is not of this"):
+    with pytest.raises(
+        CallError, match=r"vocabulary\.txt exists already, and is of another export"
+    ):
         classifier.export(tmp_path, format="onnx")
     assert files(tmp_path) == {"vocabulary.txt"}
 

@@ -3,6 +3,7 @@
 from lstm_zoo.recurrent.cells import CELLS, recurrent_layer
 from lstm_zoo.recurrent.explain import explain
 from lstm_zoo.recurrent.pooling import check_pooling, pool
+from lstm_zoo.recurrent.portable import portable_loops
 from lstm_zoo.recurrent.stack import length_mask, recurrent_stack
 from lstm_zoo.recurrent.word_dropout import WordDropout
 
@@ -13,6 +14,7 @@ __all__ = [
     "explain",
     "length_mask",
     "pool",
+    "portable_loops",
     "recurrent_layer",
     "recurrent_stack",
 ]

@@ -20,7 +20,7 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from lstm_zoo.recurrent import fused, padding
+from lstm_zoo.recurrent import fused, padding, portable
 from lstm_zoo.recurrent.bidirectional import Bidirectional
 
 
@@ -39,6 +39,8 @@ class _Fused:
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if isinstance(mask, (list, tuple)):
             mask = mask[0]
+        if portable.is_chosen() and not fused_obstacle(self):
+            return _run_portably(self, sequences, initial_state, mask)
         if fused_obstacle(self) or not cudnn_obstacle(self) or self.use_cudnn is True:
             return super().inner_loop(sequences, initial_state, mask, training)
         return _run(self, sequences, initial_state, mask, training)
@@ -155,14 +157,7 @@ def _run(layer, sequences, initial_state, mask, training):
     states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
     if training and layer.dropout:
         sequences *= tf.expand_dims(cell.get_dropout_mask(sequences[:, 0, :]), 1)
-    kernel, recurrent_kernel = (
-        keras.ops.convert_to_tensor(weight) for weight in (cell.kernel, cell.recurrent_kernel)
-    )
-    if layer.use_bias:
-        bias = keras.ops.convert_to_tensor(cell.bias)
-    else:
-        rows = [2] if isinstance(layer, GRU) else []
-        bias = tf.zeros([*rows, kernel.shape[1]], kernel.dtype)
+    kernel, recurrent_kernel, bias = _weights(layer)
     lengths = None
     if mask is not None:
         mask = tf.reshape(tf.cast(mask, tf.bool), tf.shape(sequences)[:2])
@@ -188,6 +183,39 @@ def _run(layer, sequences, initial_state, mask, training):
             outputs, mask, layer.go_backwards, layer.zero_output_for_mask
         )
     return outputs[:, -1], outputs, list(states)
+
+
+def _run_portably(layer, sequences, initial_state, mask):
+    """Run a layer on the portable loop, and shape its results as Keras's loop does."""
+    states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
+    with tf.init_scope():  # out of the graph that is traced, where weights have values
+        weights = [weight.numpy() for weight in _weights(layer)]
+    if mask is not None:
+        mask = tf.cast(mask, tf.bool)
+    if layer.go_backwards:
+        sequences = tf.reverse(sequences, [1])
+        mask = None if mask is None else tf.reverse(mask, [1])
+    outputs, states = portable.run(
+        _NAMES[type(layer)],
+        sequences,
+        states,
+        *weights,
+        mask,
+        zero_padding=layer.zero_output_for_mask,
+    )
+    return outputs[:, -1], outputs, states
+
+
+def _weights(layer):
+    """Return a layer's kernel, recurrent kernel, and bias: zeros where it has none."""
+    cell = layer.cell
+    kernel, recurrent_kernel = (
+        keras.ops.convert_to_tensor(weight) for weight in (cell.kernel, cell.recurrent_kernel)
+    )
+    if layer.use_bias:
+        return kernel, recurrent_kernel, keras.ops.convert_to_tensor(cell.bias)
+    rows = [2] if isinstance(layer, GRU) else []
+    return kernel, recurrent_kernel, tf.zeros([*rows, kernel.shape[1]], kernel.dtype)
 
 
 @functools.cache

@@ -59,13 +59,14 @@ class NgramScores(keras.layers.Layer):
 
     def call(self, ids: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         ids = ops.cast(ids, "int64")
-        hashes, real = [ids], [ops.cast(ids != PADDING, self.compute_dtype)]
-        for number in range(1, self.length):
+        hashed, rows, real = ops.zeros_like(ids), [], []
+        for number in range(self.length):
             # The n-grams that begin at each token: those one shorter, and the token after.
-            later = ops.pad(ids, [[0, 0], [0, number]])[:, number:]
-            hashes.append(hashes[-1] * FACTOR % self.buckets + later)
-            real.append(ops.cast(later != PADDING, self.compute_dtype))
-        rows = ops.stack([each % self.buckets for each in hashes], axis=2)
+            token = ops.pad(ids, [[0, 0], [0, number]])[:, number:]
+            hashed = hashed * FACTOR % self.buckets + token
+            rows.append(hashed % self.buckets)
+            real.append(ops.cast(token != PADDING, self.compute_dtype))
+        rows = ops.stack(rows, axis=2)
         real = ops.stack(real, axis=2)  # (batch, time, length)
         count = ops.sum(real, axis=(1, 2))
         kept = ops.expand_dims(self.dropout(real, training=training), 3)

@@ -10,6 +10,7 @@ import numpy as np
 from lstm_zoo.onnx_graph import (
     Graph,
     Part,
+    Tensor,
     dense,
     embedding,
     pool,
@@ -17,6 +18,8 @@ from lstm_zoo.onnx_graph import (
     token_lengths,
 )
 from lstm_zoo.sentiment.model import resolve_sizes
+from lstm_zoo.sentiment.ngrams import FACTOR, GAIN, NgramScores
+from lstm_zoo.tokenizers import PADDING
 
 
 def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
@@ -53,6 +56,8 @@ def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
 
     # Logits
     logits = dense(graph, model.get_layer("logits"), features)
+    if sizes["ngrams"]:
+        logits = graph.add("Add", logits, _ngram_scores(graph, model.get_layer("ngrams"), ids))
     graph.output("logits", logits, "float32", ["batch", num_classes])
 
     def answer(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -73,6 +78,30 @@ def metadata(pipeline: Any) -> dict[str, Any]:
 def save_beside(pipeline: Any, directory: Path) -> None:
     """Write the files that a caller needs beside the graph: the tokenizer's."""
     pipeline.tokenizer.save(directory)
+
+
+def _ngram_scores(graph: Graph, layer: NgramScores, ids: Tensor) -> Tensor:
+    """Score the n-grams, as `NgramScores` does."""
+    buckets = np.int64(layer.buckets)
+    ids = graph.cast(ids, "int64")
+    hashed = graph.add("Mul", ids, np.int64(0))
+    rows, real = [], []
+    for number in range(layer.length):
+        padded = graph.add("Pad", ids, np.array([0, 0, 0, number]))
+        end = np.iinfo(np.int64).max
+        token = graph.add("Slice", padded, *(np.array([n]) for n in (number, end, 1)))
+        shifted = graph.add("Mod", graph.add("Mul", hashed, np.int64(FACTOR)), buckets)
+        hashed = graph.add("Add", shifted, token)
+        rows.append(graph.add("Mod", hashed, buckets))
+        real.append(graph.add("Not", graph.add("Equal", token, np.int64(PADDING))))
+    rows, real = (graph.add("Concat", *each, axis=1) for each in (rows, real))
+    (table,) = map(graph.read, layer.weights)
+    real = graph.add("Unsqueeze", graph.cast(real, "float32"), np.array([2]))
+    scores = graph.add("Mul", graph.add("Gather", table, rows), real)
+    total = graph.add("ReduceSum", scores, np.array([1]), keepdims=0)  # (batch, num_classes)
+    count = graph.add("ReduceSum", real, np.array([1]), keepdims=0)
+    root = graph.add("Sqrt", graph.add("Max", count, np.float32(1)))
+    return graph.add("Mul", total, graph.add("Div", np.float32(GAIN), root))
 
 
 def _probes(vocabulary_size: int) -> list[dict[str, np.ndarray]]:

@@ -1,0 +1,33 @@
+"""What of a classifier becomes a LiteRT file: from ids to logits."""
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from lstm_zoo.litert import Probes, Signature, probe_ids
+
+
+def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
+    """Return the function to convert; see `lstm_zoo.litert.export_litert` for its names."""
+
+    def classify(ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"logits": pipeline.model(ids)}
+
+    ids = tf.TensorSpec([batch_size, None], tf.int32, "ids")
+    return {"serving_default": Signature(classify, {"ids": ids})}
+
+
+def probes(pipeline: Any, batch_size: int) -> Probes:
+    """Return inputs on which LiteRT must answer as the network does, up to the full length."""
+    ids = probe_ids(
+        batch_size,
+        pipeline.config["network"]["vocabulary_size"],
+        pipeline.config["settings"]["max_length"],
+    )
+    return {"serving_default": [{"ids": array} for array in ids]}
+
+
+def save(pipeline: Any, directory: Path) -> None:
+    """Write what a caller needs beside: the tokenizer's file."""
+    pipeline.tokenizer.save(directory)

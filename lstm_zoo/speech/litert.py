@@ -1,0 +1,47 @@
+"""What of a recognizer becomes a LiteRT file: from features to logits."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from lstm_zoo.litert import Probes, Signature
+
+FRAMES = (1, 2, 20, 300)
+
+
+def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
+    """Return the function to convert; see `lstm_zoo.litert.export_litert` for its names."""
+
+    def recognize(features: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"logits": pipeline.model([features, lengths])}
+
+    num_features = pipeline.config["network"]["num_features"]
+    inputs = {
+        "features": tf.TensorSpec([batch_size, None, num_features], tf.float32, "features"),
+        "lengths": tf.TensorSpec([batch_size], tf.int32, "lengths"),
+    }
+    return {"serving_default": Signature(recognize, inputs)}
+
+
+def probes(pipeline: Any, batch_size: int) -> Probes:
+    """Return inputs on which LiteRT must answer as the network does; their padding is noise."""
+    generator = np.random.default_rng(0)
+    num_features = pipeline.config["network"]["num_features"]
+    return {
+        "serving_default": [
+            {
+                "features": generator.normal(size=(batch_size, frames, num_features)).astype("f"),
+                "lengths": generator.integers(least, frames + 1, batch_size, np.int32),
+            }
+            for frames in FRAMES
+            for least in (frames, 0)
+        ]
+    }
+
+
+def save(pipeline: Any, directory: Path) -> None:
+    """Write what a caller needs beside: the files of the tokenizer and of the features."""
+    pipeline.tokenizer.save(directory)
+    pipeline.features.save(directory)

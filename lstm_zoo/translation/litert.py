@@ -1,0 +1,84 @@
+"""What of a translator becomes a LiteRT file: the encoder, and a step of the decoder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from lstm_zoo.litert import Probes, Signature, probe_ids
+from lstm_zoo.translation.model import encoder
+
+STATES = ("hidden", "cell")  # of a layer; only an LSTM has the second
+
+
+def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
+    """Return the functions to convert; see `lstm_zoo.litert.export_litert` for their names.
+
+    The states are named `hidden_1`, `cell_1` and so on, a number a layer of the decoder.
+    """
+    summarize, decoder = encoder(pipeline.model), pipeline.model.get_layer("decoder")
+
+    def encode(source: tf.Tensor) -> dict[str, tf.Tensor]:
+        summary = summarize(source)
+        return {"summary": summary, **_named(decoder.initial_states(summary))}
+
+    def step(ids: tf.Tensor, summary: tf.Tensor, **states: tf.Tensor) -> dict[str, tf.Tensor]:
+        layers = [
+            [states[f"{kind}_{number}"] for kind in STATES if f"{kind}_{number}" in states]
+            for number in range(1, 1 + len(decoder.layers))
+        ]
+        logits, new = decoder.step(ids, summary, layers)
+        return {"logits": logits, **_named(new)}
+
+    _, summary = decoder.input
+    widths = {"summary": summary.shape[-1]}
+    for number, (layer, bridges) in enumerate(zip(decoder.layers, decoder.bridges, strict=True), 1):
+        widths |= {f"{kind}_{number}": layer.units for kind in STATES[: len(bridges)]}
+    between = {
+        name: tf.TensorSpec([batch_size, width], tf.float32, name) for name, width in widths.items()
+    }
+    return {
+        "encode": Signature(
+            encode, {"source": tf.TensorSpec([batch_size, None], tf.int32, "source")}
+        ),
+        "step": Signature(step, {"ids": tf.TensorSpec([batch_size], tf.int32, "ids"), **between}),
+    }
+
+
+def probes(pipeline: Any, batch_size: int) -> Probes:
+    """Return inputs on which LiteRT must answer as the network does, up to the full length."""
+    sizes = pipeline.config["network"]
+    sources = probe_ids(
+        batch_size,
+        sizes["source_vocabulary_size"],
+        pipeline.config["settings"]["max_length"] + 1,  # its end comes on top
+    )
+    generator = np.random.default_rng(0)
+    _, step = signatures(pipeline, batch_size).values()
+    steps = [
+        {
+            name: generator.integers(1, sizes["target_vocabulary_size"], spec.shape, np.int32)
+            if name == "ids"
+            else np.tanh(generator.normal(size=spec.shape)).astype(np.float32)
+            for name, spec in step.inputs.items()
+        }
+        for _ in range(4)
+    ]
+    return {"encode": [{"source": source} for source in sources], "step": steps}
+
+
+def save(pipeline: Any, directory: Path) -> None:
+    """Write what a caller needs beside: the pieces, `source/pieces.model` and `target/…`."""
+    for side, tokenizer in pipeline.tokenizer._asdict().items():
+        (directory / side).mkdir()
+        tokenizer.save(directory / side)
+
+
+def _named(states: Sequence[Sequence[tf.Tensor]]) -> dict[str, tf.Tensor]:
+    return {
+        f"{kind}_{number}": state
+        for number, layer in enumerate(states, 1)
+        for kind, state in zip(STATES, layer, strict=False)
+    }
