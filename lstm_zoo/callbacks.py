@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from lstm_zoo import batching, checkpoints, plots, runs
+from lstm_zoo import batching, checkpoints, memory, plots, runs
 from lstm_zoo.console import say
 from lstm_zoo.errors import TrainingError
 from lstm_zoo.files import written_whole
@@ -59,6 +59,7 @@ def dataset_in(
     """
 
     def generate() -> Iterator[tuple]:
+        memory.keep_freed()  # here, since it must come after what TensorFlow does against it
         generator = np.random.default_rng((order.seed, order.epoch, 1))
         for indices in order.batches():
             yield make_batch(indices, generator)

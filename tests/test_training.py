@@ -3,6 +3,8 @@
 import csv
 import json
 import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import keras
@@ -323,3 +325,27 @@ def test_an_unknown_family_is_an_error():
         CallError, match="family is one of sentiment, speech, translation. Received: 'vision'"
     ):
         lstm_zoo.train("vision")
+
+
+def test_a_training_keeps_the_memory_that_its_steps_free():
+    """Else the system maps it anew at every step, a page fault for each 4 kB."""
+    program = """
+import resource, sys
+import keras, numpy as np
+from lstm_zoo.callbacks import Order, dataset_in
+
+faults = []
+class Faults(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+
+model = keras.Sequential([keras.Input((None,)), keras.layers.Dense(2_000)])
+model.compile("sgd", "mse", jit_compile=False)
+rows = np.zeros((2_000, 2_000), np.float32)  # 16 MB, as the layer's outputs and gradients are
+order = Order(np.ones(40), {"seed": 0, "batch_size": 1})
+model.fit(dataset_in(order, lambda *_: (rows[:, :5], rows)), verbose=0, callbacks=[order, Faults()])
+print(faults[-1] - faults[19])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    # 20 steps of two tensors at least, where they are mapped anew: 160,000.
+    assert int(done.stdout) < 40_000
