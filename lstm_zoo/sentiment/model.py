@@ -131,7 +131,7 @@ def build_sentiment(
     features = keras.layers.Dropout(sizes["dropout"], name="dropout")(features)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(features)
     if sizes["ngrams"]:
-        logits += NgramScores(
+        scores = NgramScores(
             num_classes,
             sizes["ngrams"],
             sizes["ngram_buckets"],
@@ -139,6 +139,8 @@ def build_sentiment(
             dtype="float32",
             name="ngrams",
         )(ids)
+        # Not `logits + scores`: of an empty batch, Keras takes the one for a bias of the other.
+        logits = ops.sum(ops.stack([logits, scores]), axis=0)
     return keras.Model(ids, logits, name="sentiment")
 
 

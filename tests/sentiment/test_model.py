@@ -161,6 +161,10 @@ def test_ngram_scores_are_summed_over_the_root_of_their_number(rows, length, buc
         np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_an_empty_batch_has_no_logits():
+    assert tiny(ngrams=2, ngram_buckets=9)(np.zeros((0, 4), np.int32)).shape == (0, 3)
+
+
 def test_ngrams_are_dropped_in_training_only():
     layer = NgramScores(2, 1, 10, dropout=0.5, seed=1)
     ids = np.ones((400, 16), dtype=np.int32)
