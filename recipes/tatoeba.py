@@ -5,7 +5,7 @@
 Data: tab-separated, the English sentence first and the French one second. Of the pairs with at
 most eight words of English, 20,000 are drawn by seed. 10 % of them is reported on, 5 % chooses the
 epoch, the rest is trained on; no sentence of either language is in two parts.
-Cost: on two cores about 10 minutes (14 with other work beside it) and 2 GB.
+Cost: on two cores about 15 minutes and 2 GB.
 Target: none but to run.
 """
 
