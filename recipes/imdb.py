@@ -30,7 +30,7 @@ SETTINGS = {
     "epsilon": 1e-6,
     "learning_rate": 0.002,
     "batch_size": 64,
-    "epochs": 3,
+    "epochs": 5,
 }
 
 

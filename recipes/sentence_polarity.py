@@ -20,7 +20,7 @@ SETTINGS = {
     "word_dropout": 0.5,
     "embedding_dropout": 0.5,
     "learning_rate": 0.001,
-    "epochs": 5,
+    "epochs": 8,
 }
 
 

@@ -11,6 +11,9 @@ FACTOR = 1_000_003  # a prime, as large as buckets come
 # Scores grow by an optimizer's steps of fixed size, and those of rare n-grams by few: without a
 # gain, the network beside has learned the texts by heart before they count.
 GAIN = 16.0
+# The share of the texts that go without in training. There the network must answer alone: n-grams
+# know the training texts by heart so soon that beside them it would learn nothing.
+ABSENT = 0.5
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")
@@ -51,6 +54,7 @@ class NgramScores(keras.layers.Layer):
         self.buckets = buckets
         self.seed = seed
         self.dropout = keras.layers.Dropout(dropout, seed=seed, name="dropout")
+        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, shape: tuple) -> None:
         self.table = self.add_weight(
@@ -72,7 +76,11 @@ class NgramScores(keras.layers.Layer):
         kept = ops.expand_dims(self.dropout(real, training=training), 3)
         scores = ops.take(ops.convert_to_tensor(self.table), rows, axis=0)
         total = ops.sum(scores * kept, axis=(1, 2))  # (batch, num_classes)
-        return total * ops.expand_dims(GAIN / ops.sqrt(ops.maximum(count, 1.0)), 1)
+        weight = GAIN / ops.sqrt(ops.maximum(count, 1.0))
+        if training:
+            drawn = keras.random.uniform(ops.shape(count), seed=self.seed_generator)
+            weight = ops.where(drawn < ABSENT, 0.0, weight)
+        return total * ops.expand_dims(weight, 1)
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         return shape[0], self.num_classes
