@@ -215,9 +215,8 @@ def _add_family(family: str, title: str) -> None:
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
     def predict(run: str, inputs: tuple[bytes, ...], as_json: bool, **decoding: Any) -> None:
         pipeline = lstm_zoo.load(run)
-        stream = _inputs(inputs)
         answers, failed = [], False
-        while chunk := list(itertools.islice(stream, STREAMED)):
+        for chunk in _inputs(inputs):
             for answer in pipeline.predict(chunk, **decoding):
                 if error := getattr(answer, "error", ""):
                     failed = True
@@ -264,12 +263,21 @@ def _echo(text: str) -> None:
     click.echo(text.encode("utf-8", "backslashreplace"))
 
 
-def _inputs(arguments: tuple[bytes, ...]) -> Iterator[bytes]:
-    for argument in arguments:
-        if argument == b"-":
-            yield from (line.removesuffix(b"\n").removesuffix(b"\r") for line in sys.stdin.buffer)
-        else:
-            yield argument
+def _inputs(arguments: tuple[bytes, ...]) -> Iterator[list[bytes]]:
+    """Give the inputs in order, so many at once; of standard input what is there to be read."""
+    for is_stream, group in itertools.groupby(arguments, lambda argument: argument == b"-"):
+        for inputs in _lines() if is_stream else [[*group]]:
+            for start in range(0, len(inputs), STREAMED):
+                yield inputs[start : start + STREAMED]
+
+
+def _lines() -> Iterator[list[bytes]]:
+    """Read whole lines from standard input as they come: another program may wait for answers."""
+    rest = b""
+    while read := sys.stdin.buffer.read1(2**20):
+        *lines, rest = (rest + read).split(b"\n")
+        yield [line.removesuffix(b"\r") for line in lines]
+    yield [rest] if rest else []
 
 
 @cli.command()

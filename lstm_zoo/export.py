@@ -156,14 +156,15 @@ def export_saved_model(
 
 
 def check_writable(directory: str | os.PathLike) -> None:
-    """Make an export directory, and make sure that it can be written to.
+    """Make sure that an export directory can be made, or written to; nothing is left of it.
 
     Raises:
         CallError: if it can't.
     """
+    place = Path(directory)
     try:
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory):
+        there = next(path for path in (place, *place.parents) if path.exists())
+        with tempfile.TemporaryDirectory(prefix=ROOM, dir=there):
             pass
     except OSError as error:
         raise CallError(f"{directory}: can't write an export there: {error.strerror}.") from error
@@ -174,22 +175,24 @@ def writing_room(directory: Path) -> Iterator[Path]:
     """Give a directory to write in, gone in the end; sweep away those that the killed have left.
 
     Args:
-        directory: the export's directory, in which it is.
+        directory: the export's directory, in which it is; made if it is not there.
 
     Yields:
         The path of an empty directory.
     """
+    directory.mkdir(parents=True, exist_ok=True)
     for room in directory.glob(ROOM + "*"):
         with contextlib.suppress(OSError):  # held by a living exporter, or gone already
             if time.time() - room.stat().st_mtime > ABANDONED:
                 with _held(room):
-                    shutil.rmtree(room)
+                    _remove(room)
     room = Path(tempfile.mkdtemp(prefix=ROOM, dir=directory))
     try:
         with _held(room):
             yield room
     finally:
-        shutil.rmtree(room, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            _remove(room)
 
 
 def passes(program: ModuleType, arguments: Sequence[Any], given: bytes = b"") -> None:
@@ -290,6 +293,13 @@ def is_export(path: str | os.PathLike) -> bool:
     return (Path(path) / "saved_model.pb").is_file()
 
 
+def _remove(room: Path) -> None:
+    """Remove a directory whose files may be read-only, as they are while they are verified."""
+    for folder in [room, *(path for path in room.rglob("*") if path.is_dir())]:
+        folder.chmod(0o700)
+    shutil.rmtree(room)
+
+
 @contextlib.contextmanager
 def _held(room: Path) -> Iterator[None]:
     """Hold a directory's lock, which the system takes back when the process dies."""
@@ -376,7 +386,7 @@ def _verify(path: Path, probes: Any) -> None:
 def _publish(written: Path, directory: Path, version: int | None) -> Path:
     """Rename an export to its version; with none asked for, to the next free one."""
     while True:
-        taken = [int(entry.name) for entry in directory.iterdir() if entry.name.isdigit()]
+        taken = [int(entry.name) for entry in directory.iterdir() if entry.name.isdecimal()]
         target = directory / str(version or max(taken, default=0) + 1)
         try:
             # Fails if another exporter took the number: a directory that holds files stays.

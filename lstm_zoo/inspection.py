@@ -1,5 +1,6 @@
 """What `lstm-zoo inspect` tells of a run or an export."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from lstm_zoo.errors import CallError
 
 
 def describe(path: str) -> dict[str, Any]:
-    """Describe a run, a SavedModel, a directory of a SavedModel's versions, or an ONNX file.
+    """Describe a run, a SavedModel or a directory of its versions, an ONNX or a LiteRT file.
 
     Args:
         path: the directory or file; of several versions the newest is described.
@@ -27,14 +28,18 @@ def describe(path: str) -> dict[str, Any]:
     place = Path(path)
     if place.suffix == ".onnx" and place.is_file():
         return {"kind": "export", "path": str(place), **export.module("onnx").describe(place)}
+    if place.suffix == ".tflite" and place.is_file():
+        card = place.with_name(export.CARD)
+        told = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+        return {"kind": "export", "path": str(place), **told}
     if export.is_export(place):
         return _describe_export(place)
-    versions = [entry for entry in place.glob("*") if entry.name.isdigit()]
+    versions = [entry for entry in place.glob("*") if entry.name.isdecimal()]
     versions = [entry for entry in versions if export.is_export(entry)]
     if versions:
         return _describe_export(max(versions, key=lambda entry: int(entry.name)))
     if not (place / runs.CONFIG).is_file():
-        raise CallError(f"{path}: neither a run (no {runs.CONFIG}) nor a SavedModel.")
+        raise CallError(f"{path}: neither a run (no {runs.CONFIG}) nor an export.")
     return _describe_run(place)
 
 

@@ -12,8 +12,9 @@ def keep_freed() -> None:
 
     TensorFlow 2.21's `Dataset.from_generator`, which Keras's `fit` uses too, makes glibc give all
     of it back to the system (`M_TRIM_THRESHOLD`, 128 kB), against leaks. The tensors of a training
-    step are then mapped anew at every step, page by page: that took 40 % of a step's time. It has
-    no effect where the C library is not glibc. What is kept is what a step needs at the most.
+    step are then mapped anew at every step, page by page: that took 40 % of a step's time. From
+    here on the process stays as large as it has ever been. It has no effect where the C library is
+    not glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -122,6 +122,7 @@ def _quantized(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime import quantization
 
     # It asks for a preparation by shape inference, which these graphs do not need.
+    disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with tempfile.TemporaryDirectory() as place:
@@ -129,7 +130,7 @@ def _quantized(model: onnx.ModelProto) -> onnx.ModelProto:
             quantization.quantize_dynamic(model, path, weight_type=quantization.QuantType.QInt8)
             model = onnx.load(path)
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(disabled)
     del model.metadata_props[:]  # its own notes, which are not JSON
     return model
 

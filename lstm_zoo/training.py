@@ -36,8 +36,10 @@ def train(
 ) -> Any:
     """Train a family's network and leave a run directory.
 
+    The process keeps the memory that a training frees; see `lstm_zoo.memory.keep_freed`.
+
     Args:
-        family: a name in `lstm_zoo.families.FAMILIES`: "sentiment" or "speech".
+        family: a name in `lstm_zoo.families.FAMILIES`: such as "sentiment".
         data: a path, or columns such as (texts, labels) or (clips, texts); None for the family's
             demo corpus.
         run: the directory to leave; None for `runs/FAMILY-<time>`.

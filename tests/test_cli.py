@@ -36,8 +36,12 @@ def invoke(*arguments, **options):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["sentiment"], ["speech"], ["inspect"], ["speech", "train"]]
-    + [["sentiment", verb] for verb in ("train", "evaluate", "predict", "export")],
+    [[], ["inspect"], *([family] for family in families.FAMILIES)]
+    + [
+        [family, verb]
+        for family in families.FAMILIES
+        for verb in ("train", "evaluate", "predict", "export")
+    ],
 )
 def test_help_is_quick_and_without_tensorflow(arguments):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -52,6 +56,24 @@ def test_help_is_quick_and_without_tensorflow(arguments):
     assert b"Usage: lstm-zoo" in done.stdout
     # The design's promise; with TensorFlow this takes ten times as long.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_answers_come_while_standard_input_is_open(small_run):
+    command = [sys.executable, "-m", "lstm_zoo", "sentiment", "predict", str(small_run), "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for text in (b"The film is dull.\r\n", b"The film is moving.\nNot dull.\n"):
+            process.stdin.write(text)
+            process.stdin.flush()
+            for _ in range(text.count(b"\n")):
+                assert process.stdout.readline().split(b"\t")[0] in (
+                    b"neg\n",
+                    b"pos\n",
+                    b"neg",
+                    b"pos",
+                )
+        rest, _ = process.communicate(b"the last, without an end")
+        assert rest.count(b"\n") == 1
+    assert process.returncode == 0
 
 
 def test_importing_the_package_imports_no_tensorflow():

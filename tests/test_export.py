@@ -223,7 +223,9 @@ def test_a_directory_that_cannot_be_written_is_named(small_pipeline, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CallError, match="file: can't write an export there"):
         small_pipeline.export(tmp_path / "file")
-    with pytest.raises(CallError, match="format is tf_saved_model or onnx. Received: 'pickle'"):
+    with pytest.raises(
+        CallError, match="format is tf_saved_model or onnx or litert. Received: 'pickle'"
+    ):
         small_pipeline.export(tmp_path / "other", format="pickle")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -54,7 +54,7 @@ def build_sentiment(
             class_ratios: whether a fixed table of each token's log-ratio of every class stands
                 beside its vector (after Wang and Manning 2012, who weigh a linear model so).
             ngrams: the tokens of the longest n-grams whose scores are added to the logits (see
-                `NgramScores`); 0 for none.
+                `NgramScores`, which is silent on half of the texts in training); 0 for none.
             ngram_buckets: the rows of the table that n-grams share.
             word_dropout: the share of tokens that are made unknown in training.
             embedding_dropout: the share of the embeddings dropped.

@@ -7,7 +7,7 @@ from keras import ops
 
 from lstm_zoo.tokenizers import PADDING
 
-FACTOR = 1_000_003  # a prime, as large as buckets come
+FACTOR = 1_000_003  # of the hash: a prime, so that no usual number of buckets shares a divisor
 # Scores grow by an optimizer's steps of fixed size, and those of rare n-grams by few: without a
 # gain, the network beside has learned the texts by heart before they count.
 GAIN = 16.0
@@ -20,7 +20,8 @@ ABSENT = 0.5
 class NgramScores(keras.layers.Layer):
     """Scores each class by the n-grams of a text, whatever their order.
 
-    The logits are the sum of a score for each n-gram over the root of their number. N-grams share
+    The logits are `GAIN` times the sum of a score for each n-gram over the root of their number.
+    N-grams share
     a table's rows by a hash (Weinberger et al. 2009); beside a deep network, such a path learns
     what is said in so many words, and leaves the rest to it (Cheng et al. 2016, wide and deep).
 
