@@ -5,7 +5,7 @@
 Data: `train.de` and `train.en` of the folder (29,000 lines). 1,000 pairs by seed are reported on,
 about 500 choose the epoch, the rest is trained on; `val` is not looked at. Every row is a training
 of the small variant, four epochs of the same seed. Greedy and beam search stand in two columns.
-Cost: on two cores about 5 times 10 minutes (the first 24 with much other work beside) and 3 GB.
+Cost: on two cores about 5 times 10 minutes (up to 24 with other work beside) and 3 GB.
 Target: none; the rows say what the recipe's choices are worth.
 """
 
