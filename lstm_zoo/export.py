@@ -83,6 +83,10 @@ class Exportable:
                 raise CallError(f"{option} is no option of {format}, which has {', '.join(known)}.")
         return exporter(self, directory, **given)
 
+    def save_files(self, directory: Path) -> None:
+        """Write the files that a run holds of its tokenizers and features."""
+        self._task.save(directory)
+
 
 def module(format: str) -> ModuleType:
     """Import the module that writes a format, and reads it.

@@ -88,7 +88,7 @@ def export_litert(pipeline: Any, directory: str | os.PathLike, batch_size: int =
         (written / FILE).write_bytes(model)
         np.savez(probes, **_probes(signatures, family.probes(pipeline, batch_size)))
         passes(litert_verification, [(written / FILE).absolute(), probes])
-        family.save(pipeline, written)
+        pipeline.save_files(written)
         card = {
             **cards.describe(pipeline),
             "exported with": {

@@ -106,7 +106,7 @@ def _write(pipeline: Any, directory: Path, probes: Path, int8: bool) -> None:
         onnx.helper.set_model_props(model, spelled)
         onnx.save(model, directory / f"{name}.onnx")
         np.savez(probes / f"{name}.npz", **dict(_answered(part)))
-    room.save_beside(pipeline, directory)
+    pipeline.save_files(directory)
 
 
 def _answered(part: Part) -> Iterator[tuple[str, np.ndarray]]:

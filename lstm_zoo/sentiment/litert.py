@@ -1,6 +1,5 @@
 """What of a classifier becomes a LiteRT file: from ids to logits."""
 
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -26,8 +25,3 @@ def probes(pipeline: Any, batch_size: int) -> Probes:
         pipeline.config["settings"]["max_length"],
     )
     return {"serving_default": [{"ids": array} for array in ids]}
-
-
-def save(pipeline: Any, directory: Path) -> None:
-    """Write what a caller needs beside: the tokenizer's file."""
-    pipeline.tokenizer.save(directory)

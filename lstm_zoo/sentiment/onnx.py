@@ -1,7 +1,6 @@
 """The network as an ONNX graph, and what a caller needs to feed it."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -73,11 +72,6 @@ def metadata(pipeline: Any) -> dict[str, Any]:
     if settings["tokens"] == "words":
         return {"tokenizer": {**tokenizer, "vocabulary": pipeline.tokenizer.vocabulary}}
     return {"tokenizer": {**tokenizer, "file": "pieces.model"}}
-
-
-def save_beside(pipeline: Any, directory: Path) -> None:
-    """Write the files that a caller needs beside the graph: the tokenizer's."""
-    pipeline.tokenizer.save(directory)
 
 
 def _ngram_scores(graph: Graph, layer: NgramScores, ids: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """What of a recognizer becomes a LiteRT file: from features to logits."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,9 +38,3 @@ def probes(pipeline: Any, batch_size: int) -> Probes:
             for least in (frames, 0)
         ]
     }
-
-
-def save(pipeline: Any, directory: Path) -> None:
-    """Write what a caller needs beside: the files of the tokenizer and of the features."""
-    pipeline.tokenizer.save(directory)
-    pipeline.features.save(directory)

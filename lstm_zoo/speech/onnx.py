@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -89,12 +88,6 @@ def metadata(pipeline: Any) -> dict[str, Any]:
         },
         "tokenizer": {**labels, "vocabulary": pipeline.tokenizer.vocabulary},
     }
-
-
-def save_beside(pipeline: Any, directory: Path) -> None:
-    """Write the files that a caller needs beside the graph: the filter bank, and the labels'."""
-    pipeline.features.save(directory)
-    pipeline.tokenizer.save(directory)
 
 
 def _stacked(graph: Graph, sequence: Tensor, factor: int) -> Tensor:

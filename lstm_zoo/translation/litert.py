@@ -1,7 +1,6 @@
 """What of a translator becomes a LiteRT file: the encoder, and a step of the decoder."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,13 +66,6 @@ def probes(pipeline: Any, batch_size: int) -> Probes:
         for _ in range(4)
     ]
     return {"encode": [{"source": source} for source in sources], "step": steps}
-
-
-def save(pipeline: Any, directory: Path) -> None:
-    """Write what a caller needs beside: the pieces, `source/pieces.model` and `target/…`."""
-    for side, tokenizer in pipeline.tokenizer._asdict().items():
-        (directory / side).mkdir()
-        tokenizer.save(directory / side)
 
 
 def _named(states: Sequence[Sequence[tf.Tensor]]) -> dict[str, tf.Tensor]:

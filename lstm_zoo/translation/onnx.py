@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -57,13 +56,6 @@ def metadata(pipeline: Any) -> dict[str, Any]:
     files = {side: f"{side}/pieces.model" for side in SIDES}
     length = pipeline.config["settings"]["max_length"]
     return {"tokenizer": {"tokens": "pieces", **files, **special, "max_length": length}}
-
-
-def save_beside(pipeline: Any, directory: Path) -> None:
-    """Write the files that a caller needs beside the graphs: the pieces of both languages."""
-    for side in SIDES:
-        (directory / side).mkdir()
-        getattr(pipeline.tokenizer, side).save(directory / side)
 
 
 def _whole(
