@@ -1,6 +1,7 @@
 """What tests share: the real corpora, a small trained run, the command line as a process."""
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -36,18 +37,37 @@ def shared_data() -> Path:
     return SHARED
 
 
+def trained_once(tmp_path_factory, name, *arguments, **settings) -> Path:
+    """Train a run in whichever of the processes that share the tests asks for it first."""
+    import lstm_zoo
+
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    run = place / "trained" / name
+    run.parent.mkdir(exist_ok=True)
+    with open(run.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not run.exists():
+            lstm_zoo.train(*arguments, run=run, **settings)
+    return run
+
+
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory) -> Path:
     """A tiny classifier, trained for two epochs on a small demo corpus."""
-    import lstm_zoo
     from lstm_zoo.sentiment import demo
 
-    run = tmp_path_factory.mktemp("runs") / "small"
     texts, labels, _ = demo.generate(600, seed=4)
-    lstm_zoo.train(
-        "sentiment", (texts, labels), run=run, variant="tiny", epochs=2, learning_rate=0.01
+    return trained_once(
+        tmp_path_factory,
+        "small",
+        "sentiment",
+        (texts, labels),
+        variant="tiny",
+        epochs=2,
+        learning_rate=0.01,
     )
-    return run
 
 
 @pytest.fixture(scope="session")
@@ -70,19 +90,16 @@ def digits(shared_data):
 @pytest.fixture(scope="session")
 def recognizer_run(digits, tmp_path_factory):
     """A run of a tiny network, trained long enough to spell."""
-    import lstm_zoo
-
-    run = tmp_path_factory.mktemp("runs") / "digits"
-    lstm_zoo.train(
+    return trained_once(
+        tmp_path_factory,
+        "digits",
         "speech",
         digits.columns,
-        run=run,
         variant="tiny",
         epochs=12,
         batch_size=8,
         learning_rate=0.01,
     )
-    return run
 
 
 @pytest.fixture(scope="session")
@@ -96,14 +113,13 @@ def recognizer(recognizer_run):
 @pytest.fixture(scope="session")
 def translator_run(tmp_path_factory):
     """A run of a tiny network, trained long enough to get some right and some wrong."""
-    import lstm_zoo
     from tests.translation.phrases import phrases
 
-    run = tmp_path_factory.mktemp("runs") / "phrases"
-    lstm_zoo.train(
+    return trained_once(
+        tmp_path_factory,
+        "phrases",
         "translation",
         phrases(1_500, seed=1),
-        run=run,
         source="en",
         target="de",
         variant="tiny",
@@ -113,7 +129,6 @@ def translator_run(tmp_path_factory):
         learning_rate=0.01,
         beam_width=4,
     )
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,8 @@ from tests.serving.client import Refused, call_rest, plain, predict_grpc
 from tests.serving.conftest import FAMILIES
 from tests.speech.test_pipeline import wav_bytes
 
+pytestmark = pytest.mark.slow  # all families are trained and exported for it
+
 WORDS = ["three", "old", "dogs", "and", "the", "film", "is", "not", "dull", "é", "\U0001f600", ""]
 
 
@@ -187,7 +189,6 @@ def test_grpc_names_what_is_not_there(server):
         assert refused.value.status == code
 
 
-@pytest.mark.slow
 def test_a_new_version_is_picked_up(server, pipelines, models):
     version = int(pipelines["sentiment"].export(models / "sentiment").name)
     for _ in range(300):
@@ -201,7 +202,6 @@ def test_a_new_version_is_picked_up(server, pipelines, models):
     assert answer["predictions"][0]["probability"] == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_thousand_random_requests(family, server, pipelines):
     generator = random.Random(7)
@@ -229,7 +229,6 @@ def test_a_thousand_random_requests(family, server, pipelines):
         assert late[process] < 1.15 * early[process] + 20e6, (early, late)
 
 
-@pytest.mark.slow
 def test_eight_clients_for_a_minute(server, pipelines):
     generator = random.Random(3)
     cases = []

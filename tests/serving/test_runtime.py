@@ -38,6 +38,7 @@ def assert_alike(expected, answer):
             np.testing.assert_allclose(found, tensor, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_signature_answers_as_the_pipeline(family, pipelines, models, tmp_path):
     pipeline = pipelines[family]

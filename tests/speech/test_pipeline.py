@@ -203,6 +203,7 @@ def test_the_command_line_transcribes_and_judges(recognizer_run, clips, shared_d
     assert "WER 0." in invoke("evaluate", recognizer_run, "--data", dev).stdout
 
 
+@pytest.mark.slow
 def test_a_name_that_is_not_utf_8_is_read_and_told(recognizer_run, clips, tmp_path):
     there, missing = (
         os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xe9" + end) for end in (b"", b"x")
@@ -276,6 +277,7 @@ def test_the_waveform_signature_answers_as_the_pipeline_does(recognizer, exporte
     assert [text.decode() for text in answers["transcript"].numpy()] == expected
 
 
+@pytest.mark.slow
 def test_the_beam_of_an_export_is_fixed_when_it_is_written(recognizer, clips, tmp_path):
     exported = recognizer.export(tmp_path, beam_width=1)
     serve = tf.saved_model.load(str(exported)).signatures["serving_default"]

@@ -138,6 +138,7 @@ def test_all_of_multi30k_val_is_translated_alike_elsewhere(shared_data, tmp_path
     assert_alike(expected, together)
 
 
+@pytest.mark.slow
 def test_the_width_of_a_beam_is_fixed_in_an_export(translator, tmp_path):
     place = translator.export(tmp_path / "exports", beam_width=1)
     texts, _ = phrases(30, seed=13)
@@ -152,6 +153,7 @@ def test_a_loaded_run_answers_as_the_trained_one(translator, translator_run):
     assert again.predict(texts) == translator.predict(texts)
 
 
+@pytest.mark.slow
 def test_the_command_line(translator, translator_run, tmp_path):
     texts = ["three old dogs and two cats", "seven small birds", ""]
     stdin = "".join(f"{text}\n" for text in texts).encode()

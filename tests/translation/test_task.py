@@ -86,6 +86,7 @@ def nfkc(text):
     return unicodedata.normalize("NFKC", text)
 
 
+@pytest.mark.slow
 def test_it_learns_its_pairs_by_heart(tmp_path):
     pairs = phrases(320, seed=2)
     few = [side[:8] for side in pairs]
