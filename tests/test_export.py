@@ -13,6 +13,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from lstm_zoo import export, verification
 from lstm_zoo.errors import CallError, ExportError
@@ -186,6 +187,21 @@ def test_exporters_at_the_same_time_take_different_versions(tmp_path):
     assert contents == set("01234567")
 
 
+def test_an_op_of_no_known_library_is_refused(small_pipeline, tmp_path, monkeypatch):
+    write = export._write
+
+    def write_and_poison(pipeline, path):
+        write(pipeline, path)
+        saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+        saved_model.meta_graphs[0].graph_def.node.add(name="own", op="OpOfMyOwn")
+        (path / "saved_model.pb").write_bytes(saved_model.SerializeToString())
+
+    monkeypatch.setattr(export, "_write", write_and_poison)
+    with pytest.raises(ExportError, match="neither TensorFlow nor tensorflow-text: OpOfMyOwn"):
+        small_pipeline.export(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 EXPORT_AGAIN_AND_AGAIN = """
 import sys, lstm_zoo
 pipeline = lstm_zoo.load(sys.argv[1])
@@ -217,6 +233,60 @@ def test_a_killed_exporter_leaves_whole_versions_only(exported, small_run, tmp_p
     (newest,) = (path for path in versions if path.name == str(len(versions)))
     serve = tf.saved_model.load(newest).signatures["serving_default"]
     assert serve(text=tf.constant(["fine"]))["label"].numpy()[0] in (b"neg", b"pos")
+
+
+EXPORT_THRICE = """
+import sys, lstm_zoo
+pipeline = lstm_zoo.load(sys.argv[1])
+for _ in range(3):
+    print(pipeline.export(sys.argv[2]), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_two_exporters_at_once_never_take_the_same_version(exported, small_run, tmp_path):
+    whole = {str(path.relative_to(exported)) for path in exported.rglob("*")}
+    arguments = [sys.executable, "-c", EXPORT_THRICE, small_run, tmp_path]
+    exporters = [subprocess.Popen(arguments, stdout=subprocess.PIPE) for _ in range(2)]
+    said = [line.decode() for exporter in exporters for line in exporter.communicate()[0].split()]
+    assert [exporter.returncode for exporter in exporters] == [0, 0]
+    assert sorted(said) == [str(tmp_path / str(number)) for number in range(1, 7)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*"123456"]
+    for version in tmp_path.iterdir():
+        assert {str(path.relative_to(version)) for path in version.rglob("*")} == whole
+
+
+EXPORT_NETWORKS = """
+import itertools, sys, lstm_zoo
+pipeline = lstm_zoo.load(sys.argv[1])
+print("loaded", flush=True)
+for number in itertools.count():
+    pipeline.export(f"{sys.argv[2]}/{number}", format=sys.argv[3])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format, model", [("onnx", "model.onnx"), ("litert", "model.tflite")])
+def test_a_killed_exporter_of_a_network_leaves_whole_exports_only(
+    small_pipeline, small_run, tmp_path, format, model
+):
+    file = small_pipeline.export(tmp_path / "whole", format=format)
+    whole = {path.name: path.stat().st_size for path in file.parent.iterdir()}
+    generator = random.Random(6)
+    for number in range(4):
+        place = tmp_path / str(number)
+        arguments = [sys.executable, "-c", EXPORT_NETWORKS, small_run, place, format]
+        with subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        ) as process:
+            process.stdout.readline()
+            time.sleep(generator.uniform(1, 15))
+            os.killpg(process.pid, signal.SIGKILL)
+        for one in place.glob("*"):
+            left = {path.name: path for path in one.iterdir() if not path.name.startswith(".")}
+            if model in left:  # it comes last
+                assert {name: path.stat().st_size for name, path in left.items()} == whole
+    assert (tmp_path / "3/0" / model).exists()
 
 
 def test_a_directory_that_cannot_be_written_is_named(small_pipeline, tmp_path):

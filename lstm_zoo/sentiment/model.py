@@ -17,7 +17,7 @@ from lstm_zoo.recurrent import (
     recurrent_stack,
 )
 from lstm_zoo.sentiment import VARIANTS
-from lstm_zoo.sentiment.ngrams import NgramScores
+from lstm_zoo.sentiment.ngrams import MeanOrOne, NgramScores
 from lstm_zoo.settings import check_integer, positive_integers, with_variant
 from lstm_zoo.tokenizers import PADDING, UNKNOWN
 
@@ -53,8 +53,8 @@ def build_sentiment(
                 or several with "+" between, concatenated. Padding never counts.
             class_ratios: whether a fixed table of each token's log-ratio of every class stands
                 beside its vector (after Wang and Manning 2012, who weigh a linear model so).
-            ngrams: the tokens of the longest n-grams whose scores are added to the logits (see
-                `NgramScores`, which is silent on half of the texts in training); 0 for none.
+            ngrams: the tokens of the longest n-grams whose scores are averaged with the network's
+                logits (see `NgramScores`, and `MeanOrOne` on how both are trained); 0 for none.
             ngram_buckets: the rows of the table that n-grams share.
             word_dropout: the share of tokens that are made unknown in training.
             embedding_dropout: the share of the embeddings dropped.
@@ -139,8 +139,7 @@ def build_sentiment(
             dtype="float32",
             name="ngrams",
         )(ids)
-        # Not `logits + scores`: of an empty batch, Keras takes the one for a bias of the other.
-        logits = ops.sum(ops.stack([logits, scores]), axis=0)
+        logits = MeanOrOne(dtype="float32", name="mean_or_one")(logits, scores)
     return keras.Model(ids, logits, name="sentiment")
 
 

@@ -11,9 +11,9 @@ FACTOR = 1_000_003  # of the hash: a prime, so that no usual number of buckets s
 # Scores grow by an optimizer's steps of fixed size, and those of rare n-grams by few: without a
 # gain, the network beside has learned the texts by heart before they count.
 GAIN = 16.0
-# The share of the texts that go without in training. There the network must answer alone: n-grams
-# know the training texts by heart so soon that beside them it would learn nothing.
-ABSENT = 0.5
+# The share of the texts that n-grams answer alone in training: they are learned in fewer passes than
+# a network is.
+ALONE = 1 / 3
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")
@@ -21,9 +21,7 @@ class NgramScores(keras.layers.Layer):
     """Scores each class by the n-grams of a text, whatever their order.
 
     The logits are `GAIN` times the sum of a score for each n-gram over the root of their number.
-    N-grams share
-    a table's rows by a hash (Weinberger et al. 2009); beside a deep network, such a path learns
-    what is said in so many words, and leaves the rest to it (Cheng et al. 2016, wide and deep).
+    N-grams share a table's rows by a hash (Weinberger et al. 2009).
 
     It takes int32 ids `(batch, time)`, padded on the right with 0, to `(batch, num_classes)`.
 
@@ -55,7 +53,6 @@ class NgramScores(keras.layers.Layer):
         self.buckets = buckets
         self.seed = seed
         self.dropout = keras.layers.Dropout(dropout, seed=seed, name="dropout")
-        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, shape: tuple) -> None:
         self.table = self.add_weight(
@@ -77,11 +74,7 @@ class NgramScores(keras.layers.Layer):
         kept = ops.expand_dims(self.dropout(real, training=training), 3)
         scores = ops.take(ops.convert_to_tensor(self.table), rows, axis=0)
         total = ops.sum(scores * kept, axis=(1, 2))  # (batch, num_classes)
-        weight = GAIN / ops.sqrt(ops.maximum(count, 1.0))
-        if training:
-            drawn = keras.random.uniform(ops.shape(count), seed=self.seed_generator)
-            weight = ops.where(drawn < ABSENT, 0.0, weight)
-        return total * ops.expand_dims(weight, 1)
+        return GAIN * total / ops.sqrt(ops.maximum(ops.expand_dims(count, 1), 1.0))
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         return shape[0], self.num_classes
@@ -95,3 +88,39 @@ class NgramScores(keras.layers.Layer):
             "dropout": self.dropout.rate,
             "seed": self.seed,
         }
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class MeanOrOne(keras.layers.Layer):
+    """Averages the logits of a network and of n-grams; in training, each text has those of one.
+
+    Trained on their sum, n-grams know the training texts by heart so soon that a network beside
+    them learns nothing. So of each text, drawn anew each time, one of them answers alone, the
+    n-grams with the probability `ALONE` (after Neverova et al. 2016, ModDrop).
+
+    It takes both logits `(batch, num_classes)`, the network's first.
+
+    Args:
+        seed: an integer, or None for one drawn from Keras's.
+    """
+
+    def __init__(self, seed: int | None = None, **options: Any):
+        super().__init__(**options)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(
+        self, network: keras.KerasTensor, ngrams: keras.KerasTensor, training: bool = False
+    ) -> keras.KerasTensor:
+        # Not `network + ngrams`: of an empty batch, Keras takes the one for a bias of the other.
+        both = ops.stack([network, ngrams])
+        if not training:
+            return ops.mean(both, axis=0)
+        drawn = keras.random.uniform((ops.shape(network)[0], 1), seed=self.seed_generator)
+        return ops.where(drawn < ALONE, both[1], both[0])
+
+    def compute_output_shape(self, network_shape: tuple, ngrams_shape: tuple) -> tuple:
+        return network_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "seed": self.seed}

@@ -56,7 +56,8 @@ def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
     # Logits
     logits = dense(graph, model.get_layer("logits"), features)
     if sizes["ngrams"]:
-        logits = graph.add("Add", logits, _ngram_scores(graph, model.get_layer("ngrams"), ids))
+        scores = _ngram_scores(graph, model.get_layer("ngrams"), ids)
+        logits = graph.add("Mul", graph.add("Add", logits, scores), np.float32(0.5))
     graph.output("logits", logits, "float32", ["batch", num_classes])
 
     def answer(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

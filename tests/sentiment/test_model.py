@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lstm_zoo import build_sentiment
 from lstm_zoo.sentiment import VARIANTS
 from lstm_zoo.sentiment.model import WordDropout, class_log_ratios
-from lstm_zoo.sentiment.ngrams import FACTOR, GAIN, NgramScores
+from lstm_zoo.sentiment.ngrams import ALONE, FACTOR, GAIN, MeanOrOne, NgramScores
 from lstm_zoo.tokenizers import PADDING, UNKNOWN
 
 KINDS = [
@@ -165,17 +165,27 @@ def test_an_empty_batch_has_no_logits():
     assert tiny(ngrams=2, ngram_buckets=9)(np.zeros((0, 4), np.int32)).shape == (0, 3)
 
 
-def test_ngrams_are_dropped_in_training_only_and_silent_on_half_of_the_texts():
+def test_ngrams_are_dropped_in_training_only():
     layer = NgramScores(2, 1, 10, dropout=0.5, seed=1)
     ids = np.ones((800, 16), dtype=np.int32)
     layer.build(ids.shape)
     layer.table.assign(np.ones((10, 2)))
     assert np.asarray(layer(ids)) == pytest.approx(GAIN * 4)
-    dropped = np.asarray(layer(ids, training=True)) / GAIN * 4 / 2  # how many are kept
-    speaks = dropped[:, 0] > 0
-    assert speaks.mean() == pytest.approx(0.5, abs=0.07)
-    assert dropped[speaks].mean() == pytest.approx(8, abs=0.4)
-    assert len(np.unique(dropped)) > 5
+    kept = np.asarray(layer(ids, training=True)) / GAIN * 4 / 2
+    assert kept.mean() == pytest.approx(8, abs=0.4)
+    assert len(np.unique(kept)) > 5
+
+
+def test_the_network_and_ngrams_answer_alone_in_training_and_on_average_after():
+    layer = MeanOrOne(seed=1)
+    network, ngrams = np.full((3_000, 2), 1.0), np.full((3_000, 2), 4.0)
+    assert np.array_equal(layer(network, ngrams), np.full((3_000, 2), 2.5))
+    trained = np.asarray(layer(network, ngrams, training=True))
+    assert np.array_equal(trained[:, 0], trained[:, 1])
+    assert set(trained[:, 0]) == {1, 4}
+    assert np.mean(trained == 4) == pytest.approx(ALONE, abs=0.03)
+    again = np.asarray(layer(network, ngrams, training=True))
+    assert not np.array_equal(again, trained)
 
 
 @pytest.mark.parametrize("options", [*KINDS, {"class_ratios": True, "word_dropout": 0.2}])
