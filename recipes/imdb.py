@@ -1,11 +1,11 @@
 """IMDB movie reviews (Maas et al. 2011): positive or negative.
 
-    python recipes/imdb.py --data aclImdb_train.tar.gz --run runs/imdb --seed 1
+    python recipes/imdb.py --data aclImdb_train.tar.gz --run runs/imdb --seed 2
 
 Data: the labelled training half, `aclImdb/train` as a folder, or a .tar.gz that holds it. By seed,
 10 % is reported on, 5 % chooses the epoch, the rest is trained on.
 Cost: on two cores under 20 minutes and 3 GB.
-Its settings were chosen on rows that seed 1 does not report on (1,017 of those that seed 0 reports
+Its settings were chosen on rows that seed 2 does not report on (those that seeds 0 and 1 report
 on were among them).
 Target: accuracy 0.91 on the report part, and above TF-IDF with logistic regression.
 """
@@ -30,7 +30,7 @@ SETTINGS = {
     "epsilon": 1e-6,
     "learning_rate": 0.002,
     "batch_size": 64,
-    "epochs": 5,
+    "epochs": 8,
 }
 
 

@@ -11,8 +11,8 @@ FACTOR = 1_000_003  # of the hash: a prime, so that no usual number of buckets s
 # Scores grow by an optimizer's steps of fixed size, and those of rare n-grams by few: without a
 # gain, the network beside has learned the texts by heart before they count.
 GAIN = 16.0
-# The share of the texts that n-grams answer alone in training: they are learned in fewer passes than
-# a network is.
+# The share of the texts that n-grams answer alone in training: they take fewer passes than
+# a network does.
 ALONE = 1 / 3
 
 
