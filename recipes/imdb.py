@@ -19,7 +19,7 @@ from lstm_zoo.errors import DataError
 
 SETTINGS = {
     "max_length": 1_024,  # a review's verdict often comes last
-    "units": (96,),
+    "units": (64,),
     # Words and pairs of words alone are a strong rival on reviews; so they are scored beside.
     "ngrams": 2,
     "ngram_buckets": 2**20,
