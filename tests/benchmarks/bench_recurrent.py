@@ -9,6 +9,9 @@ a share of the median) of our column and of stock Keras's. `floor` is the time o
 products alone, one after the other, in TensorFlow. PyTorch (`pip install torch==2.13.0`) and ONNX
 Runtime (`pip install onnx onnxruntime`) are left out where they are not installed.
 
+As in a training of ours, the process keeps memory that it frees (`lstm_zoo.memory`), whichever the
+column.
+
 Where TensorFlow sees a GPU, every LSTM and GRU must run on cuDNN there, or the benchmark stops.
 """
 
@@ -26,6 +29,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lstm_zoo import memory
 from lstm_zoo.recurrent import explain, recurrent_layer
 
 # Cell, both ways?, batch, time steps, features, units.
@@ -52,6 +56,7 @@ WARM_UP = 2
 @click.option("--rounds", default=9, show_default=True, help="How often each column is timed.")
 @click.option("--only", multiple=True, type=int, help="Number of a row, from 0; repeatable.")
 def main(rounds: int, only: tuple[int, ...]) -> None:
+    memory.keep_freed()
     print_header(rounds)
     shapes = [SHAPES[number] for number in only] or SHAPES
     for training in (False, True):
@@ -112,8 +117,15 @@ def keras_function(layer, inputs, gradients, training):
         weights = [weight.value for weight in layer.trainable_weights]
         return tape.gradient(outputs, [inputs, *weights], output_gradients=gradients)
 
-    # What is not fetched need not be computed yet: fetch it.
-    return lambda: [tensor.numpy() for tensor in tf.nest.flatten(run())][:0]
+    return lambda: fetched(tf.nest.flatten(run()))
+
+
+def fetched(tensors):
+    """On a GPU, wait for what is computed, and fetch the first, as PyTorch's column does.
+
+    On a CPU it is there when the call returns, and `numpy` would copy it.
+    """
+    return tensors[0].numpy() if tf.config.list_physical_devices("GPU") else tensors
 
 
 def products(cell, both_ways, inputs, units, training):
@@ -143,7 +155,7 @@ def products(cell, both_ways, inputs, units, training):
                 results.append(tf.matmul(d, kernel, transpose_b=True))
         return results
 
-    return lambda: [tensor.numpy() for tensor in run()]
+    return lambda: fetched(run())
 
 
 def torch_function(cell, both_ways, inputs, gradients, units, training):
