@@ -211,7 +211,9 @@ def tensorflow_parts(pipeline: Any) -> list:
     model = pipeline.model
     names = [tensor.name for tensor in model.inputs]
     # Traced once, for open sizes.
-    kinds = {t.name: tf.TensorSpec([None] * 2 + t.shape[2:], t.dtype, t.name) for t in model.inputs}
+    kinds = {
+        t.name: tf.TensorSpec([None, None, *t.shape[2:]], t.dtype, t.name) for t in model.inputs
+    }
     if "lengths" in kinds:
         kinds["lengths"] = tf.TensorSpec([None], tf.int32, "lengths")
     if pipeline.config["family"] != "translation":
