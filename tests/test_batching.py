@@ -12,7 +12,7 @@ from lstm_zoo.batching import pad, shuffled_batches, sorted_batches
     batch_size=st.integers(1, 20),
     epoch=st.integers(0, 3),
 )
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 def test_every_example_stands_in_one_batch(lengths, batch_size, epoch):
     lengths = np.array(lengths, dtype=int)
     for batches in (
@@ -28,7 +28,7 @@ def test_every_example_stands_in_one_batch(lengths, batch_size, epoch):
     batch_size=st.integers(1, 20),
     batch_steps=st.integers(1, 300),
 )
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 def test_a_batch_holds_no_more_steps_than_it_may(lengths, batch_size, batch_steps):
     lengths = np.array(lengths, dtype=int)
     batches = sorted_batches(lengths, batch_size, batch_steps)

@@ -10,7 +10,7 @@ from lstm_zoo.caching import prepared
 from lstm_zoo.errors import DataError
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.one_of(st.none(), st.integers(0, 5)), max_size=200))
 def test_what_was_made_is_read_again_and_not_made_again(tmp_path_factory, lengths):
     def make(index):

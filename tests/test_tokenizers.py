@@ -107,7 +107,7 @@ def test_empty_batches_and_texts_have_a_time_step(tokenizer):
 
 
 @given(st.lists(st.text(max_size=40), max_size=6))
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(max_examples=60)
 def test_a_text_alone_and_in_a_batch_has_the_same_ids(pieces, words, texts):
     for tokenizer in (words, pieces):
         together = encode(tokenizer, texts, 1_000)
@@ -116,7 +116,7 @@ def test_a_text_alone_and_in_a_batch_has_the_same_ids(pieces, words, texts):
 
 
 @given(st.text(st.one_of(st.sampled_from("ab1_'’ ,é"), st.characters(codec="utf-8")), max_size=60))
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(max_examples=200)
 def test_words_agree_with_their_rules_in_python(text):
     """The splitting rules, written a second time with Python's own Unicode tables."""
     text = re.sub(r"(?i)<br\s*/?>|[\x00-\x1f\x7f\x85\u2028\u2029]", " ", text)

@@ -123,7 +123,7 @@ def masked_problems(draw):
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12)
 @given(masked_problems())
 def test_any_mask_gives_what_keras_gives(problem):
     cell, bidirectional, options, mask, seed = problem

@@ -85,7 +85,7 @@ id_batches = hnp.arrays(
 )
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(id_batches)
 def test_a_mask_is_as_defined_for_any_ids(ids):
     assert np.array_equal(length_mask(tf.constant(ids)), defined_mask(ids))

@@ -60,7 +60,7 @@ def test_a_variant_is_a_row_of_the_table(variant):
     rows=st.lists(st.lists(st.integers(1, 49), max_size=12), min_size=1, max_size=5),
     extra=st.integers(0, 9),
 )
-@settings(deadline=None, derandomize=True, max_examples=12)
+@settings(max_examples=12)
 def test_logits_are_the_same_alone_and_in_any_padded_batch(options, rows, extra):
     model = tiny(**options)
     together = model(padded(rows, max(1, *map(len, rows)) + extra)).numpy()
@@ -142,7 +142,7 @@ def test_class_ratios_stand_beside_the_embedding_and_are_not_trained():
     buckets=st.sampled_from([1, 7, 2**20]),
     extra=st.integers(0, 3),
 )
-@settings(deadline=None, derandomize=True, max_examples=25)
+@settings(max_examples=25)
 def test_ngram_scores_are_summed_over_the_root_of_their_number(rows, length, buckets, extra):
     layer = NgramScores(3, length, buckets)
     ids = padded(rows, max(1, *map(len, rows)) + extra)

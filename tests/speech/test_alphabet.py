@@ -39,7 +39,7 @@ def test_blanks_and_padding_are_nothing_in_any_shape():
     assert tokenizer.tokenize(tf.constant([], tf.string)).shape[0] == 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1))
 def test_normalised_texts_return_equal_and_an_alphabet_is_read_back(tmp_path_factory, texts):
     texts = [

@@ -246,7 +246,7 @@ def test_empty_batches_and_batches_of_bad_rows():
     assert samples.numpy().tolist() == [[0], [0]] and num_samples.numpy().tolist() == [0, 0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_damage_gives_samples_or_an_error_and_never_a_failure(data):
     wav = bytearray(written(noise(40, channels=2), subtype="PCM_24", format="WAVEX"))
@@ -259,7 +259,7 @@ def test_damage_gives_samples_or_an_error_and_never_a_failure(data):
     assert (num_samples[1].numpy(), error[1].numpy()) == (50, b"")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from([(1, 8, "u1"), (1, 16, "<i2"), (1, 32, "<i4"), (3, 32, "<f4"), (3, 64, "<f8")]),
     st.integers(1, 6),

@@ -198,7 +198,7 @@ def test_case_stays_where_it_is_wanted():
     assert normalize_transcript("TWO One", lower_case=False, punctuation="drop") == "TWO One"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(), st.booleans(), st.sampled_from(["keep", "drop"]))
 def test_a_normalised_transcript_is_normal(text, lower_case, punctuation):
     options = {"lower_case": lower_case, "punctuation": punctuation}

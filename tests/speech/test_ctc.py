@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lstm_zoo.speech import ctc
 
-some = settings(max_examples=25, deadline=None, derandomize=True)
+some = settings(max_examples=25)
 
 
 def log_softmax(logits):

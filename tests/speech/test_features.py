@@ -80,7 +80,7 @@ EXTRACT = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from([*FEATURES]),
     st.lists(st.integers(1, 3_000), min_size=1, max_size=4),

@@ -77,7 +77,7 @@ def test_a_beam_as_wide_as_the_language_is_exhaustive_search(seed, penalty):
         assert [spelled(found, row, place) for place in range(5)] == ranked
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), limit=st.integers(0, 6))
 def test_a_beam_of_one_is_greedy(seed, limit):
     step, (state,) = language(seed, batch=1)
@@ -95,7 +95,7 @@ def test_a_beam_of_one_is_greedy(seed, limit):
     assert found.scores.numpy()[0, 0] == pytest.approx(total, abs=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), width=st.integers(1, 4), penalty=st.sampled_from([0.0, 1.0]))
 def test_a_row_does_not_change_with_what_shares_its_batch(seed, width, penalty):
     step, (states,) = language(seed, batch=4)
