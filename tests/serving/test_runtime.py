@@ -52,7 +52,8 @@ def test_each_signature_answers_as_the_pipeline(family, pipelines, models, tmp_p
         {"signature": "serving_default", "inputs": {}},
         "nonsense",
     ]
-    (version,) = (models / family).iterdir()
+    # The contract's tests may have added a version before.
+    version = max((models / family).iterdir(), key=lambda directory: int(directory.name))
     signatures, answers = ask(version, [*questions, *bad, questions[-1]], tmp_path)
     assert set(signatures) == set(pipeline.signatures)
     for (name, probe), answer in zip(cases, answers, strict=False):
