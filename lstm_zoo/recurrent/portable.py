@@ -3,6 +3,10 @@
 `lstm_zoo.litert` traces a network so: the fused loops hold ops that LiteRT has not, and branches on
 shapes that it can't take. Here the masked steps are stepped over inside the loop, each row keeping
 its states, so that a mask needs no sorting and may lie anywhere.
+
+All shapes follow from those of the inputs alone. Were one computed, LiteRT would size tensors while
+it runs, and there its XNNPACK delegate now and then reads a buffer that has moved: one interpreter
+in some hundreds to some thousands answered with wrong numbers (ai-edge-litert 2.3.0).
 """
 
 import contextlib
@@ -14,7 +18,7 @@ import tensorflow as tf
 
 from lstm_zoo.recurrent import fused
 
-UNROLLED = 8  # steps an iteration: LiteRT copies all the outputs in each; more costs short rows
+UNROLLED = 8  # steps an iteration; more costs short rows
 
 _chosen = contextvars.ContextVar("portable_loops", default=False)
 
@@ -80,36 +84,39 @@ def run(
     step = fused.CELLS[cell].step
     bias, recurrent_bias = bias if cell == "gru" else (bias, np.zeros_like(bias))
     batch, units = inputs.shape[0], len(recurrent_kernel)
-    time = tf.shape(inputs)[1]
     real = tf.ones_like(inputs[..., 0], tf.bool) if mask is None else mask  # (batch, time)
 
-    def in_blocks(sequences, width):
-        """Lay out `(batch, time, width)` as `(blocks, UNROLLED, batch, width)`, 0 at the end."""
-        steps = tf.pad(tf.transpose(sequences, [1, 0, 2]), [[0, -time % UNROLLED], [0, 0], [0, 0]])
-        return tf.reshape(steps, [-1, UNROLLED, batch, width])
-
     # The inputs of all steps meet the kernel at once.
-    projected = in_blocks(tf.tensordot(inputs, kernel, 1) + bias, kernel.shape[1])
-    real_blocks = in_blocks(real[..., tf.newaxis], 1)
-    blocks = tf.shape(projected)[0]
+    rows = tf.reshape(inputs, [-1, len(kernel)])
+    projected = tf.reshape(rows @ kernel + bias, [batch, -1, kernel.shape[1]])
+    # As many steps more as make the last block whole, however many steps there are.
+    extra = [[0, UNROLLED - 1], [0, 0], [0, 0]]
+    projected = tf.pad(tf.transpose(projected, [1, 0, 2]), extra)
+    real_steps = tf.pad(tf.transpose(real[..., tf.newaxis], [1, 0, 2]), extra)
+    time = tf.shape(inputs)[1]
 
-    def body(i, states, outputs):
+    def body(start, states, outputs):
         # Constants of the body: a runtime lays them out for its products once.
         weights = tf.constant(recurrent_kernel), tf.constant(recurrent_bias)
-        written = []
-        for step_input, is_real in zip(
-            tf.unstack(tf.gather(projected, i)), tf.unstack(tf.gather(real_blocks, i)), strict=True
+        block = start + tf.range(UNROLLED)
+        for i, (step_input, is_real) in enumerate(
+            zip(
+                tf.unstack(tf.gather(projected, block)),
+                tf.unstack(tf.gather(real_steps, block)),
+                strict=True,
+            )
         ):
             new, _ = step(step_input, states, *weights)
             states = tuple(tf.where(is_real, a, b) for a, b in zip(new, states, strict=True))
-            written.append(states[0])
-        return i + 1, states, outputs.write(i, tf.stack(written))
+            outputs = outputs.write(start + i, states[0])
+        return start + UNROLLED, states, outputs
 
-    outputs = tf.TensorArray(inputs.dtype, blocks, element_shape=[UNROLLED, batch, units])
+    # Begun as zeros of a known shape; a length alone would be a shape that is computed.
+    outputs = tf.zeros_like(projected[..., :units])
+    outputs = tf.TensorArray(inputs.dtype, time, element_shape=[batch, units]).unstack(outputs)
     states = tuple(tf.reshape(state, [batch, units]) for state in states)
-    _, states, outputs = tf.while_loop(lambda i, *_: i < blocks, body, (0, states, outputs))
-    outputs = tf.reshape(outputs.stack(), [-1, batch, units])[:time]
-    outputs = tf.transpose(outputs, [1, 0, 2])  # (batch, time, units)
+    _, states, outputs = tf.while_loop(lambda start, *_: start < time, body, (0, states, outputs))
+    outputs = tf.transpose(outputs.stack()[: 1 - UNROLLED], [1, 0, 2])  # (batch, time, units)
     if mask is not None:
         shown = mask if zero_padding else tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0
         outputs = tf.where(shown[..., tf.newaxis], outputs, 0.0)
