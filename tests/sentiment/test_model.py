@@ -55,14 +55,18 @@ def test_a_variant_is_a_row_of_the_table(variant):
     assert model.output_shape == (None, 4)
 
 
-@pytest.mark.parametrize("options", KINDS)
+@pytest.fixture(scope="module", params=KINDS)
+def model_of_a_kind(request):
+    return tiny(**request.param)
+
+
 @given(
     rows=st.lists(st.lists(st.integers(1, 49), max_size=12), min_size=1, max_size=5),
     extra=st.integers(0, 9),
 )
 @settings(max_examples=12)
-def test_logits_are_the_same_alone_and_in_any_padded_batch(options, rows, extra):
-    model = tiny(**options)
+def test_logits_are_the_same_alone_and_in_any_padded_batch(model_of_a_kind, rows, extra):
+    model = model_of_a_kind
     together = model(padded(rows, max(1, *map(len, rows)) + extra)).numpy()
     for row, logits in zip(rows, together, strict=True):
         alone = model(padded([row], max(1, len(row)))).numpy()[0]
