@@ -36,6 +36,11 @@ HOSTILE = [
 ]
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the README, the longest test, so that others run beside it to its end."""
+    items.sort(key=lambda item: item.path.name != "test_readme.py")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real corpora, beside the checkout; a user's machine has none."""

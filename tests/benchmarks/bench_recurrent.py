@@ -4,10 +4,11 @@
 
 prints a table of milliseconds for a forward pass and for a training step (forward, gradients of
 the weights and of the inputs), float32, without masks. All columns of a row are timed in turn,
-round after round; medians are shown, with the spread (half the distance between the quartiles, as
-a share of the median) of our column and of stock Keras's. `floor` is the time of the same matrix
-products alone, one after the other, in TensorFlow. PyTorch (`pip install torch==2.13.0`) and ONNX
-Runtime (`pip install onnx onnxruntime`) are left out where they are not installed.
+round after round, each after a rest and a run that is not timed. Medians are shown, with the spread
+(half the distance between the quartiles, as a share of the median) of our column and of stock
+Keras's. `floor` is the time of the same matrix products alone, one after the other, in TensorFlow.
+PyTorch (`pip install torch==2.13.0`) and ONNX Runtime (`pip install onnx onnxruntime`) are left out
+where they are not installed.
 
 As in a training of ours, the process keeps memory that it frees (`lstm_zoo.memory`), whichever the
 column.
@@ -50,6 +51,7 @@ SHAPES = [
 GATES = {"lstm": 4, "gru": 3}
 STOCK = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 WARM_UP = 2
+REST = 0.25  # seconds
 
 
 @click.command(help=__doc__.split("\n")[0])
@@ -225,6 +227,9 @@ def time_in_turn(functions, rounds):
     seconds = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
+            # Another library's threads spin for a while after its run, and take ours a core.
+            time.sleep(REST)
+            function()
             start = time.perf_counter()
             function()
             seconds[name].append(time.perf_counter() - start)
