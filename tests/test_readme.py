@@ -16,6 +16,7 @@ BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", README.read_text("utf-8"), re
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the README's REST client is curl")
 def test_every_example_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
     # Setting up needs the network, and TF Serving Docker: our server stands in its place.
