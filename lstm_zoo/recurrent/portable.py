@@ -112,8 +112,9 @@ def run(
         return start + UNROLLED, states, outputs
 
     # Begun as zeros of a known shape; a length alone would be a shape that is computed.
-    outputs = tf.zeros_like(projected[..., :units])
-    outputs = tf.TensorArray(inputs.dtype, time, element_shape=[batch, units]).unstack(outputs)
+    zeros = tf.zeros_like(projected[..., :units])
+    outputs = tf.TensorArray(inputs.dtype, tf.shape(zeros)[0], element_shape=[batch, units])
+    outputs = outputs.unstack(zeros)
     states = tuple(tf.reshape(state, [batch, units]) for state in states)
     _, states, outputs = tf.while_loop(lambda start, *_: start < time, body, (0, states, outputs))
     outputs = tf.transpose(outputs.stack()[: 1 - UNROLLED], [1, 0, 2])  # (batch, time, units)

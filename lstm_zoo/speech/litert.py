@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,14 +13,8 @@ FRAMES = (1, 2, 20, 300)
 def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
     """Return the function to convert; see `lstm_zoo.litert.export_litert` for its names."""
 
-    dense = pipeline.model.get_layer("logits")
-    before = keras.Model(pipeline.model.inputs, dense.input)
-
     def recognize(features: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
-        vectors = before([features, lengths])  # (batch, output frames, width)
-        # In rows, else the layer computes shapes, and LiteRT must find them while it runs.
-        logits = dense(tf.reshape(vectors, [-1, vectors.shape[-1]]))
-        return {"logits": tf.reshape(logits, [batch_size, -1, dense.units])}
+        return {"logits": pipeline.model([features, lengths])}
 
     num_features = pipeline.config["network"]["num_features"]
     inputs = {

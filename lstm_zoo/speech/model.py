@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from lstm_zoo.errors import CallError
-from lstm_zoo.recurrent import CELLS, recurrent_stack
+from lstm_zoo.recurrent import CELLS, portable, recurrent_stack
 from lstm_zoo.settings import check_integer, positive_integers, with_variant
 from lstm_zoo.speech import SUBSAMPLING_KINDS, VARIANTS
 from lstm_zoo.speech.spec_augment import MASK_FILLS, SpecAugment
@@ -162,6 +162,14 @@ class FrameStack(keras.layers.Layer):
 @keras.saving.register_keras_serializable("lstm_zoo")
 class Logits(keras.layers.Dense):
     """A dense layer that ends the mask: Keras would multiply a loss by it, row by frame."""
+
+    def call(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        if not portable.is_chosen():
+            return super().call(inputs, training=training)
+        # In rows, else shapes are computed: see `lstm_zoo.recurrent.portable` for what that does.
+        batch, _, width = inputs.shape
+        rows = super().call(ops.reshape(inputs, (-1, width)), training=training)
+        return ops.reshape(rows, (batch, -1, self.units))
 
     def compute_mask(self, inputs: keras.KerasTensor, previous_mask: Any = None) -> None:
         return None
