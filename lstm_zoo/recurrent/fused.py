@@ -13,13 +13,14 @@ What makes it fast, as measured on two cores by `tests/benchmarks/bench_recurren
   one compilation serves every length. There is one for each batch size and size of layer, of one
   to three seconds.
 - Without XLA (predictions, exports), an iteration of TensorFlow's loop holds `UNROLLED` steps, and
-  an LSTM of up to `BLOCK_ROWS` rows is TensorFlow's one op for it.
+  an LSTM of few rows and units (`BLOCK_PRODUCT`) is TensorFlow's one op for it.
 
-What did not: that op for more rows, and in training (its gradient adds to the weights' at every
-step); TensorFlow's arrays of single steps in place of stacked ones; a sigmoid of all four gates at
-once, with the tanh made of it; pieces unrolled under XLA, which take ten times as long to compile;
-oneDNN's products (`TF_ENABLE_ONEDNN_OPTS=1`, which TensorFlow leaves off on an AMD EPYC: training
-up to a quarter slower, though stock Keras gains); XLA's flags for XNNPACK, YNNPACK and Eigen.
+What did not: that op for more rows or units, and in training (its gradient adds to the weights' at
+every step); TensorFlow's arrays of single steps in place of stacked ones; a sigmoid of all four
+gates at once, with the tanh made of it; what the way back needs of the records, computed for all
+steps before it; pieces unrolled under XLA, which take ten times as long to compile; oneDNN's
+products (`TF_ENABLE_ONEDNN_OPTS=1` where TensorFlow leaves them off); XLA's flags for XNNPACK,
+YNNPACK, Eigen and wider vectors.
 
 Memory grows with the steps alone: training keeps, for each step, row and unit, five numbers (one
 for a SimpleRNN) and the output, and adds the gradients of the projections when it walks back, four
@@ -34,7 +35,7 @@ import tensorflow as tf
 
 PIECE = 16  # time steps: the inputs are padded to whole pieces, so not many
 UNROLLED = 4  # more is as fast, and the graph larger
-BLOCK_ROWS = 8
+BLOCK_PRODUCT = 2**17  # multiplications: of a step's inputs with the kernel
 SMALLEST_HALF = 4  # rows: below it a product costs as much as of more
 
 Tensors = tuple[tf.Tensor, ...]
@@ -233,13 +234,19 @@ def _predict(cell, lengths, inputs, kernel, recurrent_kernel, bias, *states):
 
     if cell != "lstm" or inputs.dtype != tf.float32:
         return run_loop()
-    return tf.cond(tf.shape(inputs)[1] <= BLOCK_ROWS, run_block, run_loop)
+    rows, most = inputs.shape[1], BLOCK_PRODUCT // (kernel.shape[0] * kernel.shape[1])
+    if rows is None and most:
+        return tf.cond(tf.shape(inputs)[1] <= most, run_block, run_loop)
+    # A condition that is known beforehand would upset TensorFlow's optimizer.
+    return run_block() if most and rows <= most else run_loop()
 
 
 def _loop(cell, projected, weights, states, lengths):
     """Run the steps in TensorFlow's loop, several an iteration."""
     step = CELLS[cell].step
-    time = tf.shape(projected)[0]
+    shape = tf.shape(projected)
+    # A half without rows, as a small batch of a size unknown here leaves one, need not go on.
+    time = tf.where(shape[1] > 0, shape[0], tf.minimum(shape[0], 1))
     most = time // UNROLLED
     # The first iterations hold UNROLLED steps each, the last ones the single steps that are left.
     outputs = tf.TensorArray(
@@ -264,7 +271,8 @@ def _loop(cell, projected, weights, states, lengths):
             lambda i, t, *_, count=count: t + count <= time, functools.partial(body, count), loop
         )
     _, _, _, last, outputs = loop
-    return outputs.concat(), *last
+    outputs = tf.reshape(outputs.concat(), tf.concat([shape[:2], states[0].shape[1:]], axis=0))
+    return outputs, *last
 
 
 def _block(lengths, inputs, kernel, recurrent_kernel, bias, output, cell):

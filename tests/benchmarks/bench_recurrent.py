@@ -2,11 +2,12 @@
 
     python tests/benchmarks/bench_recurrent.py
 
-prints a table of milliseconds for a forward pass and for a training step (forward, gradients of
-the weights and of the inputs), float32, without masks. All columns of a row are timed in turn,
-round after round, each after a rest and a run that is not timed. Medians are shown, with the spread
-(half the distance between the quartiles, as a share of the median) of our column and of stock
-Keras's. `floor` is the time of the same matrix products alone, one after the other, in TensorFlow.
+prints a table of milliseconds for a forward pass, for the same of a SavedModel, and for a training
+step (forward, gradients of the weights and of the inputs), float32, without masks. All columns of a
+row are timed in turn, round after round, each after a rest and runs that are not timed. Medians are
+shown, with the spread (half the distance between the quartiles, as a share of the median) of our
+column and of stock Keras's. `floor` is the time of the same matrix products alone, one after the
+other, in TensorFlow.
 PyTorch (`pip install torch==2.13.0`) and ONNX Runtime (`pip install onnx onnxruntime`) are left out
 where they are not installed.
 
@@ -21,6 +22,7 @@ import importlib.util
 import os
 import platform
 import statistics
+import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -52,6 +54,7 @@ GATES = {"lstm": 4, "gru": 3}
 STOCK = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 WARM_UP = 2
 REST = 0.25  # seconds
+UNTIMED = 0.03  # seconds of runs after a rest, which leaves caches and clocks cold
 
 
 @click.command(help=__doc__.split("\n")[0])
@@ -61,11 +64,11 @@ def main(rounds: int, only: tuple[int, ...]) -> None:
     memory.keep_freed()
     print_header(rounds)
     shapes = [SHAPES[number] for number in only] or SHAPES
-    for training in (False, True):
-        click.echo(f"\n{'training step' if training else 'forward'}, milliseconds")
+    for mode in ("forward", "forward, exported", "training step"):
+        click.echo(f"\n{mode}, milliseconds")
         rows = []
         for shape in shapes:
-            rows.append(time_in_turn(contestants(*shape, training), rounds))
+            rows.append(time_in_turn(contestants(*shape, mode), rounds))
             print_row(shape, rows[-1], heading=len(rows) == 1)
         for other in ("stock", "torch", "onnx"):
             ratios = [median(row[other]) / median(row["ours"]) for row in rows if other in row]
@@ -75,8 +78,9 @@ def main(rounds: int, only: tuple[int, ...]) -> None:
                 )
 
 
-def contestants(cell, both_ways, batch, steps, features, units, training):
+def contestants(cell, both_ways, batch, steps, features, units, mode):
     """Make the functions to time: name → function without arguments."""
+    training = mode == "training step"
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(batch, steps, features)).astype(np.float32)
     width = units * (2 if both_ways else 1)
@@ -85,6 +89,11 @@ def contestants(cell, both_ways, batch, steps, features, units, training):
     stock = STOCK[cell](units, return_sequences=True)
     if both_ways:
         stock = keras.layers.Bidirectional(stock)
+    if mode == "forward, exported":
+        return {
+            "ours": exported_function(ours, inputs),
+            "stock": exported_function(stock, inputs),
+        }
     functions = {
         "ours": keras_function(ours, inputs, gradients, training),
         "stock": keras_function(stock, inputs, gradients, training),
@@ -120,6 +129,23 @@ def keras_function(layer, inputs, gradients, training):
         return tape.gradient(outputs, [inputs, *weights], output_gradients=gradients)
 
     return lambda: fetched(tf.nest.flatten(run()))
+
+
+def exported_function(layer, inputs):
+    """Export a layer for any batch and any number of steps, and load it."""
+    layer(inputs)
+    module = tf.Module()
+    module.layer = layer
+    module.run = tf.function(
+        lambda sequence: layer(sequence, training=False),
+        input_signature=[tf.TensorSpec([None, None, inputs.shape[-1]])],
+        autograph=False,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder)
+        loaded = tf.saved_model.load(folder)
+    inputs = tf.constant(inputs)
+    return lambda: fetched([loaded.run(inputs)])
 
 
 def fetched(tensors):
@@ -229,7 +255,9 @@ def time_in_turn(functions, rounds):
         for name, function in functions.items():
             # Another library's threads spin for a while after its run, and take ours a core.
             time.sleep(REST)
-            function()
+            start = time.perf_counter()
+            while time.perf_counter() < start + UNTIMED:
+                function()
             start = time.perf_counter()
             function()
             seconds[name].append(time.perf_counter() - start)
