@@ -1,0 +1,74 @@
+"""Time an epoch of a training as it is, and with Keras's own recurrent layers in it.
+
+    python tests/benchmarks/bench_training.py FAMILY --data DATA --set NAME=VALUE
+
+trains for one epoch twice, each time in a process of its own, with the same seed and data, and
+prints the examples a second of the epoch's steps: compiling is in it, reading and validation are
+not.
+"""
+
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import click
+
+import lstm_zoo
+from lstm_zoo.families import FAMILIES
+
+
+@click.command(help=__doc__.split("\n")[0])
+@click.argument("family", type=click.Choice([*FAMILIES]))
+@click.option("--data", help="What to train on.  [the demo corpus]")
+@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting.")
+def main(family: str, data: str | None, assignments: tuple[str, ...]) -> None:
+    settings = dict(assignment.split("=", 1) for assignment in assignments)
+    speeds = {}
+    for layers in ("stock", "ours"):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            examples, seconds = pool.apply(train, (layers, family, data, settings))
+        speeds[layers] = examples / seconds
+        click.echo(
+            f"{layers:6} {examples:,} examples in {seconds:.0f} s, {speeds[layers]:.1f} a second"
+        )
+    click.echo(f"ours / stock {speeds['ours'] / speeds['stock']:.2f}")
+
+
+def train(
+    layers: str, family: str, data: str | None, settings: dict[str, str]
+) -> tuple[int, float]:
+    """Train for one epoch; return its examples and the seconds of its steps."""
+    import keras
+
+    from lstm_zoo import runs
+    from lstm_zoo.recurrent import cells
+
+    if layers == "stock":
+        cells.CELLS.update(
+            simple_rnn=keras.layers.SimpleRNN, gru=keras.layers.GRU, lstm=keras.layers.LSTM
+        )
+        cells.Bidirectional = keras.layers.Bidirectional
+
+    class Stopwatch(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.start = time.perf_counter()
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.seconds = time.perf_counter() - self.start
+
+    stopwatch = Stopwatch()
+    with tempfile.TemporaryDirectory() as folder:
+        lstm_zoo.train(
+            family, data, run=f"{folder}/run", callbacks=[stopwatch], **{**settings, "epochs": 1}
+        )
+        config = json.loads((Path(folder) / "run" / runs.CONFIG).read_text())
+    return config["data"]["training"]["examples"], stopwatch.seconds
+
+
+if __name__ == "__main__":
+    main()
