@@ -49,9 +49,10 @@ class Cell(NamedTuple):
     `step(projected, states, recurrent_kernel, recurrent_bias)` returns the new states, the output
     first among them, and a record for the way back. The recurrent bias is the GRU's, whose reset
     gate stands behind it; other cells have theirs in `projected`. `step_back(record, gradients,
-    recurrent_kernel)`, given the gradients of the new states, returns those of the old states, and
-    those of the projections of the input and of the last output: one array where they are equal.
-    `recorded` and `projections` count the arrays of the two tuples.
+    turned_kernel)`, given the record, an LSTM's old cell state behind it, and the gradients of the
+    new states, returns those of the old states, and those of the projections of the input and of
+    the last output: one array where they are equal. `recorded` and `projections` count the arrays
+    of the record and of the projections.
     """
 
     step: Callable[..., tuple[Tensors, Tensors]]
@@ -78,7 +79,7 @@ def _lstm_step(projected, states, recurrent_kernel, recurrent_bias):
     i, f, g, o = tf.split(z, 4, axis=-1)
     i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
     new_cell = f * cell + i * g
-    return (o * tf.tanh(new_cell), new_cell), (i, f, g, o, cell)
+    return (o * tf.tanh(new_cell), new_cell), (i, f, g, o)
 
 
 def _lstm_step_back(record, gradients, turned_kernel):
@@ -122,7 +123,7 @@ def _gru_step_back(record, gradients, turned_kernel):
 
 CELLS = {
     "simple_rnn": Cell(_simple_rnn_step, _simple_rnn_step_back, recorded=1, projections=1),
-    "lstm": Cell(_lstm_step, _lstm_step_back, recorded=5, projections=1),
+    "lstm": Cell(_lstm_step, _lstm_step_back, recorded=4, projections=1),
     "gru": Cell(_gru_step, _gru_step_back, recorded=5, projections=2),
 }
 
@@ -342,18 +343,18 @@ def _forward(cell, projected, weights, states, lengths, time, *, compiled):
         arrays = [array.write(i, new) for array, new in zip(arrays, written, strict=True)]
         return i + 1, _shaped_as(states, new), arrays
 
-    arrays = _arrays(1 + CELLS[cell].recorded, projected.dtype, pieces)
-    _, last, (outputs, *records) = tf.while_loop(
+    arrays = _arrays(len(states) + 1, projected.dtype, pieces)
+    _, last, (records, outputs, *others) = tf.while_loop(
         lambda i, *_: i < pieces, body, (0, states, arrays)
     )
     outputs = outputs.concat()
     outputs.set_shape([None, *states[0].shape])
     if lengths is not None:
-        last = _last_states(lengths, time, states, last, outputs, records)
-    return outputs, last, records
+        last = _last_states(lengths, time, states, last, outputs, others)
+    return outputs, last, (records, *others)
 
 
-def _last_states(lengths, time, states, last, outputs, records):
+def _last_states(lengths, time, states, last, outputs, others):
     """Find the states after each row's own last step, given those of the initial and the last one.
 
     They are looked up, since to keep them in the loop takes a sixth of its time.
@@ -361,9 +362,8 @@ def _last_states(lengths, time, states, last, outputs, records):
     rows = tf.range(tf.shape(lengths)[0])
     output = tf.gather_nd(outputs, tf.stack([tf.maximum(lengths - 1, 0), rows], axis=1))
     found = [tf.where(lengths[:, tf.newaxis] > 0, output, states[0])]
-    # Other states are recorded as they are before a step, the last of a record.
-    for index, state in enumerate(last[1:], start=1):
-        before = tf.ensure_shape(records[index - len(last)].concat(), outputs.shape)
+    for state, array in zip(last[1:], others, strict=True):  # kept as they are before each step
+        before = tf.ensure_shape(array.concat(), outputs.shape)
         place = tf.stack([tf.minimum(lengths, time - 1), rows], axis=1)
         found.append(tf.where(lengths[:, tf.newaxis] < time, tf.gather_nd(before, place), state))
     return tuple(found)
@@ -404,29 +404,35 @@ def _backward(cell, d_outputs, weights, d_last, lengths, time, records, compiled
 
 def _steps(cell, projected, recurrent_kernel, recurrent_bias, states, time):
     """Run the steps of a piece; `time` is counted from its start."""
-    size = tf.shape(projected)[0]
+    size, shape = tf.shape(projected)[0], states[0].shape
 
-    def body(t, states, arrays):
-        states, record = cell.step(projected[t], states, recurrent_kernel, recurrent_bias)
-        written = zip(arrays, (states[0], *record), strict=True)
-        return t + 1, states, [array.write(t, new) for array, new in written]
+    def body(t, states, records, arrays):
+        new, record = cell.step(projected[t], states, recurrent_kernel, recurrent_bias)
+        for number, values in enumerate(record):
+            records = records.write(t * cell.recorded + number, values)
+        written = zip(arrays, (new[0], *states[1:]), strict=True)
+        return t + 1, new, records, [array.write(t, values) for array, values in written]
 
-    arrays = _arrays(1 + cell.recorded, projected.dtype, size, states[0].shape)
-    _, states, arrays = tf.while_loop(
-        lambda t, *_: t < tf.minimum(size, time), body, (0, states, arrays)
+    # One array holds the records of all kinds: XLA fills arrays with zeros first, and copies them.
+    (records,) = _arrays(1, projected.dtype, size * cell.recorded, shape)
+    arrays = _arrays(len(states), projected.dtype, size, shape)
+    _, states, records, arrays = tf.while_loop(
+        lambda t, *_: t < tf.minimum(size, time), body, (0, states, records, arrays)
     )
-    return [array.stack() for array in arrays], states
+    return [array.stack() for array in (records, *arrays)], states
 
 
 def _steps_back(cell, d_outputs, turned_kernel, d_states, d_last, lengths, time, records):
     """Walk back through the steps of a piece; `lengths` and `time` are counted from its start."""
     size = tf.shape(d_outputs)[0]
+    records, *others = records
 
     def body(t, d_states, arrays):
         ended = tf.equal(lengths, t + 1)
         d_states = _where(ended, [a + b for a, b in zip(d_states, d_last, strict=True)], d_states)
         d_output, *rest = d_states
-        record = [steps[t] for steps in records]
+        record = [records[t * cell.recorded + number] for number in range(cell.recorded)]
+        record += [states[t] for states in others]
         d_states, written = cell.step_back(record, (d_output + d_outputs[t], *rest), turned_kernel)
         written = zip(arrays, written, strict=True)
         return t - 1, d_states, [array.write(t, new) for array, new in written]
