@@ -8,7 +8,8 @@ the gradients of the pre-activations, so that those of the weights are one produ
 What makes it fast, as measured on two cores by `tests/benchmarks/bench_recurrent.py`:
 
 - The batch is cut in two halves, each with a loop of its own, and TensorFlow runs both at once.
-  A step's product is too small to be shared out among cores.
+  A step's product is too small to be shared out among cores. Where the steps are as small as
+  `SMALL_STATE`, or the halves as `SMALLEST_HALF`, the batch stays whole.
 - In training, XLA compiles the loop's body (no other part), in pieces of `PIECE` steps or, of small
   layers and batches, `LONG_PIECE`, so that one compilation serves every length. There is one for
   each batch size and size of layer, of one to three seconds.
@@ -169,10 +170,11 @@ def run(
     >>> [round(x, 4) for x in outputs[0, :, 0].numpy().tolist()]
     [0.7616, 0.9428]
     """
-    batch = tf.shape(inputs)[0]
+    batch, units = tf.shape(inputs)[0], recurrent_kernel.shape[0]
     # Loops insist on one static shape for a state; a batch size known of some tensors only is none.
-    states = [tf.reshape(state, [batch, recurrent_kernel.shape[0]]) for state in states]
-    if inputs.shape[0] is not None and inputs.shape[0] < 2 * SMALLEST_HALF:
+    states = [tf.reshape(state, [batch, units]) for state in states]
+    smallest = max(2 * SMALLEST_HALF, SMALL_STATE // units)
+    if inputs.shape[0] is not None and inputs.shape[0] < smallest:
         halves = False
     run_part = functools.partial(
         _run_part,
@@ -185,7 +187,7 @@ def run(
     if not halves:
         return run_part(inputs, states, lengths=lengths)
     # A small batch of a size unknown here leaves the second half empty.
-    first = tf.where(batch < 2 * SMALLEST_HALF, batch, batch - batch // 2)
+    first = tf.where(batch < smallest, batch, batch - batch // 2)
     # Not by slices, whose gradients are put together with zeros; those of a split are joined.
     halved = [tf.split(tensor, [first, batch - first]) for tensor in (inputs, *states)]
     lengths = (None, None) if lengths is None else tf.split(lengths, [first, batch - first])
