@@ -14,7 +14,7 @@ What makes it fast, as measured on two cores by `tests/benchmarks/bench_recurren
   layers and batches, `LONG_PIECE`, so that one compilation serves every length. There is one for
   each batch size and size of layer, of one to three seconds.
 - The states after a row's own last step are looked up after the loop, and the kernel is turned once
-  for the way back: both in the loop would take a fifth of the time.
+  for the way back, where both were in the loop.
 - Without XLA (predictions, exports), an iteration of TensorFlow's loop holds `UNROLLED` steps, and
   an LSTM of few rows and units (`BLOCK_PRODUCT`) is TensorFlow's one op for it.
 
@@ -37,8 +37,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 PIECE = 16  # time steps: the inputs are padded to whole pieces, so not many
-LONG_PIECE = 64  # where the steps are so small that a piece takes as long to launch as several
-SMALL_STATE = 1_024  # rows x units
+LONG_PIECE = 64  # of small steps, of which several take as long as the launch of a piece
+SMALL_STATE = 1_024  # rows x units: what makes steps small
 UNROLLED = 4  # more is as fast, and the graph larger
 BLOCK_PRODUCT = 2**17  # multiplications: of a step's inputs with the kernel
 SMALLEST_HALF = 4  # rows: below it a product costs as much as of more
@@ -363,7 +363,7 @@ def _forward(cell, projected, weights, states, lengths, time, *, compiled):
 def _last_states(lengths, time, states, last, outputs, others):
     """Find the states after each row's own last step, given those of the initial and the last one.
 
-    They are looked up, since to keep them in the loop takes a sixth of its time.
+    They are looked up, since to keep them in the loop takes up to a quarter of its time.
     """
     rows = tf.range(tf.shape(lengths)[0])
     output = tf.gather_nd(outputs, tf.stack([tf.maximum(lengths - 1, 0), rows], axis=1))
