@@ -87,7 +87,7 @@ def build_speech(
     elif factor > 1:
         # The padding is spelled out: Keras's "same" begins at a frame that depends on the width.
         sequence = keras.layers.ZeroPadding1D(factor, name="conv_padding")(sequence)
-        sequence = keras.layers.Conv1D(
+        sequence = Conv1D(
             factor * num_features,
             2 * factor + 1,
             strides=factor,
@@ -157,6 +157,24 @@ class FrameStack(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class Conv1D(keras.layers.Conv1D):
+    """Keras's convolution, unpadded, as one matrix product.
+
+    TensorFlow's op gives a batch without rows the wrong width where oneDNN computes it.
+    """
+
+    def call(self, sequence: keras.KerasTensor) -> keras.KerasTensor:
+        if portable.is_chosen():
+            return super().call(sequence)
+        (stride,), (width,) = self.strides, self.kernel_size
+        # Of each offset into a window, the frames at the windows' starts.
+        ends = [*range(1 - width, 0), None]
+        parts = [sequence[:, start:end:stride] for start, end in enumerate(ends)]
+        kernel = ops.reshape(self.kernel, (-1, self.filters))
+        return self.activation(ops.matmul(ops.concatenate(parts, axis=-1), kernel) + self.bias)
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")

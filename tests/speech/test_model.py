@@ -49,6 +49,16 @@ def test_output_lengths_are_those_of_the_row_alone(factor):
             assert width == output_lengths(length, factor) == -(-length // factor)
 
 
+def test_the_convolution_is_keras_and_takes_a_batch_without_rows():
+    layer = network(subsampling=3, subsampling_kind="conv").get_layer("conv")
+    frames = np.random.default_rng(0).normal(size=(2, 16, FEATURES)).astype("float32")
+    convolved = layer(frames).numpy()
+    expected = keras.layers.Conv1D.call(layer, tf.constant(frames))
+    np.testing.assert_allclose(convolved, expected, atol=1e-5)
+    assert convolved.any()
+    assert layer(frames[:0]).shape == (0, *convolved.shape[1:])
+
+
 @pytest.mark.parametrize("sizes", NETWORKS.values(), ids=NETWORKS)
 def test_a_rows_logits_are_the_same_alone_and_in_any_padded_batch(sizes):
     run = traced(network(**sizes))
