@@ -144,12 +144,8 @@ class FrameStack(keras.layers.Layer):
         self.factor = factor
 
     def call(self, sequence: keras.KerasTensor) -> keras.KerasTensor:
-        margin = self.factor - 1
-        padded = ops.pad(sequence, [[0, 0], [0, margin], [0, 0]])
-        # Of each offset, as many frames as there are starts within the sequence.
-        ends = [*range(-margin, 0), None]
-        parts = [padded[:, start : end : self.factor] for start, end in enumerate(ends)]
-        return ops.concatenate(parts, axis=-1)
+        padded = ops.pad(sequence, [[0, 0], [0, self.factor - 1], [0, 0]])
+        return _windows(padded, self.factor, self.factor)
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         batch, time, width = shape
@@ -161,7 +157,7 @@ class FrameStack(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("lstm_zoo")
 class Conv1D(keras.layers.Conv1D):
-    """Keras's convolution, unpadded, as one matrix product.
+    """Keras's convolution with a bias, unpadded and undilated, as one matrix product.
 
     TensorFlow's op gives a batch without rows the wrong width where oneDNN computes it.
     """
@@ -170,11 +166,8 @@ class Conv1D(keras.layers.Conv1D):
         if portable.is_chosen():
             return super().call(sequence)
         (stride,), (width,) = self.strides, self.kernel_size
-        # Of each offset into a window, the frames at the windows' starts.
-        ends = [*range(1 - width, 0), None]
-        parts = [sequence[:, start:end:stride] for start, end in enumerate(ends)]
         kernel = ops.reshape(self.kernel, (-1, self.filters))
-        return self.activation(ops.matmul(ops.concatenate(parts, axis=-1), kernel) + self.bias)
+        return self.activation(ops.matmul(_windows(sequence, width, stride), kernel) + self.bias)
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")
@@ -217,6 +210,14 @@ def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
     if not 0 <= resolved["dropout"] < 1:
         raise CallError(f"dropout is at least 0 and below 1. Received: {resolved['dropout']}")
     return resolved
+
+
+def _windows(sequence: keras.KerasTensor, width: int, stride: int) -> keras.KerasTensor:
+    """Put the frames of each window that lies within the sequence side by side."""
+    # Of each offset into a window, as many frames as there are windows.
+    ends = [*range(1 - width, 0), None]
+    parts = [sequence[:, start:end:stride] for start, end in enumerate(ends)]
+    return ops.concatenate(parts, axis=-1)
 
 
 def _length_mask(sequence: keras.KerasTensor, lengths: keras.KerasTensor) -> keras.KerasTensor:

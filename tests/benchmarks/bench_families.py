@@ -20,6 +20,7 @@ import importlib.util
 import os
 import statistics
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -27,9 +28,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import click
 import keras
 import numpy as np
+import stock
 
 from lstm_zoo import batching, build_sentiment, build_speech, build_translation, memory
-from lstm_zoo.recurrent import cells
+from lstm_zoo.families import FAMILIES
 from lstm_zoo.speech import ctc
 from lstm_zoo.speech.model import output_lengths
 from lstm_zoo.translation.loss import SmoothedCrossEntropy
@@ -41,12 +43,15 @@ PIECES = 4_000
 
 
 class Family(NamedTuple):
-    """What is timed: our network, its loss, its batches (inputs, targets), PyTorch's network."""
+    """What is timed of a family.
 
-    build: object
-    loss: object
-    batch: object
-    torch_network: object
+    `batch(generator, lengths)` returns the inputs of rows of these lengths, and their targets.
+    """
+
+    build: Callable
+    loss: keras.losses.Loss
+    batch: Callable
+    torch_network: Callable
     lengths: tuple[float, float, int]  # median, deviation of the logarithm, longest
     batch_size: int
 
@@ -56,19 +61,18 @@ class Family(NamedTuple):
     "families",
     nargs=-1,
     required=True,
-    type=click.Choice(["sentiment", "speech", "translation"]),
+    type=click.Choice([*FAMILIES]),
 )
 @click.option("--rounds", default=5, show_default=True, help="How often each network is timed.")
 @click.option("--batches", default=8, show_default=True, help="Batches a round.")
 def main(families: tuple[str, ...], rounds: int, batches: int) -> None:
     memory.keep_freed()
     for name in families:
-        family = FAMILIES[name]
+        family = TIMED[name]
         data = list(random_batches(family, batches))
-        networks = {
-            "ours": keras_steps(family.build(), family.loss),
-            "stock": keras_steps(with_stock_layers(family.build), family.loss),
-        }
+        networks = {"ours": keras_steps(family.build(), family.loss)}
+        with stock.in_place_of_ours():
+            networks["stock"] = keras_steps(family.build(), family.loss)
         if importlib.util.find_spec("torch"):
             networks["torch"] = torch_steps(family.torch_network())
         for number, mode in enumerate(("training", "prediction")):
@@ -136,18 +140,6 @@ def recognizer():
 
 def translator():
     return build_translation(PIECES, PIECES, dropout=0, token_dropout=0)
-
-
-def with_stock_layers(build):
-    """Build a network with Keras's own layers in the place of ours."""
-    ours = dict(cells.CELLS), cells.Bidirectional
-    cells.CELLS.update(lstm=keras.layers.LSTM, gru=keras.layers.GRU)
-    cells.Bidirectional = keras.layers.Bidirectional
-    try:
-        return build()
-    finally:
-        cells.CELLS.update(ours[0])
-        cells.Bidirectional = ours[1]
 
 
 def keras_steps(model, loss):
@@ -270,7 +262,7 @@ def torch_translator():
     return Network()
 
 
-FAMILIES = {
+TIMED = {
     "sentiment": Family(
         reviews,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -30,6 +30,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import click
 import keras
 import numpy as np
+import stock
 import tensorflow as tf
 
 from lstm_zoo import memory
@@ -51,7 +52,6 @@ SHAPES = [
     ("gru", False, 32, 100, 128, 128),
 ]
 GATES = {"lstm": 4, "gru": 3}
-STOCK = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 WARM_UP = 2
 REST = 0.25  # seconds
 UNTIMED = 0.03  # seconds of runs after a rest, which leaves caches and clocks cold
@@ -86,17 +86,17 @@ def contestants(cell, both_ways, batch, steps, features, units, mode):
     width = units * (2 if both_ways else 1)
     gradients = rng.normal(size=(batch, steps, width)).astype(np.float32)
     ours = recurrent_layer(cell, units, bidirectional=both_ways, return_sequences=True)
-    stock = STOCK[cell](units, return_sequences=True)
+    keras_own = stock.LAYERS[cell](units, return_sequences=True)
     if both_ways:
-        stock = keras.layers.Bidirectional(stock)
+        keras_own = keras.layers.Bidirectional(keras_own)
     if mode == "forward, exported":
         return {
             "ours": exported_function(ours, inputs),
-            "stock": exported_function(stock, inputs),
+            "stock": exported_function(keras_own, inputs),
         }
     functions = {
         "ours": keras_function(ours, inputs, gradients, training),
-        "stock": keras_function(stock, inputs, gradients, training),
+        "stock": keras_function(keras_own, inputs, gradients, training),
         "floor": products(cell, both_ways, inputs, units, training),
     }
     if tf.config.list_physical_devices("GPU"):
