@@ -13,7 +13,7 @@ import re
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -110,21 +110,56 @@ def generate(
     """
     if examples < 1:
         raise ValueError(f"A corpus takes at least 1 example. Received: {examples}")
+    _check_part(part)
+    generator = np.random.default_rng([seed, [*VARIANTS].index(part)])
+    sentences = itertools.islice(_sentences(generator, part), examples)
+    requests = [_request(text, generator, part) for text in sentences]
+    return _speak(requests), [row["text"] for row in requests], [row["voice"] for row in requests]
+
+
+def speak(
+    texts: Sequence[str], seed: int = 0, part: str = "training"
+) -> tuple[list[tuple[np.ndarray, int]], list[str]]:
+    """Say texts, each in a voice, at a rate and a pitch that are drawn for it.
+
+    Args:
+        texts: what to say, in English; a comma is a short pause.
+        seed: the same seed gives the same clips, on the same version of eSpeak NG. Must not be
+            negative.
+        part: whose voices: "training" or "report".
+
+    Returns:
+        Two lists as long as `texts`: the clips, each a pair (int16 samples, 22050); the voices.
+
+    Raises:
+        CallError: if `espeakng-loader` is not installed, or eSpeak NG does not run here.
+        ValueError: if a negative seed or an unknown part is asked for.
+
+    Example:
+
+    >>> clips, speakers = speak(["one, two", "three"], seed=1)
+    >>> clips[1][1], len(speakers)
+    (22050, 2)
+    """
+    _check_part(part)
+    generator = np.random.default_rng([seed, [*VARIANTS].index(part)])
+    requests = [_request(text, generator, part) for text in texts]
+    return _speak(requests), [row["voice"] for row in requests]
+
+
+def _check_part(part: str) -> None:
     if part not in VARIANTS:
         raise ValueError(f"part is one of {', '.join(VARIANTS)}. Received: {part!r}")
-    generator = np.random.default_rng([seed, [*VARIANTS].index(part)])
+
+
+def _request(text: str, generator: np.random.Generator, part: str) -> dict:
+    """Draw how a text is said."""
+    rate, pitch, width = (
+        int(generator.integers(low, high + 1)) for low, high in (RATES, PITCHES, RANGES)
+    )
     speakers = voices(part)
-    requests = []
-    for text in itertools.islice(_sentences(generator, part), examples):
-        rate, pitch, width = (
-            int(generator.integers(low, high + 1)) for low, high in (RATES, PITCHES, RANGES)
-        )
-        voice = speakers[generator.integers(len(speakers))]
-        requests.append(
-            {"text": text, "voice": voice, "rate": rate, "pitch": pitch, "range": width}
-        )
-    clips = [(samples, espeak.SAMPLE_RATE) for samples in _speak(requests)]
-    return clips, [row["text"] for row in requests], [row["voice"] for row in requests]
+    voice = speakers[generator.integers(len(speakers))]
+    return {"text": text, "voice": voice, "rate": rate, "pitch": pitch, "range": width}
 
 
 def _sentences(generator: np.random.Generator, part: str) -> Iterator[str]:
@@ -146,7 +181,7 @@ def _sentences(generator: np.random.Generator, part: str) -> Iterator[str]:
         yield text
 
 
-def _speak(requests: list[dict]) -> list[np.ndarray]:
+def _speak(requests: list[dict]) -> list[tuple[np.ndarray, int]]:
     if importlib.util.find_spec("espeakng_loader") is None:
         raise CallError(
             "The demo corpus is spoken by eSpeak NG, which is not installed: "
@@ -162,6 +197,7 @@ def _speak(requests: list[dict]) -> list[np.ndarray]:
     spoken, start = [], 0
     for _ in requests:
         (count,) = struct.unpack_from("<I", done.stdout, start)
-        spoken.append(np.frombuffer(done.stdout, "<i2", count, start + 4))
+        samples = np.frombuffer(done.stdout, "<i2", count, start + 4)
+        spoken.append((samples, espeak.SAMPLE_RATE))
         start += 4 + 2 * count
     return spoken

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import common
 import pytest
+import soundfile
 from classification import Classification
 from click.testing import CliRunner
 
@@ -56,22 +57,44 @@ def test_a_recipe_costs_no_more_than_it_says(name):
             assert float(row.get("peak GB", 0)) <= int(memory)
 
 
-def test_the_plain_training_counts_in_the_minutes(tmp_path, monkeypatch):
+def test_each_speaker_is_left_out_once_and_synthetic_voices_join_but_in_plain(
+    tmp_path, monkeypatch
+):
     import unheard_speaker
 
+    data, run = tmp_path / "LibriSpeech", tmp_path / "run"
+    run.mkdir()
+    for speaker in "abcde":
+        folder = data / "train" / speaker / "1"
+        folder.mkdir(parents=True)
+        (folder / f"{speaker}-1.trans.txt").write_text(f"{speaker}-1-0 ONE TWO\n")
+        soundfile.write(folder / f"{speaker}-1-0.flac", [0.0] * 800, 8_000)
+    trained = []
+
     def train(self, rest, run, seed, **others):
+        trained.append((others == unheard_speaker.PLAIN, rest.texts, rest.speakers))
         run.mkdir()
-        seconds, peak = (30, 3e9) if others == unheard_speaker.PLAIN else (90, 2e9)
+        seconds, peak = (30, 3e9) if others else (90, 2e9)
         environment = {"training_seconds": seconds, "peak_memory_bytes": peak}
         (run / "environment.json").write_text(json.dumps(environment))
-        return SimpleNamespace(run=run, evaluate=lambda *_, **__: {"wer": 0.5, "cer": 0.25})
 
-    recipe, part = unheard_speaker.RECIPE, SimpleNamespace(columns=())
-    monkeypatch.setattr(type(recipe), "train", train)
-    monkeypatch.setattr(type(recipe), "parts", lambda *_: (part, part))
-    found = recipe.score(None, tmp_path / "run", 0)
-    row = recipe.row(Path("data"), 0, [found])
-    assert (row["minutes"], row["peak GB"], row["WER plain"]) == ("2.0", "3.0", "0.5000")
+        def evaluate(columns, beam_width):
+            assert not set(columns[2]) & set(rest.speakers)
+            return {"wer": 0.5 if others else 0.25, "cer": 0.125}
+
+        return SimpleNamespace(run=run, evaluate=evaluate)
+
+    monkeypatch.setattr(common.Recipe, "train", train)
+    rows = unheard_speaker.RECIPE.rows(data, run, 0, None)
+    assert [row["speaker"] for row in rows] == [*"abcde"]
+    for row in rows:
+        assert (row["minutes"], row["peak GB"]) == ("2.0", "3.0")
+        assert (row["WER greedy"], row["WER plain"]) == ("0.2500", "0.5000")
+    for left_out, varied, plain in zip("abcde", trained[::2], trained[1::2], strict=True):
+        people = [speaker for speaker in "abcde" if speaker != left_out]
+        assert plain == (True, ["ONE TWO"] * 4, people)
+        assert not varied[0] and varied[1] == ["ONE TWO"] * 4 * (1 + unheard_speaker.SAYINGS)
+        assert varied[2][:4] == people and all("+" in voice for voice in varied[2][4:])
 
 
 def test_a_digest_changes_with_whatever_makes_the_number(monkeypatch):

@@ -71,7 +71,28 @@ def test_every_voice_is_one_that_the_engine_has():
         open(folder + name).close()
     for accent in demo.ACCENTS:
         request = {"text": "one", "voice": accent, "rate": 150, "pitch": 50, "range": 50}
-        assert len(demo._speak([request])[0]) > 5_000
+        ((samples, _),) = demo._speak([request])
+        assert len(samples) > 5_000
+
+
+def test_texts_of_ones_own_are_said_by_seed_with_pauses_at_commas():
+    texts = ["one two three", "one, two, three", "four"] * 2
+    clips, speakers = demo.speak(texts, seed=5)
+    again, same_speakers = demo.speak(texts, seed=5)
+    assert speakers == same_speakers and len(set(speakers)) > 3
+    assert set(speakers) <= set(demo.voices("training"))
+    for (samples, rate), (same, _) in zip(clips, again, strict=True):
+        assert rate == 22_050 and np.abs(samples).max() > 1_000
+        np.testing.assert_array_equal(samples, same)
+    assert set(demo.speak(texts, seed=5, part="report")[1]) <= set(demo.voices("report"))
+    # In one voice, which only the voice's own request can hold: a comma makes it longer.
+    plain, paused = (
+        demo._speak([{"text": text, "voice": "en-us+m1", "rate": 150, "pitch": 50, "range": 50}])
+        for text in texts[:2]
+    )
+    assert len(paused[0][0]) > 1.1 * len(plain[0][0])
+    with pytest.raises(ValueError, match="part is one of training, report"):
+        demo.speak(texts, part="dev")
 
 
 def test_the_corpus_readers_take_it(generated):
