@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_features.py --data CORPUS
 
-CORPUS is speech as `lstm-zoo speech train` takes it; without it, tones and noise of 8, 16 and 22.05
-kHz that are made here. The ways take turns; medians over the rounds, with the quartiles.
+CORPUS is speech as `lstm-zoo speech train` takes it; without it, noise at 8, 16 and 22.05 kHz
+that is made here. The ways take turns; medians over the rounds, with the quartiles.
 """
 
 import os
