@@ -7,7 +7,7 @@ out, seed 0 the first, and reports on all that this one says. 10 % of the traini
 epoch. Of two trainings, one has the clips at varied speed, with SpecAugment's masks, and beside
 them the same strings in synthetic voices (eSpeak NG, the extra `demo`); the other, `RUN-plain`, the
 clips as they are. Its WER stands in the row beside.
-Cost: on two cores about 2 times 10 minutes and 3 GB.
+Cost: on two cores about 6 minutes for both trainings and 3 GB.
 Target: a word error rate of 10 % with greedy decoding.
 """
 
@@ -21,7 +21,7 @@ from recognition import Recognition
 
 SETTINGS = {
     "sample_rate": 8_000,
-    # Of few speakers a coarse spectrum tells less than a fine one: a voice is in the details.
+    # A coarse spectrum: a voice is in the details, and there are few voices to learn from.
     "features": "mfcc",
     "num_mfcc": 8,
     "tokens": "pieces",
