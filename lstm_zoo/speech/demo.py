@@ -110,8 +110,7 @@ def generate(
     """
     if examples < 1:
         raise ValueError(f"A corpus takes at least 1 example. Received: {examples}")
-    _check_part(part)
-    generator = np.random.default_rng([seed, [*VARIANTS].index(part)])
+    generator = _generator(seed, part)
     sentences = itertools.islice(_sentences(generator, part), examples)
     requests = [_request(text, generator, part) for text in sentences]
     return _speak(requests), [row["text"] for row in requests], [row["voice"] for row in requests]
@@ -141,15 +140,16 @@ def speak(
     >>> clips[1][1], len(speakers)
     (22050, 2)
     """
-    _check_part(part)
-    generator = np.random.default_rng([seed, [*VARIANTS].index(part)])
+    generator = _generator(seed, part)
     requests = [_request(text, generator, part) for text in texts]
     return _speak(requests), [row["voice"] for row in requests]
 
 
-def _check_part(part: str) -> None:
+def _generator(seed: int, part: str) -> np.random.Generator:
+    """Make a generator that the other part does not share."""
     if part not in VARIANTS:
         raise ValueError(f"part is one of {', '.join(VARIANTS)}. Received: {part!r}")
+    return np.random.default_rng([seed, [*VARIANTS].index(part)])
 
 
 def _request(text: str, generator: np.random.Generator, part: str) -> dict:
