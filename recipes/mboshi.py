@@ -5,8 +5,7 @@
 Data: a folder with `train.tsv`, of `path`, `text` and `speaker`, and the clips it names: four
 hours. By seed, 10 % is reported on, 5 % chooses the epoch, the rest is trained on; no transcript is
 in two parts.
-Cost: on two cores about 70 minutes, with other work beside it, and 3 GB; 0.5 GB of disk for
-features.
+Cost: on two cores about 32 minutes with nothing beside it, and 3 GB; 0.5 GB of disk for features.
 Target: a character error rate of 22 %.
 """
 
