@@ -204,8 +204,9 @@ class EpochEnd(keras.callbacks.Callback):
 @contextlib.contextmanager
 def _interrupts_deferred() -> Iterator[None]:
     """Let a Ctrl-C wait until the block has ended."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # no signal reaches another thread
+    elsewhere = threading.current_thread() is not threading.main_thread()
+    if elsewhere or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield  # no signal reaches another thread, nor a job that a shell put in the background
         return
     pressed = []
     handler = signal.signal(signal.SIGINT, lambda *signal_and_frame: pressed.append(True))

@@ -275,10 +275,12 @@ def weights(run):
     return values
 
 
-def start_and_wait_for_an_epoch(command):
+def start_and_wait_for_an_epoch(command, interrupt=signal.SIG_DFL):
     process = subprocess.Popen(
         [sys.executable, "-m", "lstm_zoo", *map(str, command)],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+        # Said, since these tests may themselves run in a shell's background, which ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, interrupt),
     )  # fmt: skip
     run = command[command.index("--run") + 1]
     deadline = time.monotonic() + 240
@@ -320,3 +322,16 @@ def test_ctrl_c_ends_a_training_like_any_other_end(corpus, tmp_path):
     assert re.search(rb"Interrupted after \d+ of 500 epochs; --resume --run .* goes on", errors)
     assert json.loads((run / "metrics.json").read_text())["validation"]["examples"] == 40
     assert not list(run.glob(".writing-*"))
+
+
+@pytest.mark.slow
+def test_a_training_in_the_background_outlives_ctrl_c(corpus, tmp_path):
+    run = tmp_path / "run"
+    command = train_command(corpus, run, "--set", "patience=30", "--epochs", "30")
+    process = start_and_wait_for_an_epoch(command, interrupt=signal.SIG_IGN)
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.002)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+    assert len((run / "history.csv").read_text().splitlines()) == 1 + 30

@@ -109,7 +109,12 @@ def test_an_interrupt_while_an_epoch_is_recorded_waits_until_it_is(tmp_path, mon
         save(run, model, history)
 
     monkeypatch.setattr(checkpoints, "save", save_and_press)
-    pipeline = train(tmp_path / "run", epochs=3)
+    # These tests may themselves run in a shell's background, which ignores it.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        pipeline = train(tmp_path / "run", epochs=3)
+    finally:
+        signal.signal(signal.SIGINT, ours)
     monkeypatch.undo()
     rows = list(csv.DictReader((tmp_path / "run/history.csv").open()))
     assert len(rows) == 1
