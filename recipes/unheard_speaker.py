@@ -46,7 +46,8 @@ class UnheardSpeaker(Recognition):
 
         whole = read(data / "train")
         speakers = np.array(whole.speakers)
-        left_out = speakers == np.unique(speakers)[seed % len(np.unique(speakers))]
+        names = np.unique(speakers)
+        left_out = speakers == names[seed % len(names)]
         return whole.take(np.flatnonzero(~left_out)), whole.take(np.flatnonzero(left_out))
 
     def digest(self) -> str:
