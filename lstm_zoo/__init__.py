@@ -12,8 +12,8 @@ _HOME = {
     "build_sentiment": "lstm_zoo.sentiment.model",
     "build_speech": "lstm_zoo.speech.model",
     "build_translation": "lstm_zoo.translation.model",
-    "load": "lstm_zoo.runs",
-    "train": "lstm_zoo.training",
+    "load": "lstm_zoo.runs.loading",
+    "train": "lstm_zoo.training.train",
 }
 __all__ = ["__version__", *_HOME]
 

@@ -16,18 +16,9 @@ import click
 import lstm_zoo
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError, ExportError, TrainingError
-from lstm_zoo.settings import TRAINING, Setting
+from lstm_zoo.settings import Setting, format_value
 
 STREAMED = 1_024  # inputs answered at once when they come from standard input
-_FLAGS = (
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "seed",
-    "variant",
-    "source",
-    "target",
-)  # settings with an option
 
 
 class Reporting(click.Command):
@@ -50,13 +41,21 @@ class Reporting(click.Command):
 
 
 class _Root(Reporting, click.Group):
-    """The group of all commands."""
+    """The group of all commands: those below, and one for each registered family."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted([*self.commands, *families.FAMILIES])
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name in families.FAMILIES:
+            return _family_group(name)
+        return super().get_command(context, name)
 
 
 @click.group(cls=_Root)
 @click.version_option(lstm_zoo.__version__, prog_name="lstm-zoo")
 def cli() -> None:
-    """Train, judge, use and export recurrent networks.
+    """Train, evaluate, use and export recurrent networks.
 
     \b
     lstm-zoo sentiment train --run runs/demo          on a demo corpus
@@ -79,13 +78,9 @@ def _settings_help(table: dict[str, Setting]) -> str:
     width = max(map(len, table))
     lines = []
     for name, setting in table.items():
-        default = "" if setting.default is None else f" [{_spelled(setting.default)}]"
+        default = "" if setting.default is None else f" [{format_value(setting.default)}]"
         lines.append(f"  {name:{width}}  {setting.help}{default}")
     return "\n".join(lines)
-
-
-def _spelled(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _decoding_options(*names: str, when: bool) -> Callable[[Callable], Callable]:
@@ -115,23 +110,25 @@ def _decoding_options(*names: str, when: bool) -> Callable[[Callable], Callable]
     return decorate
 
 
-def _language_options(*, when: bool) -> Callable[[Callable], Callable]:
-    """Add the languages to the training of a family that goes from one to another."""
+def _setting_options(table: dict[str, Setting]) -> Callable[[Callable], Callable]:
+    """Add the options of the settings that have one of their own."""
 
     def decorate(command: Callable) -> Callable:
-        for side, to in (("target", "to"), ("source", "from")) if when else ():
-            text = f"The language to translate {to}, such as de: a file's suffix."
-            command = click.option(f"--{side}", metavar="CODE", help=text)(command)
+        for name, setting in reversed(table.items()):
+            if setting.metavar is not None:
+                option = f"--{name.replace('_', '-')}"
+                text = f"{setting.help[0].upper()}{setting.help[1:]}."
+                command = click.option(option, metavar=setting.metavar, help=text)(command)
         return command
 
     return decorate
 
 
-def _add_family(family: str, title: str) -> None:
-    """Add `lstm-zoo FAMILY` and its verbs."""
-    package = families.module(family)
+def _family_group(family: str) -> click.Group:
+    """Make `lstm-zoo FAMILY` and its verbs."""
+    package, table = families.module(family), families.settings(family)
+    title = families.FAMILIES[family].title
     group = click.Group(family, help=f"{title[0].upper()}{title[1:]}.")
-    cli.add_command(group)
 
     paragraphs = [  # \b: click leaves the lines of the paragraph as they are
         "Train a network and leave a run directory.",
@@ -139,7 +136,7 @@ def _add_family(family: str, title: str) -> None:
         "Without --data, the network learns a synthetic demo corpus that the package makes.",
         "Ctrl-C ends a training after whole epochs; --resume goes on.",
         "Settings for --set, with their defaults in brackets (without one, the variant's):",
-        f"\b\n{_settings_help({**package.SETTINGS, **TRAINING, **package.SETTINGS})}",
+        f"\b\n{_settings_help({**package.SETTINGS, **table})}",
     ]
 
     @group.command(help="\n\n".join(paragraphs))
@@ -148,14 +145,9 @@ def _add_family(family: str, title: str) -> None:
     @click.option("--validation-split", type=float, metavar="F",
                   help="The share of DATA cut off for it, by seed. [0.1]")  # fmt: skip
     @click.option("--run", help=f"The directory to leave. [runs/{family}-<time>]")
-    @_language_options(when="source" in package.SETTINGS)
-    @click.option("--variant", metavar="NAME", help=f"{', '.join(package.VARIANTS)}.")
     @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                   help="Any setting below; may be given several times.")  # fmt: skip
-    @click.option("--epochs", metavar="N", help="Passes over DATA at the most.")
-    @click.option("--batch-size", metavar="N", help="Examples a step.")
-    @click.option("--learning-rate", metavar="F", help="The rate at its peak.")
-    @click.option("--seed", metavar="N", help="Equal seeds give equal runs on a CPU.")
+    @_setting_options(table)
     @click.option("--resume", is_flag=True, help="Go on with RUN after its last whole epoch.")
     @click.option("--strict", is_flag=True, help="Rows that can't be used are errors.")
     @click.option("--threads", type=click.IntRange(1), help="Processor threads.  [all]")
@@ -168,14 +160,14 @@ def _add_family(family: str, title: str) -> None:
             if name in settings:
                 raise CallError(f"{name} is given twice.")
             settings[name] = value
-        for name in _FLAGS:
-            value = options.pop(name, None)
+        for name in [name for name in options if name in table]:
+            value = options.pop(name)
             if value is not None and name in settings:
                 raise CallError(f"{name} is given twice, by --set and by its own option.")
             if value is not None:
                 settings[name] = value
         if export_to:  # said now rather than after the training
-            from lstm_zoo.export import check_writable
+            from lstm_zoo.export.staging import check_writable
 
             check_writable(export_to)
         pipeline = lstm_zoo.train(family, **options, **settings)
@@ -185,7 +177,7 @@ def _add_family(family: str, title: str) -> None:
 
     decodes = package.DECODES
 
-    @group.command(help="Judge RUN on data that has the right answers.")
+    @group.command(help="Evaluate RUN on data that has references.")
     @click.argument("run")
     @click.option("--data", required=True, help="As train takes it.")
     @_decoding_options("beam_width", when=decodes)
@@ -194,7 +186,8 @@ def _add_family(family: str, title: str) -> None:
     def evaluate(
         run: str, data: str, as_json: bool, predictions: str | None, **decoding: int | None
     ) -> None:
-        from lstm_zoo import runs
+
+        from lstm_zoo.files import write_table
 
         if predictions and not Path(predictions).resolve().parent.is_dir():
             raise CallError(f"{predictions}: no such folder to write predictions to.")
@@ -202,7 +195,7 @@ def _add_family(family: str, title: str) -> None:
         scores = pipeline.evaluate(data, **decoding)
         rows = scores.pop("predictions")
         if predictions:
-            runs.write_table(Path(predictions), pipeline.prediction_columns, rows)
+            write_table(Path(predictions), pipeline.prediction_columns, rows)
         click.echo(json.dumps(scores) if as_json else pipeline.report(scores))
 
     @group.command(
@@ -214,6 +207,8 @@ def _add_family(family: str, title: str) -> None:
     @_decoding_options("beam_width", "n_best", when=decodes)
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
     def predict(run: str, inputs: tuple[bytes, ...], as_json: bool, **decoding: Any) -> None:
+        if decoding.get("n_best", 1) > 1 and not as_json:
+            raise CallError("--n-best has no effect without --json.")
         pipeline = lstm_zoo.load(run)
         answers, failed = [], False
         for chunk in _inputs(inputs):
@@ -246,6 +241,8 @@ def _add_family(family: str, title: str) -> None:
     @_decoding_options("beam_width", when=decodes)
     def export(run: str, directory: str, **options: Any) -> None:
         click.echo(lstm_zoo.load(run).export(directory, **options))
+
+    return group
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -288,11 +285,7 @@ def inspect(path: str, as_json: bool) -> None:
 
     For every recurrent layer, the path it takes on this machine and the condition that decided.
     """
-    from lstm_zoo.inspection import describe, to_text
+    from lstm_zoo.export.inspection import describe, to_text
 
     card = describe(path)
     click.echo(json.dumps(card, default=list) if as_json else to_text(card))
-
-
-for _family, _title in families.FAMILIES.items():
-    _add_family(_family, _title)

@@ -12,13 +12,41 @@ from typing import Any, NamedTuple
 
 from lstm_zoo.errors import CallError
 
+UNDECLARED = object()  # stands for a neutral value where none is declared
+
+
+class Needs(NamedTuple):
+    """What a setting needs of others to have an effect.
+
+    names: the other settings.
+    met: tells from their values, in this order, whether it has one.
+    text: what to do, for the error.
+    """
+
+    names: tuple[str, ...]
+    met: Callable[..., bool]
+    text: str
+
 
 class Setting(NamedTuple):
-    """One setting: its default, how a value is read, and a line of help."""
+    """One setting.
+
+    default: its value where none is given; None, where the variant has one, for the variant's.
+    read: from a value, or its spelling, to the value; raises ValueError.
+    help: a line of help.
+    neutral: the value that means "as before there was this setting". Unlike the default it never
+        changes: a run made before has it, and a recipe's digest leaves it out.
+    metavar: what the help calls the value of the setting's own option, such as N for `--seed N`;
+        None where there is none, and only `--set` reaches it.
+    needs: where it has an effect; None for everywhere.
+    """
 
     default: Any
-    read: Callable[[Any], Any]  # from a value or its spelling; raises ValueError
+    read: Callable[[Any], Any]
     help: str
+    neutral: Any = UNDECLARED
+    metavar: str | None = None
+    needs: Needs | None = None
 
 
 def resolve(table: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,6 +73,101 @@ def resolve(table: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str,
         except (ValueError, TypeError) as error:
             raise CallError(f"{name} takes {error}. Received: {value!r}") from error
     return values
+
+
+def with_sizes(
+    settings: Mapping[str, Any], variants: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Give the settings that stand at None, for the variant's, the variant's values.
+
+    Args:
+        settings: a value for every setting, `variant` among them.
+        variants: a family's table: variant → size → value.
+
+    Returns:
+        The settings, in their order.
+
+    Example:
+
+    >>> with_sizes({"variant": "tiny", "units": None}, {"tiny": {"units": (32,)}})
+    {'variant': 'tiny', 'units': (32,)}
+    """
+    row = variants[settings["variant"]]
+    return {name: row.get(name) if value is None else value for name, value in settings.items()}
+
+
+def refuse_ineffective(
+    table: Mapping[str, Setting],
+    settings: Mapping[str, Any],
+    variants: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Make sure that every setting that was chosen has an effect beside the others.
+
+    What counts is a value that differs from the default, not that it was given: recipes and
+    `config.json` give every setting.
+
+    Args:
+        table: the known settings.
+        settings: a value for every name of the table.
+        variants: the family's table: variant → size → value.
+
+    Raises:
+        CallError: if some have none, naming each and the settings that it needs.
+
+    Example:
+
+    >>> table = {
+    ...     "variant": Setting("base", str, ""),
+    ...     "ngrams": Setting(0, integer(0), ""),
+    ...     "buckets": Setting(9, integer(1), "", needs=Needs(("ngrams",), bool, "set ngrams")),
+    ... }
+    >>> refuse_ineffective(table, {"variant": "base", "ngrams": 0, "buckets": 99}, {"base": {}})
+    Traceback (most recent call last):
+    lstm_zoo.errors.CallError: buckets=99 has no effect with ngrams=0: set ngrams.
+    """
+    defaults = {name: setting.default for name, setting in table.items()}
+    standard = with_sizes({**defaults, "variant": settings["variant"]}, variants)
+    chosen = with_sizes(settings, variants)
+    refused = []
+    for name, setting in table.items():
+        if setting.needs is None or chosen[name] == standard[name]:
+            continue
+        others = {other: chosen[other] for other in setting.needs.names}
+        if not setting.needs.met(*others.values()):
+            found = " and ".join(f"{other}={format_value(v)}" for other, v in others.items())
+            refused.append(
+                f"{name}={format_value(chosen[name])} has no effect with {found}: "
+                f"{setting.needs.text}."
+            )
+    if refused:
+        raise CallError(" ".join(refused))
+
+
+def before(table: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return the values of a run that was made before the settings of a table were.
+
+    Example:
+
+    >>> before({"speed": Setting(0.1, number(0), "", neutral=0.0), "seed": Setting(1, str, "")})
+    {'speed': 0.0, 'seed': 1}
+    """
+    return {
+        name: setting.default if setting.neutral is UNDECLARED else setting.neutral
+        for name, setting in table.items()
+    }
+
+
+def format_value(value: Any) -> str:
+    """Write a value as `--set` reads it.
+
+    Example:
+
+    >>> format_value((64, 64)), format_value(True), format_value(None)
+    ('64,64', 'true', 'none')
+    """
+    if isinstance(value, (bool, type(None))):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
 def integer(minimum: int) -> Callable[[Any], int]:
@@ -86,11 +209,11 @@ def number(minimum: float, below: float = float("inf")) -> Callable[[Any], float
 
 def boolean(value: Any) -> bool:
     """Read true or false."""
-    spellings = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    spelling = str(value).lower()
-    if spelling not in spellings:
+    values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    text = str(value).lower()
+    if text not in values:
         raise ValueError("true or false")
-    return spellings[spelling]
+    return values[text]
 
 
 def choice(*names: str) -> Callable[[Any], str]:
@@ -181,13 +304,35 @@ def positive_integers(name: str, values: Any) -> tuple[int, ...]:
 
 # Of every family's training.
 TRAINING = {
-    "epochs": Setting(10, integer(1), "passes over the training part at the most"),
-    "batch_size": Setting(32, integer(1), "examples a step"),
-    "learning_rate": Setting(0.002, number(0), "AdamW's rate at its peak"),
+    "epochs": Setting(10, integer(1), "the maximum number of epochs", metavar="N"),
+    "batch_size": Setting(
+        32,
+        integer(1),
+        "examples a step",
+        metavar="N",
+        needs=Needs(
+            ("batch_tokens",), lambda tokens: tokens is None, "set batch_tokens=none to use it"
+        ),
+    ),
+    "batch_tokens": Setting(
+        None,
+        optional(integer(1)),
+        "time steps a step, padding included; none: batch_size examples",
+        neutral=None,
+    ),
+    "learning_rate": Setting(0.002, number(0), "AdamW's peak learning rate", metavar="F"),
     "warmup": Setting(0.1, number(0, 1), "share of the steps in which the rate climbs to its peak"),
     "weight_decay": Setting(0.01, number(0), "AdamW's decay of all weights but biases"),
-    "epsilon": Setting(1e-7, number(0), "AdamW's floor under the size of a gradient"),
-    "clip_norm": Setting(1.0, number(0), "the gradients' joint norm is cut to this; 0: not"),
+    "epsilon": Setting(1e-7, number(0), "AdamW's epsilon"),
+    "clip_norm": Setting(1.0, number(0), "global-norm clipping of the gradients; 0: none"),
+    "average_epochs": Setting(
+        1,
+        integer(1),
+        "evaluate and keep the mean weights of so many last epochs; 1: no averaging",
+        neutral=1,
+    ),
     "patience": Setting(5, integer(1), "epochs without a better score before training stops"),
-    "seed": Setting(0, integer(0), "decides splits, initial weights, order and dropout"),
+    "seed": Setting(
+        0, integer(0), "decides splits, initial weights, order and dropout", metavar="N"
+    ),
 }

@@ -31,11 +31,9 @@ class Classification(Recipe):
         "TF-IDF on more": "tfidf_on_more",
     }
 
-    def judge(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
-        from lstm_zoo.sentiment.task import split
-
+    def evaluate(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
         scores = pipeline.evaluate(report.columns)
-        training, _ = split(rest, self.training_share, seed)  # as `train` cuts it
+        training, _ = rest.split(self.training_share, seed)  # as `train` cuts it
         return {
             "accuracy": scores["accuracy"],
             "macro_f1": scores["macro_f1"],

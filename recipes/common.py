@@ -14,7 +14,7 @@ import click
 
 from lstm_zoo import families
 from lstm_zoo.cli import Reporting
-from lstm_zoo.settings import TRAINING, resolve
+from lstm_zoo.settings import resolve, with_sizes
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEADING = """# Results
@@ -55,7 +55,7 @@ class Recipe:
         data: the row's words for the data.
         validation_share: the share of all data that chooses the best epoch.
         splits: how many seeded splits to average over, from --seed on.
-        report_share: the share of all data that is reported on.
+        test_share: the share of all data that is reported on.
     """
 
     family: ClassVar[str]
@@ -68,43 +68,40 @@ class Recipe:
     data: str
     validation_share: float
     splits: int = 1
-    report_share: float = 0.1
+    test_share: float = 0.1
 
     def parts(self, data: Any, seed: int) -> tuple[Any, Any]:
         """Return the corpora to train on (and choose the epoch by) and to report on."""
-        task = families.module(self.family, "task")
-        return task.split(task.read(data, self.resolved_settings()), self.report_share, seed)
+        task = families.task(self.family)
+        return task.read(data, self.resolved_settings()).split(self.test_share, seed)
 
-    def judge(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
+    def evaluate(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
         """Return the scores of a trained pipeline on the report part, by name."""
         raise NotImplementedError
 
     def digest(self) -> str:
         """Return eight characters that change with anything of this that changes the number."""
-        model = families.module(self.family, "model")
-        made_of = (
-            self.resolved_settings(),
-            model.resolve_sizes(self.settings.get("variant", "base")),
-            self.splits,
-            self.validation_share,
-            self.report_share,
-        )
+        table = families.settings(self.family)
+        values = with_sizes(self.resolved_settings(), families.module(self.family).VARIANTS)
+        # Without those at their neutral values, so that a new setting changes no digest.
+        settings = {n: value for n, value in values.items() if value != table[n].neutral}
+        made_of = (settings, self.splits, self.validation_share, self.test_share)
         text = json.dumps(made_of, sort_keys=True, default=list)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def resolved_settings(self) -> dict[str, Any]:
         """Return a value for every setting, so that a run of other defaults is not taken up."""
-        return resolve({**TRAINING, **families.module(self.family).SETTINGS}, self.settings)
+        return resolve(families.settings(self.family), self.settings)
 
     @property
     def training_share(self) -> float:
         """The share that chooses the epoch, of what is not reported on."""
-        return self.validation_share / (1 - self.report_share)
+        return self.validation_share / (1 - self.test_share)
 
     def train(self, rest: Any, run: Path, seed: int, **others: Any) -> Any:
         """Train, or go on with a run, or find it finished; `others` replace settings."""
         import lstm_zoo
-        from lstm_zoo import runs
+        from lstm_zoo.runs.directory import CONFIG
 
         settings = {**self.resolved_settings(), **others}
         del settings["seed"]
@@ -112,7 +109,7 @@ class Recipe:
             self.family,
             rest.columns,
             run=run,
-            resume=(run / runs.CONFIG).exists(),
+            resume=(run / CONFIG).exists(),
             validation_split=self.training_share,
             seed=seed,
             **settings,
@@ -131,15 +128,15 @@ class Recipe:
         self, corpus: Any, place: Path, seed: int, export_to: str | None = None, **others: Any
     ) -> dict[str, Any]:
         """Train one run, or find it, and return its scores and what it cost; as `train`."""
-        from lstm_zoo import runs
+        from lstm_zoo.runs.environment import read_environment
 
         rest, report = self.parts(corpus, seed)
         pipeline = self.train(rest, place, seed, **others)
-        scores = self.judge(pipeline, rest, report, seed)
+        scores = self.evaluate(pipeline, rest, report, seed)
         click.echo(f"{place}: " + ", ".join(f"{k} {v:.4f}" for k, v in scores.items()))
         if export_to:
             click.echo(pipeline.export(export_to))
-        return {**scores, **runs.read_environment(place)}
+        return {**scores, **read_environment(place)}
 
     def row(
         self, data: Path, seed: int, found: Sequence[Mapping[str, Any]], **more: str
@@ -187,7 +184,7 @@ def _mean(values: Sequence[float]) -> str:
 
 def environment_heading() -> str:
     """Return the heading under which the rows of this machine stand."""
-    from lstm_zoo.runs import versions
+    from lstm_zoo.runs.environment import versions
 
     found = ", ".join(f"{name} {version}" for name, version in versions().items())
     return f"## {found}; {os.cpu_count()} cores, {platform.machine()}, {platform.system()}"

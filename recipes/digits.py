@@ -35,7 +35,7 @@ RECIPE = Digits(
     settings=SETTINGS,
     data="spoken digit strings, train; dev reported on",
     validation_share=0.1,
-    report_share=0.0,
+    test_share=0.0,
 )
 main = RECIPE.command()
 

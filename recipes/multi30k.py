@@ -32,7 +32,7 @@ RECIPE = Multi30k(
     settings=SETTINGS,
     data="Multi30k German to English, train; val reported on",
     validation_share=500 / 29_000,
-    report_share=0.0,
+    test_share=0.0,
 )
 main = RECIPE.command()
 

@@ -31,9 +31,8 @@ class Multi30kAblation(Pairs):
 
     def parts(self, data: Path, seed: int) -> tuple[Any, Any]:
         from lstm_zoo.translation.corpus import read
-        from lstm_zoo.translation.task import split
 
-        return split(read(data / "train", "de", "en"), self.report_share, seed)
+        return read(data / "train", "de", "en").split(self.test_share, seed)
 
     def digest(self) -> str:
         made_of = super().digest() + json.dumps(CHANGES, sort_keys=True)
@@ -58,7 +57,7 @@ RECIPE = Multi30kAblation(
     settings=SETTINGS,
     data="Multi30k German to English, 1,000 pairs of train reported on",
     validation_share=500 / 29_000,
-    report_share=1_000 / 29_000,
+    test_share=1_000 / 29_000,
 )
 main = RECIPE.command()
 

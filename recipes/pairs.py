@@ -17,7 +17,7 @@ class Pairs(Recipe):
         "perplexity": "perplexity",
     }
 
-    def judge(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
+    def evaluate(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
         found = {}
         for name, width in (("greedy", 1), ("beam", None)):
             scores = pipeline.evaluate(report.columns, beam_width=width)

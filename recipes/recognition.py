@@ -16,7 +16,7 @@ class Recognition(Recipe):
         "CER beam": "cer_beam",
     }
 
-    def judge(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
+    def evaluate(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
         found = {}
         for name, width in (("greedy", 1), ("beam", None)):
             scores = pipeline.evaluate(report.columns, beam_width=width)

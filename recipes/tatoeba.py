@@ -31,12 +31,11 @@ class Tatoeba(Pairs):
 
     def parts(self, data: Path, seed: int) -> tuple[Any, Any]:
         from lstm_zoo.translation.corpus import read
-        from lstm_zoo.translation.task import split
 
         whole = read(data, "en", "fr")
         short = [i for i, text in enumerate(whole.sources) if len(text.split()) <= WORDS]
         drawn = np.random.default_rng(seed).permutation(short)[:PAIRS]
-        return split(whole.take(np.sort(drawn)), self.report_share, seed)
+        return whole.take(np.sort(drawn)).split(self.test_share, seed)
 
 
 RECIPE = Tatoeba(

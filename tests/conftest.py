@@ -168,7 +168,7 @@ def serve_elsewhere(script, exported, tmp_path, batches):
     The script takes the export's path, reads from standard input a list of batches, each a list of
     base64, and writes its answers as JSON.
     """
-    from lstm_zoo.tokenizers import as_bytes
+    from lstm_zoo.text.tokenizers import as_bytes
 
     moved = tmp_path / "moved"
     shutil.copytree(exported, moved)

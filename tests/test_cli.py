@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from lstm_zoo import families
-from lstm_zoo.cli import _spelled, cli
+from lstm_zoo.cli import cli
 from lstm_zoo.sentiment import demo
 from tests.conftest import run_cli
 
@@ -95,12 +95,14 @@ def test_another_backend_is_a_clear_error():
 
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_train_help_lists_every_setting(family):
-    from lstm_zoo.settings import TRAINING
+    from lstm_zoo.settings import format_value
 
     text = invoke(family, "train", "--help").output
-    for name, setting in {**TRAINING, **families.module(family).SETTINGS}.items():
+    for name, setting in families.settings(family).items():
         if setting.default is not None:
-            assert re.search(rf"^ +{name} .*\[{_spelled(setting.default)}\]$", text, re.MULTILINE)
+            assert re.search(
+                rf"^ +{name} .*\[{format_value(setting.default)}\]$", text, re.MULTILINE
+            )
         assert re.search(rf"^ +{name} +{re.escape(setting.help)}", text, re.MULTILINE), name
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from lstm_zoo.files import written_whole
+from lstm_zoo.files import atomic_write
 
 
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), written_whole(path) as beside:
+    with pytest.raises(RuntimeError), atomic_write(path) as beside:
         beside.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
@@ -18,7 +18,7 @@ def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_the_file_is_replaced_when_the_block_ends(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with written_whole(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text("new")
         assert path.read_text() == "old"
         assert beside.suffix == path.suffix

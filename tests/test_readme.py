@@ -30,7 +30,7 @@ def test_every_example_runs(tmp_path, monkeypatch):
     done = subprocess.run(["bash", "-c", first], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     # It judges the network on a part that it has not seen, and the network has learned the order.
-    accuracy = re.search(r"^report: accuracy (\d\.\d+)", done.stderr, re.M)
+    accuracy = re.search(r"^test: accuracy (\d\.\d+)", done.stderr, re.M)
     assert float(accuracy[1]) > 0.9
     assert (tmp_path / "exports/demo/1/saved_model.pb").is_file()
     for code in examples:

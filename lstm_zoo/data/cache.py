@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lstm_zoo.errors import DataError
-from lstm_zoo.files import written_whole
+from lstm_zoo.files import atomic_write
 
 DATA = "data.float32"
 INDEX = "index.json"
@@ -18,7 +18,7 @@ SHARD = 1_024  # examples written together: no more are lost to an interrupt
 AHEAD = 64  # examples made ahead of the writing, for each processor
 
 
-def prepared(
+def prepare(
     place: Path, make: Callable[[int], np.ndarray], count: int, title: str
 ) -> tuple[list[np.ndarray], dict[int, str]]:
     """Return what `make` gives for 0, 1, … `count - 1`, from disk where it was made before.
@@ -38,7 +38,7 @@ def prepared(
     Example:
 
     >>> make = lambda index: np.ones((index, 2), np.float32)
-    >>> arrays, errors = prepared(Path("cache/doc"), make, 3, "ones")
+    >>> arrays, errors = prepare(Path("cache/doc"), make, 3, "ones")
     >>> [array.shape for array in arrays], errors
     ([(0, 2), (1, 2), (2, 2)], {})
     """
@@ -62,7 +62,7 @@ def _make(
 ) -> None:
     shard.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with written_whole(shard) as beside:
+        with atomic_write(shard) as beside:
             _write(beside, make, indices, bar)
     except OSError:
         if not shard.exists():  # where it does, another process was first

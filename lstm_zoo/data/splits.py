@@ -23,18 +23,18 @@ def overlap(training: Sequence[str], held_out: Sequence[str]) -> int:
     return sum(content_key(text) in known for text in held_out)
 
 
-def joined(*columns: Sequence[str]) -> list[str]:
-    """Give one text to all rows that share, by content, a text of any column: also over others.
+def duplicate_groups(*columns: Sequence[str]) -> list[str]:
+    """Group the rows that share, by content, a text of any column, also by way of other rows.
 
     Args:
         *columns: equally long sequences of texts; a text of one column is not one of another's.
 
     Returns:
-        A text for each row, for `split` to keep rows together by.
+        The name of its group for each row, for `split` to keep groups together.
 
     Example:
 
-    >>> joined(["hi", "hi", "bye"], ["salut", "coucou", "coucou"])
+    >>> duplicate_groups(["hi", "hi", "bye"], ["salut", "coucou", "coucou"])
     ['0', '0', '0']
     """
     parent = [*range(len(columns[0]))]

@@ -7,8 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from lstm_zoo import cards, export, recurrent, runs
+from lstm_zoo import recurrent
 from lstm_zoo.errors import CallError
+from lstm_zoo.export import formats, saved_model
+from lstm_zoo.runs import cards
+from lstm_zoo.runs.directory import CONFIG
+from lstm_zoo.runs.loading import load
 
 
 def describe(path: str) -> dict[str, Any]:
@@ -27,19 +31,19 @@ def describe(path: str) -> dict[str, Any]:
     """
     place = Path(path)
     if place.suffix == ".onnx" and place.is_file():
-        return {"kind": "export", "path": str(place), **export.module("onnx").describe(place)}
+        return {"kind": "export", "path": str(place), **formats.module("onnx").describe(place)}
     if place.suffix == ".tflite" and place.is_file():
-        card = place.with_name(export.CARD)
-        told = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
-        return {"kind": "export", "path": str(place), **told}
-    if export.is_export(place):
+        file = place.with_name(cards.FILE)
+        card = cards.read(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+        return {"kind": "export", "path": str(place), **card}
+    if saved_model.is_export(place):
         return _describe_export(place)
     versions = [entry for entry in place.glob("*") if entry.name.isdecimal()]
-    versions = [entry for entry in versions if export.is_export(entry)]
+    versions = [entry for entry in versions if saved_model.is_export(entry)]
     if versions:
         return _describe_export(max(versions, key=lambda entry: int(entry.name)))
-    if not (place / runs.CONFIG).is_file():
-        raise CallError(f"{path}: neither a run (no {runs.CONFIG}) nor an export.")
+    if not (place / CONFIG).is_file():
+        raise CallError(f"{path}: neither a run (no {CONFIG}) nor an export.")
     return _describe_run(place)
 
 
@@ -60,13 +64,13 @@ def to_text(card: Mapping[str, Any], indent: str = "") -> str:
 
 
 def _describe_run(run: Path) -> dict[str, Any]:
-    pipeline = runs.load(run)
+    pipeline = load(run)
     return {
         "kind": "run",
         "path": str(run),
         **cards.describe(pipeline),
         "signatures": {
-            name: {spec.name: export.spelled(spec) for spec in function.input_signature}
+            name: {spec.name: saved_model.format_spec(spec) for spec in function.input_signature}
             for name, function in pipeline.signatures.items()
         },
         "layers": [row._asdict() for row in recurrent.explain(pipeline.model)],
@@ -74,7 +78,7 @@ def _describe_run(run: Path) -> dict[str, Any]:
 
 
 def _describe_export(path: Path) -> dict[str, Any]:
-    ops = export.read_ops(path)
+    ops = saved_model.read_ops(path)
     reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
     shapes = reader.get_variable_to_shape_map()
     weights = [shape for name, shape in shapes.items() if name.endswith("VARIABLE_VALUE")]
@@ -82,10 +86,10 @@ def _describe_export(path: Path) -> dict[str, Any]:
     return {
         "kind": "export",
         "path": str(path),
-        **export.read_card(path),
+        **saved_model.read_card(path),
         "parameters": sum(int(tf.TensorShape(shape).num_elements()) for shape in weights),
-        "signatures": export.read_signatures(path),
-        "recurrent layers": (
+        "signatures": saved_model.read_signatures(path),
+        "recurrent_layers": (
             "cuDNN: the graph holds its kernels" if has_cudnn else "fused: no cuDNN kernel is held"
         ),
         "ops": ops,

@@ -6,17 +6,22 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ai_edge_litert  # noqa: F401  so that it is missed here, before anything is done
 import numpy as np
 import tensorflow as tf
 
-from lstm_zoo import cards, families, litert_verification, runs
+from lstm_zoo import families
 from lstm_zoo.errors import CallError, ExportError
-from lstm_zoo.export import CARD, check_writable, passes, publish, spelled, writing_room
+from lstm_zoo.export import litert_checks
+from lstm_zoo.export.saved_model import format_spec
+from lstm_zoo.export.staging import check_writable, publish, run_checks, staging_directory
+from lstm_zoo.files import write_json
 from lstm_zoo.recurrent import portable_loops
-from lstm_zoo.tokenizers import PADDING
+from lstm_zoo.runs import cards
+from lstm_zoo.runs.environment import versions
+from lstm_zoo.text.tokenizers import PADDING
 
 FILE = "model.tflite"
 
@@ -33,11 +38,13 @@ class Signature(NamedTuple):
     inputs: dict[str, tf.TensorSpec]
 
 
-def export_litert(pipeline: Any, directory: str | os.PathLike, batch_size: int = 1) -> Path:
+def export_litert(
+    pipeline: families.Pipeline, directory: str | os.PathLike, batch_size: int = 1
+) -> Path:
     """Write the numeric core of a pipeline as a LiteRT (TensorFlow Lite) file.
 
     What stands before the core (tokenizer, features) and after it (decoding) is the caller's; the
-    files that it needs of the run lie beside. The family's room `litert` says what the signatures
+    files that it needs of the run lie beside. The family's module `litert` says what the signatures
     are:
 
     - sentiment, `serving_default`: `ids` int32 `(batch, time)`, padded on the right with 0, to
@@ -81,24 +88,24 @@ def export_litert(pipeline: Any, directory: str | os.PathLike, batch_size: int =
         raise CallError(f"{directory / FILE} exists already.")
     family = families.module(pipeline.config["family"], "litert")
     signatures = family.signatures(pipeline, batch_size)
-    with writing_room(directory) as room, tempfile.TemporaryDirectory() as elsewhere:
-        written, probes = room / "written", Path(elsewhere) / "probes.npz"
+    with staging_directory(directory) as staging, tempfile.TemporaryDirectory() as elsewhere:
+        written, probes = staging / "written", Path(elsewhere) / "probes.npz"
         written.mkdir()
         model, described = _convert(pipeline.model, signatures)
         (written / FILE).write_bytes(model)
         np.savez(probes, **_probes(signatures, family.probes(pipeline, batch_size)))
-        passes(litert_verification, [(written / FILE).absolute(), probes])
+        run_checks(litert_checks, [(written / FILE).absolute(), probes])
         pipeline.save_files(written)
         card = {
             **cards.describe(pipeline),
-            "exported with": {
-                **runs.versions(),
+            "exported_with": {
+                **versions(),
                 "ai-edge-litert": importlib.metadata.version("ai-edge-litert"),
             },
             "signatures": described,
-            "ops": litert_verification.read_ops(model),
+            "ops": litert_checks.read_ops(model),
         }
-        runs.write_json(written / CARD, card)
+        write_json(written / cards.FILE, card)
         return publish(written, directory, FILE)
 
 
@@ -141,9 +148,9 @@ def _convert(
                 name: tf.function(function, autograph=False).get_concrete_function(**inputs)
                 for name, (function, inputs) in signatures.items()
             }
-        with tempfile.TemporaryDirectory() as room:
-            tf.saved_model.save(module, room, signatures=traced)
-            converter = tf.lite.TFLiteConverter.from_saved_model(room, signature_keys=[*traced])
+        with tempfile.TemporaryDirectory() as staging:
+            tf.saved_model.save(module, staging, signatures=traced)
+            converter = tf.lite.TFLiteConverter.from_saved_model(staging, signature_keys=[*traced])
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
             # Else weights stay variables, which LiteRT finds without a value.
             converter.experimental_enable_resource_variables = False
@@ -154,9 +161,9 @@ def _convert(
         raise ExportError(f"The network can't be converted for LiteRT: {_reason(error)}") from error
     described = {
         name: {
-            "inputs": {key: spelled(spec) for key, spec in sorted(inputs.items())},
+            "inputs": {key: format_spec(spec) for key, spec in sorted(inputs.items())},
             "outputs": {
-                key: spelled(tf.TensorSpec.from_tensor(tensor))
+                key: format_spec(tf.TensorSpec.from_tensor(tensor))
                 for key, tensor in sorted(traced[name].structured_outputs.items())
             },
         }

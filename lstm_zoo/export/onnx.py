@@ -12,15 +12,20 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from lstm_zoo import cards, families, onnx_verification, runs
+from lstm_zoo import families
 from lstm_zoo.errors import CallError, ExportError
-from lstm_zoo.export import check_writable, passes, publish, writing_room
-from lstm_zoo.onnx_graph import Part
+from lstm_zoo.export import onnx_checks
+from lstm_zoo.export.onnx_graph import Part
+from lstm_zoo.export.staging import check_writable, publish, run_checks, staging_directory
+from lstm_zoo.runs import cards
+from lstm_zoo.runs.environment import versions
 
 MODEL = "model.onnx"
 
 
-def export_onnx(pipeline: Any, directory: str | os.PathLike, int8: bool = False) -> Path:
+def export_onnx(
+    pipeline: families.Pipeline, directory: str | os.PathLike, int8: bool = False
+) -> Path:
     """Write a pipeline's network as ONNX, with what a caller needs to feed it.
 
     `model.onnx` takes ids or features and gives logits; its metadata hold the card and how raw
@@ -54,11 +59,11 @@ def export_onnx(pipeline: Any, directory: str | os.PathLike, int8: bool = False)
     directory = Path(directory)
     _check_free(directory / MODEL)
     check_writable(directory)
-    with writing_room(directory) as room, tempfile.TemporaryDirectory() as probes:
-        written = room / "written"
+    with staging_directory(directory) as staging, tempfile.TemporaryDirectory() as probes:
+        written = staging / "written"
         written.mkdir()
         _write(pipeline, written, Path(probes), int8)
-        passes(onnx_verification, [written.absolute(), probes, "near" if int8 else "exact"])
+        run_checks(onnx_checks, [written.absolute(), probes, "near" if int8 else "exact"])
         return publish(written, directory, MODEL)
 
 
@@ -80,30 +85,30 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
         raise CallError(f"{path}: not an ONNX file ({error}).") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     return {
-        **json.loads(metadata.get("card", "{}")),
-        "inputs": {value.name: _spelled(value.type) for value in model.graph.input},
-        "outputs": {value.name: _spelled(value.type) for value in model.graph.output},
+        **cards.read(json.loads(metadata.get("card", "{}"))),
+        "inputs": {value.name: _format_type(value.type) for value in model.graph.input},
+        "outputs": {value.name: _format_type(value.type) for value in model.graph.output},
         "ops": sorted({node.op_type for node in model.graph.node}),
     }
 
 
-def _write(pipeline: Any, directory: Path, probes: Path, int8: bool) -> None:
+def _write(pipeline: families.Pipeline, directory: Path, probes: Path, int8: bool) -> None:
     """Write the files of an export, and beside them the probes of the ONNX files among them."""
-    room = families.module(pipeline.config["family"], "onnx")
+    family = families.module(pipeline.config["family"], "onnx")
     network = pipeline.rebuilt(use_cudnn=False).model
-    parts = room.parts(network, pipeline.config["network"])
+    parts = family.parts(network, pipeline.config["network"])
     unread = set.intersection(*(set(part.graph.unread(network.weights)) for part in parts.values()))
     if unread:
         raise ExportError(f"ONNX: there is no conversion of {', '.join(sorted(unread))}.")
-    versions = {module.__name__: module.__version__ for module in (onnx, onnxruntime)}
-    card = {**cards.describe(pipeline), "exported with": {**runs.versions(), **versions}}
-    metadata = {"card": card, **room.metadata(pipeline)}
-    spelled = {key: json.dumps(value, default=list) for key, value in metadata.items()}
+    runtimes = {module.__name__: module.__version__ for module in (onnx, onnxruntime)}
+    card = {**cards.describe(pipeline), "exported_with": {**versions(), **runtimes}}
+    metadata = {"card": card, **family.metadata(pipeline)}
+    properties = {key: json.dumps(value, default=list) for key, value in metadata.items()}
     for name, part in parts.items():
         model = part.graph.to_model(name)
         if int8:
             model = _quantized(model)
-        onnx.helper.set_model_props(model, spelled)
+        onnx.helper.set_model_props(model, properties)
         onnx.save(model, directory / f"{name}.onnx")
         np.savez(probes / f"{name}.npz", **dict(_answered(part)))
     pipeline.save_files(directory)
@@ -140,7 +145,7 @@ def _check_free(path: Path) -> None:
         raise CallError(f"{path} exists already.")
 
 
-def _spelled(kind: onnx.TypeProto) -> str:
+def _format_type(kind: onnx.TypeProto) -> str:
     """Spell a type and shape, as in `float32[batch, 2]`."""
     tensor = kind.tensor_type
     sizes = [dimension.dim_param or str(dimension.dim_value) for dimension in tensor.shape.dim]

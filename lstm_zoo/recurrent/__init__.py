@@ -5,11 +5,9 @@ from lstm_zoo.recurrent.explain import explain
 from lstm_zoo.recurrent.pooling import check_pooling, pool
 from lstm_zoo.recurrent.portable import portable_loops
 from lstm_zoo.recurrent.stack import length_mask, recurrent_stack
-from lstm_zoo.recurrent.word_dropout import WordDropout
 
 __all__ = [
     "CELLS",
-    "WordDropout",
     "check_pooling",
     "explain",
     "length_mask",

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_zoo import tables
+from lstm_zoo import families
+from lstm_zoo.data import splits, tables
 from lstm_zoo.errors import CallError, DataError
 
 COLUMNS = ("text", "label")
@@ -20,7 +21,7 @@ LEFT_OUT_CLASSES = {"unsup"}  # aclImdb's reviews without a label
 
 
 @dataclass(frozen=True)
-class Corpus:
+class Corpus(families.Corpus):
     """Labelled texts, and the rows that could not be used.
 
     Attributes:
@@ -57,6 +58,15 @@ class Corpus:
         """Return the rows of these indices; what was skipped stays behind."""
         columns = (self.texts, self.labels, self.places)
         return Corpus(*([column[i] for i in indices] for column in columns))
+
+    def split(self, fraction: float, seed: int) -> tuple["Corpus", "Corpus"]:
+        """Cut a share off by content and class; see `lstm_zoo.data.splits.split`."""
+        rest, cut_off = splits.split(self.texts, self.labels, fraction, seed)
+        return self.take(rest), self.take(cut_off)
+
+    def overlap(self, held_out: "Corpus") -> int:
+        """Count the held-out texts that are among these too."""
+        return splits.overlap(self.texts, held_out.texts)
 
     def class_indices(self, classes: Sequence[str]) -> np.ndarray:
         """Return the index of each label in `classes`.

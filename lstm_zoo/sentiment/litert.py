@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from lstm_zoo.litert import Probes, Signature, probe_ids
+from lstm_zoo.export.litert import Probes, Signature, probe_ids
 
 
 def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:

@@ -1,7 +1,6 @@
 """What a model is judged by."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
@@ -44,56 +43,3 @@ def classification(references: np.ndarray, predictions: np.ndarray, classes: Seq
         },
         "confusion": confusion_matrix(references, predictions, labels=labels).tolist(),
     }
-
-
-def recognition(references: Sequence[str], transcripts: Sequence[str]) -> dict[str, float]:
-    """Compute the word and the character error rate of transcripts.
-
-    Both are of the whole: all substitutions, deletions and insertions over all words (characters,
-    spaces among them) of the references.
-
-    Args:
-        references: what was said; one word at least in all of them together.
-        transcripts: what was recognised, in the same order.
-
-    Returns:
-        `wer` and `cer` as fractions, above 1 where more is inserted than there is.
-
-    Example:
-
-    >>> recognition(["one two", "three"], ["one too", "three"])
-    {'wer': 0.3333333333333333, 'cer': 0.08333333333333333}
-    """
-    import jiwer
-
-    return {
-        "wer": float(jiwer.wer([*references], [*transcripts])),
-        "cer": float(jiwer.cer([*references], [*transcripts])),
-    }
-
-
-def translation(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, Any]:
-    """Compute the BLEU and the chrF of translations, cased and detokenized, as sacrebleu does.
-
-    BLEU: Papineni et al. 2002; chrF: Popović 2015; sacrebleu: Post 2018.
-
-    Args:
-        references: a right translation for each sentence; one sentence at least.
-        hypotheses: the translations to judge, in the same order.
-
-    Returns:
-        `bleu` and `chrf`, from 0 to 100, and sacrebleu's `signature` of each by its name.
-
-    Example:
-
-    >>> scores = translation(["a dog runs on the grass"], ["a dog runs on the grass"])
-    >>> round(scores["bleu"], 6), round(scores["chrf"], 6)
-    (100.0, 100.0)
-    """
-    from sacrebleu.metrics import BLEU, CHRF
-
-    scores: dict[str, Any] = {"signature": {}}
-    for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
-        scores[name] = float(metric.corpus_score([*hypotheses], [[*references]]).score)
-        scores["signature"][name] = str(metric.get_signature())
-    return scores

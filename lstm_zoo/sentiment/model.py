@@ -10,7 +10,6 @@ from keras import ops
 from lstm_zoo.errors import CallError
 from lstm_zoo.recurrent import (
     CELLS,
-    WordDropout,
     check_pooling,
     length_mask,
     pool,
@@ -19,7 +18,8 @@ from lstm_zoo.recurrent import (
 from lstm_zoo.sentiment import VARIANTS
 from lstm_zoo.sentiment.ngrams import MeanOrOne, NgramScores
 from lstm_zoo.settings import check_integer, positive_integers, with_variant
-from lstm_zoo.tokenizers import PADDING, UNKNOWN
+from lstm_zoo.text.tokenizers import PADDING, UNKNOWN
+from lstm_zoo.text.word_dropout import WordDropout
 
 
 def build_sentiment(

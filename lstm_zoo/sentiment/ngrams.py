@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lstm_zoo.tokenizers import PADDING
+from lstm_zoo.text.tokenizers import PADDING
 
 FACTOR = 1_000_003  # of the hash: a prime, so that no usual number of buckets shares a divisor
 # Scores grow by an optimizer's steps of fixed size, and those of rare n-grams by few: without a

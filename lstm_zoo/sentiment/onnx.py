@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from lstm_zoo.onnx_graph import (
+from lstm_zoo.export.onnx_graph import (
     Graph,
     Part,
     Tensor,
@@ -18,7 +18,7 @@ from lstm_zoo.onnx_graph import (
 )
 from lstm_zoo.sentiment.model import resolve_sizes
 from lstm_zoo.sentiment.ngrams import FACTOR, GAIN, NgramScores
-from lstm_zoo.tokenizers import PADDING
+from lstm_zoo.text.tokenizers import PADDING
 
 
 def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:

@@ -8,12 +8,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lstm_zoo import batching, metrics, plots, runs, tokenizers
+from lstm_zoo import pipeline
+from lstm_zoo.data import batching
 from lstm_zoo.errors import CallError
-from lstm_zoo.export import Exportable
-from lstm_zoo.sentiment import corpus
+from lstm_zoo.sentiment import corpus, metrics, plots
 from lstm_zoo.sentiment.model import build_sentiment
 from lstm_zoo.sentiment.task import Task
+from lstm_zoo.text import tokenizers
 
 
 class Classification(NamedTuple):
@@ -27,7 +28,7 @@ class Classification(NamedTuple):
         return f"{self.label}\t{self.probability:.4f}"
 
 
-class SentimentPipeline(Exportable):
+class Pipeline(pipeline.Pipeline):
     """A trained classifier of texts.
 
     `lstm_zoo.train` and `lstm_zoo.load` return one.
@@ -40,15 +41,20 @@ class SentimentPipeline(Exportable):
         config: the run's `config.json`.
     """
 
+    build = staticmethod(build_sentiment)
     prediction_columns = ("text", "label", "predicted", "probability")
 
-    def __init__(self, task: Task, model: keras.Model, config: Mapping[str, Any], run: Path):
-        self.run = run
-        self.model = model
+    def __init__(
+        self,
+        task: Task,
+        model: keras.Model,
+        config: Mapping[str, Any],
+        run: Path,
+        beam_width: None = None,
+    ):
+        super().__init__(task, model, config, run, beam_width)
         self.tokenizer = task.tokenizer
         self.classes = task.classes
-        self.config = config
-        self._task = task
 
     @property
     def card(self) -> dict[str, Any]:
@@ -124,9 +130,10 @@ class SentimentPipeline(Exportable):
             batch_size: texts computed at once; it does not change the result.
 
         Returns:
-            `accuracy`, `macro_f1`, `classes` and `confusion` as `lstm_zoo.metrics.classification`
-            gives them; `examples` and `skipped`, counted; and `predictions`, a row
-            (text, label, predicted, probability) for each example.
+            `accuracy`, `macro_f1`, `classes` and `confusion`, as
+            `lstm_zoo.sentiment.metrics.classification` gives them; `examples` and `skipped`,
+            counted; and `predictions`, a row (text, label, predicted, probability) for each
+            example.
 
         Raises:
             CallError: if there is no such data.
@@ -172,12 +179,6 @@ class SentimentPipeline(Exportable):
         """Draw what `evaluate` found of some data, the confusion matrix, into the run."""
         plots.draw_confusion(scores["confusion"], self.classes, self.run / "confusion.png")
 
-    def rebuilt(self, *, use_cudnn: bool | str) -> "SentimentPipeline":
-        """Return this pipeline on a network rebuilt with another `use_cudnn`."""
-        model = build_sentiment(**self.config["network"], use_cudnn=use_cudnn)
-        model.set_weights(self.model.get_weights())
-        return SentimentPipeline(self._task, model, self.config, self.run)
-
     def _probabilities(self, texts: Sequence[str | bytes], batch_size: int) -> np.ndarray:
         if isinstance(texts, (str, bytes)):
             raise CallError("predict takes a list of texts, such as [text]. Received: one text")
@@ -188,11 +189,3 @@ class SentimentPipeline(Exportable):
             batch = tf.constant([encoded[index] for index in indices])
             probabilities[indices] = self.classify(batch)["probabilities"].numpy()
         return probabilities
-
-
-def load(run: Path, config: Mapping[str, Any], *, use_cudnn: bool | str) -> SentimentPipeline:
-    """Load a run; `lstm_zoo.load` calls this."""
-    task = Task.load(run, config)
-    model = build_sentiment(**config["network"], use_cudnn=use_cudnn)
-    model.load_weights(run / runs.WEIGHTS)
-    return SentimentPipeline(task, model, config, run)

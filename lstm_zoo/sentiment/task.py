@@ -10,19 +10,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lstm_zoo import batching, metrics, splits, tokenizers
-from lstm_zoo.console import say
-from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.sentiment import corpus, demo
+from lstm_zoo import families
+from lstm_zoo.data import batching
+from lstm_zoo.errors import DataError
+from lstm_zoo.sentiment import corpus, demo, metrics
 from lstm_zoo.sentiment.corpus import Corpus
 from lstm_zoo.sentiment.model import build_sentiment, class_log_ratios, resolve_sizes
-from lstm_zoo.vectors import read_vectors
+from lstm_zoo.sentiment.vectors import read_vectors
+from lstm_zoo.text import tokenizers
+from lstm_zoo.training.progress import log
 
 DEMO_EXAMPLES = 5_000
+DEMO_TEST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
-class Examples:
+class Examples(families.Examples):
     """A corpus as the network sees it: ids and the classes' indices."""
 
     ids: list[np.ndarray]
@@ -39,29 +42,7 @@ class Examples:
         return np.array([len(ids) for ids in self.ids])
 
 
-def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
-    """Read a corpus, as `lstm_zoo.sentiment.corpus.read` does; no setting bears on it."""
-    return corpus.read(data, strict)
-
-
-def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
-    """Return the demo corpus: the part to train on, and the part to report on."""
-    texts, labels, _ = demo.generate(DEMO_EXAMPLES, settings["seed"])
-    return split(corpus.read((texts, labels)), 0.2, settings["seed"])
-
-
-def split(whole: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
-    """Cut a corpus in two by content and class; see `lstm_zoo.splits.split`."""
-    rest, cut_off = splits.split(whole.texts, whole.labels, fraction, seed)
-    return whole.take(rest), whole.take(cut_off)
-
-
-def overlap(training: Corpus, held_out: Corpus) -> int:
-    """Count the held-out examples whose text is in the training part too."""
-    return splits.overlap(training.texts, held_out.texts)
-
-
-class Task:
+class Task(families.Task):
     """The classes and the tokenizer, learned from the training part, and what follows from them.
 
     Args:
@@ -70,13 +51,24 @@ class Task:
         tokenizer: one of `lstm_zoo.tokenizers`.
     """
 
-    monitor, mode = "accuracy", "max"  # what chooses the best epoch, and which way it is better
-    headline = ("accuracy", "macro_f1")  # what an epoch's line shows
+    monitor, mode = "accuracy", "max"
+    summary_metrics = ("accuracy", "macro_f1")
 
     def __init__(self, settings: Mapping[str, Any], classes: list[str], tokenizer: tf.Module):
         self.settings = settings
         self.classes = classes
         self.tokenizer = tokenizer
+
+    @staticmethod
+    def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+        """Read a corpus, as `lstm_zoo.sentiment.corpus.read` does; settings are not used."""
+        return corpus.read(data, strict)
+
+    @staticmethod
+    def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
+        """Return the demo corpus: training data and a test set."""
+        texts, labels, _ = demo.generate(DEMO_EXAMPLES, settings["seed"])
+        return corpus.read((texts, labels)).split(DEMO_TEST_SHARE, settings["seed"])
 
     @classmethod
     def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
@@ -91,7 +83,6 @@ class Task:
             The task.
 
         Raises:
-            CallError: if two settings exclude each other.
             DataError: if there is one class only, or too little text for pieces.
         """
         if len(training.classes) < 2:
@@ -99,10 +90,6 @@ class Task:
                 f"Only one class, {training.classes[0]!r}, in {len(training)} examples "
                 f"(the first: {training.places[0]}); a classifier needs two at least."
             )
-        if settings["vectors"] and settings["tokens"] != "words":
-            raise CallError("vectors are of words: they go with tokens=words only.")
-        if settings["vectors"] and settings["embedding_size"]:
-            raise CallError("vectors set embedding_size: give only one of the two.")
         kind = settings["tokens"]
         options = {
             "words": {"min_count": settings["min_count"]},
@@ -161,7 +148,7 @@ class Task:
         if self.settings["vectors"]:
             words = self.tokenizer.vocabulary
             vectors, found = read_vectors(self.settings["vectors"], words, seed)
-            say(
+            log(
                 f"{self.settings['vectors']} has {found:,} of the vocabulary's {len(words):,} words"
             )
             arguments["embedding_size"] = vectors.shape[1]
@@ -237,7 +224,7 @@ class Task:
         scores = metrics.classification(examples.targets, logits.argmax(axis=1), self.classes)
         return {"loss": float(loss), **scores}
 
-    def samples(self, predictions: Sequence[tuple[str, str, str, float]]) -> list[str]:
+    def format_samples(self, predictions: Sequence[tuple[str, str, str, float]]) -> list[str]:
         """Return a line to show for each of some rows of `SentimentPipeline.evaluate`."""
         width = max(map(len, self.classes))
         return [

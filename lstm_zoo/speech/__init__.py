@@ -2,6 +2,7 @@
 
 from lstm_zoo.settings import (
     TRAINING,
+    Needs,
     Setting,
     boolean,
     choice,
@@ -43,7 +44,12 @@ VARIANTS = {
 # Settings without a default are the variant's.
 SETTINGS = {
     # the network
-    "variant": Setting("base", choice(*VARIANTS), "the row of sizes that the next ones replace"),
+    "variant": Setting(
+        "base",
+        choice(*VARIANTS),
+        f"{', '.join(VARIANTS)}: the sizes that the next ones replace",
+        metavar="NAME",
+    ),
     "units": Setting(None, optional(integers), "width of each recurrent layer, such as 128,128"),
     "cell": Setting(None, optional(choice("lstm", "gru", "simple_rnn")), "lstm, gru, simple_rnn"),
     "bidirectional": Setting(None, optional(boolean), "run every layer in both directions"),
@@ -52,22 +58,38 @@ SETTINGS = {
         None,
         optional(choice(*SUBSAMPLING_KINDS)),
         "stack (frames side by side) or conv (a strided convolution)",
+        needs=Needs(("subsampling",), lambda factor: factor > 1, "set subsampling to 2 or more"),
     ),
     "dropout": Setting(
         None, optional(number(0, 1)), "share dropped between layers and before the logits"
     ),
     # SpecAugment
     "time_masks": Setting(None, optional(integer(0)), "masks of frames in training; 0: none"),
-    "time_mask_width": Setting(None, optional(integer(0)), "the most frames of a mask"),
+    "time_mask_width": Setting(
+        None,
+        optional(integer(0)),
+        "the most frames of a mask",
+        needs=Needs(("time_masks",), lambda masks: masks > 0, "there is no mask"),
+    ),
     "frequency_masks": Setting(None, optional(integer(0)), "masks of features in training"),
-    "frequency_mask_width": Setting(None, optional(integer(0)), "the most features of a mask"),
+    "frequency_mask_width": Setting(
+        None,
+        optional(integer(0)),
+        "the most features of a mask",
+        needs=Needs(("frequency_masks",), lambda masks: masks > 0, "there is no mask"),
+    ),
     # the features
     "features": Setting("log_mel", choice(*FEATURE_KINDS), "log_mel, or mfcc with two deltas"),
     "sample_rate": Setting(
         None, optional(integer(1_000)), "in Hz; none: most training clips', 16000 at the most"
     ),
     "num_mels": Setting(40, integer(1), "filters of the mel filter bank"),
-    "num_mfcc": Setting(13, integer(1), "cepstral coefficients (mfcc only)"),
+    "num_mfcc": Setting(
+        13,
+        integer(1),
+        "cepstral coefficients (mfcc only)",
+        needs=Needs(("features",), lambda kind: kind == "mfcc", "set features=mfcc"),
+    ),
     "window": Setting(25.0, number(1), "milliseconds of a window"),
     "hop": Setting(10.0, number(1), "milliseconds from one window to the next"),
     "normalization": Setting(
@@ -81,19 +103,33 @@ SETTINGS = {
     "noise": Setting(
         None, optional(number(-20)), "the least dB of signal over added noise; none: no noise"
     ),
-    "copies": Setting(3, integer(1), "varied copies beside each clip, where speed or noise varies"),
+    "copies": Setting(
+        3,
+        integer(1),
+        "varied copies of each clip, where speed or noise varies",
+        needs=Needs(
+            ("speed", "noise"),
+            lambda speed, noise: speed > 0 or noise is not None,
+            "set speed or noise",
+        ),
+    ),
     # the transcripts
     "lower_case": Setting(True, boolean, "learn transcripts in lower case"),
     "punctuation": Setting("drop", choice("drop", "keep"), "of transcripts: drop or keep"),
     "tokens": Setting(
         "characters", choice("characters", "pieces"), "characters, or pieces (SentencePiece)"
     ),
-    "vocabulary_size": Setting(400, integer(5), "the most ids of pieces, 256 bytes among them"),
+    "vocabulary_size": Setting(
+        400,
+        integer(5),
+        "the most ids of pieces, 256 bytes among them",
+        needs=Needs(("tokens",), lambda tokens: tokens == "pieces", "set tokens=pieces"),
+    ),
     # decoding
     "beam_width": Setting(
         8, integer(1), "transcripts kept while decoding; 1: the best alignment (greedy)"
     ),
-    # training: CTC says nothing for some epochs before it begins to spell
+    # training: at first CTC predicts nothing but blanks, for some epochs
     "epochs": TRAINING["epochs"]._replace(default=30),
     "patience": TRAINING["patience"]._replace(default=15),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from lstm_zoo.errors import DataError
-from lstm_zoo.files import written_whole
+from lstm_zoo.files import atomic_write
 
 BLANK = 0
 BLANK_TOKEN = "<blank>"
@@ -96,7 +96,7 @@ class CharacterTokenizer(tf.Module):
 
     def save(self, directory: str | os.PathLike) -> None:
         """Write `alphabet.txt`, a character a line in the order of the ids from 1 on."""
-        with written_whole(Path(directory) / FILE) as path:
+        with atomic_write(Path(directory) / FILE) as path:
             path.write_bytes("".join(f"{character}\n" for character in self.characters).encode())
 
     @classmethod

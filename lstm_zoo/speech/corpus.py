@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstm_zoo import tables
+from lstm_zoo import families
+from lstm_zoo.data import splits, tables
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.speech.audio import as_pair
 
@@ -26,7 +28,7 @@ EXPECTED = (
 
 
 @dataclass(frozen=True)
-class Corpus:
+class Corpus(families.Corpus):
     """Clips with their transcripts, and the rows that could not be used.
 
     The clips are not opened yet: `lstm_zoo.speech.audio.read_audio` takes them.
@@ -65,6 +67,27 @@ class Corpus:
         """Return the rows of these indices; what was skipped stays behind."""
         columns = (self.clips, self.texts, self.speakers, self.places)
         return Corpus(*([column[i] for i in indices] for column in columns))
+
+    def split(self, fraction: float, seed: int) -> tuple["Corpus", "Corpus"]:
+        """Cut a share off by transcript and speaker; see `lstm_zoo.data.splits.split`.
+
+        Each speaker keeps their share; those with too few clips for one to be cut off share theirs,
+        with the clips of unknown speakers.
+        """
+        counts = Counter(self.speakers)
+        speakers = [name if counts[name] * fraction >= 1 else "" for name in self.speakers]
+        rest, cut_off = splits.split(self._contents(), speakers, fraction, seed)
+        return self.take(rest), self.take(cut_off)
+
+    def overlap(self, held_out: "Corpus") -> int:
+        """Count the held-out clips whose transcript is among these too."""
+        return splits.overlap(self._contents(), held_out._contents())
+
+    def _contents(self) -> list[str]:
+        """Return the transcripts in the form in which equal ones are equal under any settings."""
+        return [
+            normalize_transcript(text, lower_case=True, punctuation="drop") for text in self.texts
+        ]
 
 
 class _Row(NamedTuple):

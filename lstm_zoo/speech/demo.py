@@ -33,14 +33,14 @@ ACCENTS = (
 )
 VARIANTS = {  # eSpeak NG's speakers; those of the report part are never heard in training
     "training": ("m1", "m2", "m3", "m4", "m6", "m7", "f1", "f2", "f3", "f4"),
-    "report": ("m5", "m8", "f5"),
+    "test": ("m5", "m8", "f5"),
 }
 RATES = (130, 210)  # words a minute
 PITCHES = (30, 70)  # of 0 to 100, around the voice's own
 RANGES = (30, 70)  # of the pitch within a sentence, likewise
 MAX_DIGITS = 7
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-REPORT_SHARE = 5  # one sentence in so many belongs to the report part, whoever says it
+TEST_SHARE = 5  # one sentence in so many belongs to the report part, whoever says it
 
 _COMMANDS = (
     "turn {on} the {room} {device}",
@@ -75,7 +75,7 @@ _SLOTS = {
 
 
 def voices(part: str) -> list[str]:
-    """Return the voices of a part, "training" or "report"; no speaker is in both."""
+    """Return the voices of a part, "training" or "test"; no speaker is in both."""
     return [f"{accent}+{variant}" for accent in ACCENTS for variant in VARIANTS[part]]
 
 
@@ -91,7 +91,7 @@ def generate(
         examples: how many utterances to generate, at least 1.
         seed: the same seed gives the same corpus, on the same version of eSpeak NG. Must not be
             negative.
-        part: "training" or "report".
+        part: "training" or "test".
 
     Returns:
         Three lists of the same length, as `lstm_zoo.speech.corpus.read` takes them: the clips, each
@@ -125,7 +125,7 @@ def speak(
         texts: what to say, in English; a comma is a short pause.
         seed: the same seed gives the same clips, on the same version of eSpeak NG. Must not be
             negative.
-        part: whose voices: "training" or "report".
+        part: whose voices: "training" or "test".
 
     Returns:
         Two lists as long as `texts`: the clips, each a pair (int16 samples, 22050); the voices.
@@ -175,8 +175,8 @@ def _sentences(generator: np.random.Generator, part: str) -> Iterator[str]:
             else:
                 text = re.sub(r"{(\w+)}", fill, str(generator.choice(_COMMANDS)))
             # By its own hash, so that the parts agree on it whatever their seeds.
-            in_report = hashlib.sha256(text.encode()).digest()[0] % REPORT_SHARE == 0
-            if in_report == (part == "report"):
+            in_test = hashlib.sha256(text.encode()).digest()[0] % TEST_SHARE == 0
+            if in_test == (part == "test"):
                 break
         yield text
 

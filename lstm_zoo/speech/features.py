@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo.errors import CallError
-from lstm_zoo.files import written_whole
+from lstm_zoo.files import atomic_write
 from lstm_zoo.speech import FEATURE_KINDS, NORMALIZATIONS
 
 LOG_FLOOR = 1e-6  # added to the power, so that silence has a logarithm
@@ -244,7 +244,7 @@ class Features(tf.Module):
     def save(self, directory: str | os.PathLike) -> None:
         """Write `features.npz`: the filter bank, and the statistics where there are some."""
         arrays = {"filter_bank": self.filter_bank, "mean": self.mean, "deviation": self.deviation}
-        with written_whole(Path(directory) / FILE) as path:
+        with atomic_write(Path(directory) / FILE) as path:
             np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
 
     @classmethod

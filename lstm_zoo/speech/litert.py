@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from lstm_zoo.litert import Probes, Signature
+from lstm_zoo.export.litert import Probes, Signature
 
 FRAMES = (1, 2, 20, 300)
 

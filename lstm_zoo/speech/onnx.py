@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from lstm_zoo.onnx_graph import (
+from lstm_zoo.export.onnx_graph import (
     Graph,
     Part,
     Tensor,

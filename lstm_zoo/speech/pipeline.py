@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lstm_zoo import batching, metrics, runs
+from lstm_zoo import pipeline
+from lstm_zoo.data import batching
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.export import Exportable
-from lstm_zoo.speech import corpus, ctc, plots
+from lstm_zoo.speech import corpus, decoding, metrics, plots
 from lstm_zoo.speech.audio import check_waveforms, parse_wav, read_audio
 from lstm_zoo.speech.model import build_speech, output_lengths
 from lstm_zoo.speech.task import Task
@@ -48,7 +48,7 @@ class Transcript(NamedTuple):
         return self.text
 
 
-class SpeechPipeline(Exportable):
+class Pipeline(pipeline.Pipeline):
     """A trained recognizer of speech.
 
     `lstm_zoo.train` and `lstm_zoo.load` return one.
@@ -61,6 +61,7 @@ class SpeechPipeline(Exportable):
         config: the run's `config.json`.
     """
 
+    build = staticmethod(build_speech)
     prediction_columns = ("clip", "reference", "transcript")
 
     def __init__(
@@ -71,21 +72,9 @@ class SpeechPipeline(Exportable):
         run: Path,
         beam_width: int | None = None,
     ):
-        self.run = run
-        self.model = model
+        super().__init__(task, model, config, run, beam_width)
         self.tokenizer = task.tokenizer
         self.features = task.features
-        self.config = config
-        self._beam_width = beam_width or config["settings"]["beam_width"]
-        self._task = task
-
-    @property
-    def beam_width(self) -> int:
-        """Transcripts kept while decoding, where a call says nothing else; 1: the best alignment.
-
-        The served functions are traced with it: it does not change.
-        """
-        return self._beam_width
 
     @property
     def sample_rate(self) -> int:
@@ -248,7 +237,7 @@ class SpeechPipeline(Exportable):
             place, reason = skipped[len(part.skipped)]
             raise DataError(f"{place}: {reason}")
         return {
-            **metrics.recognition([row[1] for row in rows], [row[2] for row in rows]),
+            **metrics.error_rates([row[1] for row in rows], [row[2] for row in rows]),
             "examples": len(rows),
             "skipped": len(skipped),
             "predictions": rows,
@@ -274,8 +263,8 @@ class SpeechPipeline(Exportable):
             except DataError:
                 continue
             logits, lengths = self._recognize(samples[np.newaxis], np.array([len(samples)]))
-            labels = ctc.greedy_labels(logits, lengths)
-            frames = ctc.begin_frames(logits, lengths, labels)
+            labels = decoding.greedy_labels(logits, lengths)
+            frames = decoding.begin_frames(logits, lengths, labels)
             panels.append(
                 plots.Panel(
                     tf.nn.softmax(logits[0]).numpy(),
@@ -285,16 +274,6 @@ class SpeechPipeline(Exportable):
             )
         if panels:
             plots.draw_posteriors(panels, self._seconds_per_frame, self.run / "posteriors.png")
-
-    def with_beam_width(self, beam_width: int) -> "SpeechPipeline":
-        """Return this pipeline with another beam width."""
-        return SpeechPipeline(self._task, self.model, self.config, self.run, beam_width)
-
-    def rebuilt(self, *, use_cudnn: bool | str) -> "SpeechPipeline":
-        """Return this pipeline on a network rebuilt with another `use_cudnn`."""
-        model = build_speech(**self.config["network"], use_cudnn=use_cudnn)
-        model.set_weights(self.model.get_weights())
-        return SpeechPipeline(self._task, model, self.config, self.run, self.beam_width)
 
     @property
     def _seconds_per_frame(self) -> float:
@@ -317,22 +296,15 @@ class SpeechPipeline(Exportable):
         logits = self.model([features, num_frames])
         return logits, output_lengths(num_frames, self.config["network"]["subsampling"])
 
-    def _decode(
-        self, logits: tf.Tensor, lengths: tf.Tensor, beam_width: int, n_best: int
-    ) -> ctc.Decoded:
-        if beam_width == 1:
-            return ctc.greedy_decode(logits, lengths)
-        return ctc.beam_decode(logits, lengths, beam_width, n_best)
-
     def _answer(
         self, audio: tf.Tensor, num_samples: tf.Tensor, error: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """Finish a signature: from audio to its outputs."""
         logits, lengths = self._recognize(audio, num_samples)
-        decoded = self._decode(logits, lengths, self.beam_width, 1)
+        decoded = decoding.decode(logits, lengths, self.beam_width, 1)
         good = error == ""
         return {
-            "transcript": tf.where(good, self._task.spell(decoded.labels)[:, 0], ""),
+            "transcript": tf.where(good, decoding.texts(self.tokenizer, decoded.labels)[:, 0], ""),
             "score": tf.where(good, decoded.scores[:, 0], -np.inf),
             "error": error,
         }
@@ -372,8 +344,8 @@ class SpeechPipeline(Exportable):
             for place, index in zip(audio, chosen, strict=True):
                 place[: len(heard[index])] = heard[index]
             logits, num_frames = self._recognize(audio, lengths[rows].astype(np.int32))
-            decoded = self._decode(logits, num_frames, beam_width, n_best)
-            frames = ctc.begin_frames(logits, num_frames, decoded.labels[:, :1])
+            decoded = decoding.decode(logits, num_frames, beam_width, n_best)
+            frames = decoding.begin_frames(logits, num_frames, decoded.labels[:, :1])
             for index, answer in zip(chosen, self._transcripts(decoded, frames), strict=True):
                 answers[index] = answer
         return answers
@@ -385,8 +357,8 @@ class SpeechPipeline(Exportable):
         except DataError as error:
             return error
 
-    def _transcripts(self, decoded: ctc.Decoded, frames: tf.Tensor) -> Iterator[Transcript]:
-        texts = self._task.spell(decoded.labels).numpy()  # (batch, n_best)
+    def _transcripts(self, decoded: decoding.Decoded, frames: tf.Tensor) -> Iterator[Transcript]:
+        texts = decoding.texts(self.tokenizer, decoded.labels).numpy()  # (batch, n_best)
         labels, scores = decoded.labels[:, 0].numpy(), decoded.scores.numpy()
         for row, begins in enumerate(frames[:, 0].numpy()):
             n_best = [
@@ -412,11 +384,3 @@ def _wav(samples: np.ndarray, rate: int) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16")
     return file.getvalue()
-
-
-def load(run: Path, config: Mapping[str, Any], *, use_cudnn: bool | str) -> SpeechPipeline:
-    """Load a run; `lstm_zoo.load` calls this."""
-    task = Task.load(run, config)
-    model = build_speech(**config["network"], use_cudnn=use_cudnn)
-    model.load_weights(run / runs.WEIGHTS)
-    return SpeechPipeline(task, model, config, run)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from lstm_zoo.plots import save
+from lstm_zoo.runs.plots import save
 from lstm_zoo.speech.ctc import BLANK
 
 LEAST_SHOWN = 0.05  # a label whose probability stays below it has no line of its own

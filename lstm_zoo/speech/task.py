@@ -14,18 +14,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lstm_zoo import batching, caching, metrics, splits, tokenizers
+from lstm_zoo import families
+from lstm_zoo.data import batching
+from lstm_zoo.data.cache import prepare
 from lstm_zoo.errors import DataError
-from lstm_zoo.speech import corpus, ctc, demo
+from lstm_zoo.speech import corpus, ctc, decoding, demo, metrics
 from lstm_zoo.speech.alphabet import CharacterTokenizer
 from lstm_zoo.speech.audio import as_pair, read_audio, read_rate
 from lstm_zoo.speech.corpus import Corpus, normalize_transcript
 from lstm_zoo.speech.features import Features, FeatureSettings
 from lstm_zoo.speech.model import build_speech, output_lengths, resolve_sizes
 from lstm_zoo.speech.perturbation import add_noise, perturb_speed
+from lstm_zoo.text import tokenizers
 
 DEMO_EXAMPLES = 1_500
-DEMO_REPORT_EXAMPLES = 200
+DEMO_TEST_EXAMPLES = 200
 MAX_RATE = 16_000  # Hz: speech above it costs more than it tells
 RATE_CLIPS = 200  # clips that decide the sample rate
 STATISTICS_CLIPS = 500  # clips that global normalisation is learned from
@@ -36,7 +39,7 @@ CACHE_FORMAT = 1  # raised when the same settings come to give other features
 
 
 @dataclass(frozen=True)
-class Examples:
+class Examples(families.Examples):
     """A corpus as the network sees it.
 
     Attributes:
@@ -63,43 +66,7 @@ class Examples:
         return np.array([len(features) for features in self.versions[0]])
 
 
-def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
-    """Read a corpus, as `lstm_zoo.speech.corpus.read` does; no setting bears on it."""
-    return corpus.read(data, strict)
-
-
-def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
-    """Return the demo corpus: the part to train on, and the part to report on."""
-    sizes = {"training": DEMO_EXAMPLES, "report": DEMO_REPORT_EXAMPLES}
-    parts = [
-        corpus.read(demo.generate(size, settings["seed"], part)) for part, size in sizes.items()
-    ]
-    return parts[0], parts[1]
-
-
-def split(whole: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
-    """Cut a corpus in two by transcript and speaker; see `lstm_zoo.splits.split`.
-
-    Each speaker keeps their share; those with too few clips for one to be cut off share theirs,
-    with the clips of nobody known.
-    """
-    counts = Counter(whole.speakers)
-    speakers = [name if counts[name] * fraction >= 1 else "" for name in whole.speakers]
-    rest, cut_off = splits.split(_said(whole), speakers, fraction, seed)
-    return whole.take(rest), whole.take(cut_off)
-
-
-def overlap(training: Corpus, held_out: Corpus) -> int:
-    """Count the held-out examples whose transcript is in the training part too."""
-    return splits.overlap(_said(training), _said(held_out))
-
-
-def _said(part: Corpus) -> list[str]:
-    """Return transcripts in the form in which equal ones are equal under any settings."""
-    return [normalize_transcript(text, lower_case=True, punctuation="drop") for text in part.texts]
-
-
-class Task:
+class Task(families.Task):
     """The labels and the features, learned from the training part, and what follows from them.
 
     Args:
@@ -108,15 +75,34 @@ class Task:
         features: from audio to frames.
     """
 
-    monitor, mode = "wer", "min"  # what chooses the best epoch, and which way it is better
-    silent = 1.0  # the score of saying nothing, as CTC does at first; patience begins below it
-    headline = ("wer", "cer")  # what an epoch's line shows
+    monitor, mode = "wer", "min"
+    baseline_score = 1.0  # of empty transcripts, which CTC gives at first
+    summary_metrics = ("wer", "cer")
 
     def __init__(self, settings: Mapping[str, Any], tokenizer: tf.Module, features: Features):
         self.settings = settings
         self.tokenizer = tokenizer
         self.features = features
         self._subsampling = self.network_arguments()["subsampling"]
+
+    @staticmethod
+    def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+        """Read a corpus, as `lstm_zoo.speech.corpus.read` does; settings are not used."""
+        return corpus.read(data, strict)
+
+    @staticmethod
+    def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
+        """Return the demo corpus: training data and a test set."""
+        sizes = {"training": DEMO_EXAMPLES, "test": DEMO_TEST_EXAMPLES}
+        training, test = (
+            corpus.read(demo.generate(size, settings["seed"], part)) for part, size in sizes.items()
+        )
+        return training, test
+
+    @staticmethod
+    def cache_directory(settings: Mapping[str, Any]) -> str | None:
+        """Return the setting `cache`."""
+        return settings["cache"]
 
     @classmethod
     def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
@@ -202,7 +188,7 @@ class Task:
             part: the corpus.
             training: whether it is trained on: then varied copies of its clips are made, and what
                 CTC can't learn, a transcript too long for its frames, is left out.
-            cache: where features are kept, if the settings do not say.
+            cache: the folder in which features are kept.
 
         Returns:
             Its features and labels, in its order.
@@ -214,8 +200,7 @@ class Task:
         labels = tokenizers.encode(self.tokenizer, texts, MAX_LABELS)
         varied = training and (self.settings["speed"] or self.settings["noise"] is not None)
         numbers = range(1 + self.settings["copies"]) if varied else range(1)
-        folder = Path(self.settings["cache"] or cache)
-        made = [self._prepare(part.clips, number, folder) for number in numbers]
+        made = [self._prepare(part.clips, number, cache) for number in numbers]
         errors = made[0][1]
         versions = [version for version, _ in made]
         feasible = np.array(
@@ -299,32 +284,19 @@ class Task:
             losses[indices] = ctc.negative_log_likelihood(
                 logits, num_frames, targets[:, 2:], targets[:, 0]
             )
-            texts = self.spell(ctc.greedy_labels(logits, num_frames))[:, 0].numpy()
+            texts = decoding.texts(self.tokenizer, decoding.greedy_labels(logits, num_frames))[
+                :, 0
+            ].numpy()
             for index, text in zip(indices, texts, strict=True):
                 transcripts[index] = text.decode()
         finite = losses[np.isfinite(losses)]
         return {
             "loss": float(finite.mean()) if len(finite) else float("nan"),
-            **metrics.recognition(examples.texts, transcripts),
+            **metrics.error_rates(examples.texts, transcripts),
             "predictions": [*zip(examples.texts, transcripts, strict=True)],
         }
 
-    def spell(self, labels: tf.Tensor) -> tf.Tensor:
-        """Turn labels into texts, in the graph.
-
-        Args:
-            labels: int32 `(batch, n, max_labels)`, padded with 0.
-
-        Returns:
-            String tensor `(batch, n)`, without white space at their ends or repeated.
-        """
-        shape = tf.shape(labels)
-        flat = tf.reshape(labels, [-1, shape[2]])
-        texts = self.tokenizer.detokenize(tf.RaggedTensor.from_tensor(flat, padding=ctc.BLANK))
-        texts = tf.strings.strip(tf.strings.regex_replace(texts, r"\s+", " "))
-        return tf.reshape(texts, shape[:2])
-
-    def samples(self, predictions: Sequence[Sequence[str]]) -> list[str]:
+    def format_samples(self, predictions: Sequence[Sequence[str]]) -> list[str]:
         """Return lines to show for some rows of `evaluate`, or of the pipeline's."""
         return [
             line
@@ -354,7 +326,7 @@ class Task:
             return self.features.extract(samples)
 
         title = "features" + (f", copy {version}" if version else "")
-        return caching.prepared(folder / key.hexdigest()[:16], extract, len(clips), title)
+        return prepare(folder / key.hexdigest()[:16], extract, len(clips), title)
 
     def _vary(self, samples: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         speed, noise = self.settings["speed"], self.settings["noise"]

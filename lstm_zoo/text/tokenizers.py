@@ -21,7 +21,7 @@ import tensorflow_text as tf_text
 from tensorflow_text.python.ops import sentencepiece_tokenizer as tf_ops
 
 from lstm_zoo.errors import DataError
-from lstm_zoo.files import written_whole
+from lstm_zoo.files import atomic_write
 
 PADDING, UNKNOWN, START, END = range(4)
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
@@ -141,7 +141,7 @@ class WordTokenizer(tf.Module):
 
     def save(self, directory: str | os.PathLike) -> None:
         """Write `vocabulary.txt`, a word a line in the order of the ids from 4 on."""
-        with written_whole(Path(directory) / "vocabulary.txt") as path:
+        with atomic_write(Path(directory) / "vocabulary.txt") as path:
             path.write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
 
     @classmethod
@@ -260,7 +260,7 @@ class PieceTokenizer(tf.Module):
 
     def save(self, directory: str | os.PathLike) -> None:
         """Write `pieces.model`, a SentencePiece model that any SentencePiece reads."""
-        with written_whole(Path(directory) / "pieces.model") as path:
+        with atomic_write(Path(directory) / "pieces.model") as path:
             path.write_bytes(self.model)
 
     @classmethod
@@ -320,6 +320,22 @@ def encode(tokenizer: tf.Module, texts: Sequence[str], max_length: int) -> list[
         ids = tokenizer.tokenize(chunk)[:, :max_length]
         arrays += np.split(ids.flat_values.numpy(), ids.row_splits.numpy()[1:-1])
     return arrays
+
+
+def detokenize(tokenizer: tf.Module, ids: tf.Tensor) -> tf.Tensor:
+    """Turn several sequences of ids for each row into texts, in the graph.
+
+    Args:
+        tokenizer: whose ids they are.
+        ids: int32 `(batch, n, time)`, padded with 0.
+
+    Returns:
+        String tensor `(batch, n)`.
+    """
+    shape = tf.shape(ids)
+    flat = tf.reshape(ids, [shape[0] * shape[1], shape[2]])
+    texts = tokenizer.detokenize(tf.RaggedTensor.from_tensor(flat, padding=PADDING))
+    return tf.reshape(texts, shape[:2])
 
 
 def as_bytes(texts: Iterable[str | bytes]) -> list[bytes]:

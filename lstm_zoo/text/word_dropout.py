@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from lstm_zoo.tokenizers import PADDING, UNKNOWN
+from lstm_zoo.text.tokenizers import PADDING, UNKNOWN
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from lstm_zoo.errors import CallError
-from lstm_zoo.files import written_whole
-from lstm_zoo.runs import CHECKPOINT
+from lstm_zoo.files import atomic_write
+from lstm_zoo.runs.directory import CHECKPOINT
 
 
 def save(run: Path, model: keras.Model, history: Sequence[dict[str, Any]]) -> None:
@@ -20,7 +20,7 @@ def save(run: Path, model: keras.Model, history: Sequence[dict[str, Any]]) -> No
     directory.mkdir(exist_ok=True)
     arrays = {str(i): variable.numpy() for i, variable in enumerate(_variables(model))}
     # One file, so that the state and the history can't be of different epochs.
-    with written_whole(directory / "state.npz") as path:
+    with atomic_write(directory / "state.npz") as path:
         np.savez(path, history=json.dumps(history), **arrays)
 
 
@@ -47,7 +47,7 @@ def keep_weights(run: Path, model: keras.Model, epoch: int, count: int) -> None:
     """Write the weights after an epoch, so that the last `count` epochs can be averaged."""
     if count > 1:
         _weights_of(run, epoch).parent.mkdir(exist_ok=True)
-        with written_whole(_weights_of(run, epoch)) as path:
+        with atomic_write(_weights_of(run, epoch)) as path:
             np.savez(path, *model.get_weights())
         _weights_of(run, epoch - count).unlink(missing_ok=True)
 

@@ -2,22 +2,25 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from lstm_zoo import batching, checkpoints, families, runs
-from lstm_zoo.callbacks import EpochEnd, Order, Progress, dataset_in
-from lstm_zoo.console import say
+from lstm_zoo import families
+from lstm_zoo.data import batching
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.parts import Parts, read, read_again
-from lstm_zoo.settings import TRAINING, Setting, resolve
+from lstm_zoo.files import write_json
+from lstm_zoo.runs import directory
+from lstm_zoo.runs.loading import load
+from lstm_zoo.training import initialization
+from lstm_zoo.training.callbacks import EpochEnd
+from lstm_zoo.training.dataset import Order, make_dataset
+from lstm_zoo.training.initialization import Start
+from lstm_zoo.training.optimizer import make_optimizer
+from lstm_zoo.training.progress import Progress, log
 
-CACHE = "cache"  # the directory beside the runs for what a family prepares
 SAMPLES = 5  # predictions shown at the end
 
 
@@ -33,10 +36,11 @@ def train(
     threads: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **settings: Any,
-) -> Any:
+) -> families.Pipeline:
     """Train a family's network and leave a run directory.
 
-    The process keeps the memory that a training frees; see `lstm_zoo.memory.keep_freed`.
+    The process keeps the memory that a training frees (see `lstm_zoo.training.memory`), and Keras's
+    global seed is set.
 
     Args:
         family: a name in `lstm_zoo.families.FAMILIES`: such as "sentiment".
@@ -57,7 +61,8 @@ def train(
         The pipeline of the best epoch, as `lstm_zoo.load(run)` gives it.
 
     Raises:
-        CallError: if the call can't be carried out as it is; nothing is written.
+        CallError: if the call can't be carried out as it is, such as for a setting that has no
+            effect beside another; nothing is written.
         DataError: if the data can't be used; nothing is written.
         TrainingError: if the loss stops being a number.
         KeyboardInterrupt: if interrupted before the first epoch has ended. After it, an interrupt
@@ -66,107 +71,44 @@ def train(
     Example:
 
     >>> texts, labels = ["good", "fine", "bad", "poor"] * 9, ["pos", "pos", "neg", "neg"] * 9
-    >>> lstm_zoo.train("sentiment", (texts, labels), run="runs/doc", epochs=1)  # doctest: +SKIP
+    >>> classifier = lstm_zoo.train(
+    ...     "sentiment", (texts, labels), run="runs/doc", validation=(texts, labels), epochs=1
+    ... )
+    >>> classifier.run
+    PosixPath('runs/doc')
     """
-    task_module = families.module(family, "task")
-    table = {**TRAINING, **families.module(family).SETTINGS}
     _use_threads(threads)
-    if resume:
-        path, config = _resumed(run, family)
-        settings = _settings_to_resume(config["settings"], table, settings)
-        if runs.is_finished(path):
-            return _finished(path, config, settings)
-        parts = read_again(task_module, config, data, validation, validation_split, strict)
-        task = task_module.Task.load(path, {**config, "settings": settings})
-    else:
-        settings = resolve(table, settings)
-        path = Path(run) if run is not None else runs.default_path(family)
-        runs.check_free(path)
-        _check_apart(path, settings)
-        parts = read(task_module, data, validation, validation_split, strict, settings)
-        task = task_module.Task.learn(parts.training, settings, settings["seed"])
-    cache = path.parent / CACHE
-    examples = task.encode(parts.training, training=True, cache=cache)
-    validation_examples = task.encode(parts.validation, training=False, cache=cache)
-    skipped = [*parts.skipped, *examples.skipped, *validation_examples.skipped]
+    begin = initialization.resumed if resume else initialization.fresh
+    start = begin(family, run, data, validation, validation_split, strict, settings)
+    if start is None:
+        log(f"{run} is finished already.")
+        return load(run)
+
+    task, corpora = start.task, start.corpora
+    examples = task.encode(corpora.training, training=True, cache=start.cache)
+    validation_examples = task.encode(corpora.validation, training=False, cache=start.cache)
+    skipped = [*corpora.skipped, *examples.skipped, *validation_examples.skipped]
     if strict and skipped:
         place, reason = skipped[0]
         raise DataError(f"{place}: {reason} (without strict it is skipped).")
 
-    keras.utils.set_random_seed(settings["seed"])
-    model, network = task.build(examples, settings["seed"])
-    order = Order(examples.lengths, settings)
-    model.compile(_optimizer(settings, order.steps), task.loss(), jit_compile=False)
+    keras.utils.set_random_seed(start.settings["seed"])
+    model, network = task.build(examples, start.settings["seed"])
+    order = Order(examples.lengths, start.settings)
+    model.compile(make_optimizer(start.settings, order.steps), task.loss(), jit_compile=False)
 
-    if resume:
-        runs.write_json(path / runs.CONFIG, {**config, "settings": settings})
-        history = checkpoints.restore(path, model)
-    else:
-        config = {
-            "format": runs.FORMAT,
-            "family": family,
-            "settings": settings,
-            "network": network,
-            "learned": task.learned,
-            "data": parts.description,
-        }
-        with runs.created(path) as beside:
-            task.save(beside)
-            runs.write_table(beside / "skipped.tsv", ("place", "reason"), skipped)
-            runs.write_environment(beside, threads, seconds=0)
-            runs.write_json(beside / runs.CONFIG, config)
-        history = []
-    say(
-        f"{path}: {len(examples):,} examples to train on, {len(validation_examples):,} to "
-        f"choose by, {len(skipped):,} skipped; {model.count_params():,} weights"
+    history = initialization.open_run(start, model, network, skipped, threads)
+    log(
+        f"{start.run}: {len(examples):,} training examples, {len(validation_examples):,} "
+        f"validation examples, {len(skipped):,} skipped; {model.count_params():,} weights"
     )
-    if parts.shared:
-        say(f"Warning: {parts.shared} validation examples are in the training part too.")
+    if corpora.overlap:
+        log(f"Warning: {corpora.overlap} validation examples are in the training data too.")
 
-    epoch_end = EpochEnd(path, task, validation_examples, settings, history, threads)
+    epoch_end = EpochEnd(start.run, task, validation_examples, start.settings, history, threads)
     if not epoch_end.finished:
-        _fit(model, task, examples, order, settings, epoch_end, callbacks)
-    return _finish(path, task, parts, epoch_end)
-
-
-def _check_apart(path: Path, settings: Mapping[str, Any]) -> None:
-    """Make sure that what a family prepares does not come to stand where the run shall."""
-    cache = Path(settings.get("cache") or path.parent / CACHE).resolve()
-    if path.resolve() in (cache, *cache.parents):
-        raise CallError(f"{path}: prepared examples are kept in {cache}; name another run.")
-
-
-def _resumed(run: str | os.PathLike | None, family: str) -> tuple[Path, dict[str, Any]]:
-    if run is None:
-        raise CallError("resume needs the run to go on with.")
-    config = runs.read_config(run)
-    if config["family"] != family:
-        raise CallError(f"{run}: a run of {config['family']}, not of {family}.")
-    return Path(run), config
-
-
-def _finished(path: Path, config: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
-    if settings["epochs"] != config["settings"]["epochs"]:
-        raise CallError(f"{path} is finished; for other epochs, train a new run.")
-    say(f"{path} is finished already.")
-    return runs.load(path)
-
-
-def _settings_to_resume(
-    old: Mapping[str, Any], table: Mapping[str, Setting], given: Mapping[str, Any]
-) -> dict[str, Any]:
-    resolved = resolve(table, given)
-    # A setting that came after the run was made has its default.
-    old = {**{name: setting.default for name, setting in table.items()}, **old}
-    for name in given:
-        # Read from JSON, a tuple is a list.
-        same = list(np.ravel(old[name])) == list(np.ravel(resolved[name]))
-        if name != "epochs" and not same:
-            raise CallError(
-                f"{name} is {old[name]} in this run; a resumed run keeps its settings "
-                f"(only epochs may change). Received: {given[name]!r}"
-            )
-    return {**old, "epochs": resolved["epochs"] if "epochs" in given else old["epochs"]}
+        _fit(model, start, examples, order, epoch_end, callbacks)
+    return _finish(start, epoch_end)
 
 
 def _use_threads(threads: int | None) -> None:
@@ -181,70 +123,53 @@ def _use_threads(threads: int | None) -> None:
         raise CallError("threads must be set before TensorFlow's first op.") from error
 
 
-def _optimizer(settings: Mapping[str, Any], steps: int) -> keras.optimizers.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019): the rate climbs, then falls along a cosine to 0."""
-    total = settings["epochs"] * steps
-    warmup = max(1, round(settings["warmup"] * total))
-    optimizer = keras.optimizers.AdamW(
-        keras.optimizers.schedules.CosineDecay(
-            0.0,
-            decay_steps=max(1, total - warmup),
-            warmup_target=settings["learning_rate"],
-            warmup_steps=warmup,
-        ),
-        weight_decay=settings["weight_decay"],
-        epsilon=settings["epsilon"],
-        global_clipnorm=settings["clip_norm"],
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
-    return optimizer
-
-
 def _fit(
     model: keras.Model,
-    task: Any,
-    examples: Any,
+    start: Start,
+    examples: families.Examples,
     order: Order,
-    settings: Mapping[str, Any],
     epoch_end: EpochEnd,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     first = order.epoch = len(epoch_end.history)
-    dataset = dataset_in(order, lambda *chosen: task.batch(examples, *chosen))
+    dataset = make_dataset(order, lambda *chosen: start.task.batch(examples, *chosen))
+    epochs = start.settings["epochs"]
     try:
         model.fit(
             dataset,
             initial_epoch=first,
-            epochs=settings["epochs"],
+            epochs=epochs,
             shuffle=False,  # the order is ours
             verbose=0,
-            callbacks=[order, Progress(order.steps, settings["epochs"]), epoch_end, *callbacks],
+            callbacks=[order, Progress(order.steps, epochs), epoch_end, *callbacks],
         )
     except KeyboardInterrupt:
         done = len(epoch_end.history)
-        say(
-            f"Interrupted after {done} of {settings['epochs']} epochs; "
-            f"--resume --run {epoch_end.run} goes on from there."
+        log(
+            f"Interrupted after {done} of {epochs} epochs; "
+            f"--resume --run {start.run} goes on from there."
         )
         if not done:
             raise
 
 
-def _finish(path: Path, task: Any, parts: Parts, epoch_end: EpochEnd) -> Any:
-    """Judge the best epoch through the pipeline, and write what a finished run holds."""
-    pipeline = runs.load(path)
+def _finish(start: Start, epoch_end: EpochEnd) -> families.Pipeline:
+    """Evaluate the best epoch through the pipeline, and write what a finished run holds."""
+    run, corpora = start.run, start.corpora
+    pipeline = load(run)
     scores = {"best_epoch": epoch_end.best["epoch"], "epochs": len(epoch_end.history)}
     predictions = []
-    for name, part in (("validation", parts.validation), ("report", parts.report)):
-        if part is not None:
-            scores[name] = pipeline.evaluate(part.columns)
+    for name, corpus in (("validation", corpora.validation), ("test", corpora.test)):
+        if corpus is not None:
+            scores[name] = pipeline.evaluate(corpus.columns)
             predictions = scores[name].pop("predictions")
-            values = ", ".join(f"{key} {scores[name][key]:.4f}" for key in task.headline)
-            say(f"{name}: {values} ({len(part):,} examples)")
-    runs.write_json(path / runs.METRICS, scores)
-    pipeline.draw(parts.validation.columns, scores["validation"])
-    # From all over the part: a folder of classes has them one after the other.
-    say(*task.samples(predictions[:: batching.count(len(predictions), SAMPLES)]), sep="\n")
+            metrics = (f"{key} {scores[name][key]:.4f}" for key in start.task.summary_metrics)
+            log(f"{name}: {', '.join(metrics)} ({len(corpus):,} examples)")
+    write_json(run / directory.METRICS, scores)
+    pipeline.draw(corpora.validation.columns, scores["validation"])
+    # From all over the data: a folder of classes has them one after the other.
+    shown = predictions[:: batching.count(len(predictions), SAMPLES)]
+    log(*start.task.format_samples(shown), sep="\n")
     if epoch_end.finished:
-        shutil.rmtree(path / runs.CHECKPOINT, ignore_errors=True)
+        shutil.rmtree(run / directory.CHECKPOINT, ignore_errors=True)
     return pipeline

@@ -1,7 +1,10 @@
 """Translation without attention: an encoder, a decoder, a beam. This file imports no TensorFlow."""
 
+from itertools import pairwise
+
 from lstm_zoo.settings import (
     TRAINING,
+    Needs,
     Setting,
     boolean,
     choice,
@@ -44,13 +47,28 @@ VARIANTS = {
     },
 }
 
+
+def _repeats(encoder_units: tuple, decoder_units: tuple) -> bool:
+    """Tell whether a recurrent layer is as wide as the one below it."""
+    return any(a == b for units in (encoder_units, decoder_units) for a, b in pairwise(units))
+
+
 # Settings without a default are the variant's.
 SETTINGS = {
     # the languages
-    "source": Setting(None, optional(language), "code of the language to translate from: de"),
-    "target": Setting(None, optional(language), "code of the language to translate to: en"),
+    "source": Setting(
+        None, optional(language), "code of the language to translate from: de", metavar="CODE"
+    ),
+    "target": Setting(
+        None, optional(language), "code of the language to translate to: en", metavar="CODE"
+    ),
     # the network
-    "variant": Setting("base", choice(*VARIANTS), "the row of sizes that the next ones replace"),
+    "variant": Setting(
+        "base",
+        choice(*VARIANTS),
+        f"{', '.join(VARIANTS)}: the sizes that the next ones replace",
+        metavar="NAME",
+    ),
     "embedding_size": Setting(None, optional(integer(1)), "width of a token's vector"),
     "encoder_units": Setting(None, optional(integers), "width of each encoder layer, a direction"),
     "decoder_units": Setting(None, optional(integers), "width of each decoder layer"),
@@ -61,7 +79,16 @@ SETTINGS = {
         None, optional(str), "the source's summary: last, mean, max, or several: last+max"
     ),
     "context": Setting(None, optional(boolean), "give the summary to every decoder step"),
-    "residual": Setting(None, optional(boolean), "add a layer's input to its output"),
+    "residual": Setting(
+        None,
+        optional(boolean),
+        "add a layer's input to its output, where both are as wide",
+        needs=Needs(
+            ("encoder_units", "decoder_units"),
+            _repeats,
+            "no layer is as wide as the one below it",
+        ),
+    ),
     "tied": Setting(None, optional(boolean), "one matrix embeds target tokens and predicts them"),
     "token_dropout": Setting(
         None, optional(number(0, 1)), "share of tokens, of both sides, made unknown"
@@ -88,13 +115,9 @@ SETTINGS = {
         1.0, number(0), "scores are divided by the length to this power; 0: not"
     ),
     # training
-    "batch_tokens": Setting(
-        3_000,
-        optional(integer(1)),
-        "pieces of both sides a step, padding included; none: batch_size pairs",
-    ),
-    "average_epochs": Setting(
-        1, integer(1), "the weights of so many last epochs are averaged, and judged; 1: not"
+    "batch_tokens": TRAINING["batch_tokens"]._replace(
+        default=3_000,
+        help="pieces of both sides a step, padding included; none: batch_size pairs",
     ),
     "epochs": TRAINING["epochs"]._replace(default=20),
 }

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from lstm_zoo.tokenizers import END, PADDING, START, UNKNOWN
+from lstm_zoo.text.tokenizers import END, PADDING, START, UNKNOWN
 
 States = Any  # nested tensors `(batch x width, ...)`
 Step = Callable[[tf.Tensor, States], tuple[tf.Tensor, States]]

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_zoo import tables
+from lstm_zoo import families
+from lstm_zoo.data import splits, tables
 from lstm_zoo.errors import CallError, DataError
 
 SUFFIXES = (".tsv", ".txt")
@@ -19,7 +20,7 @@ EXPECTED = (
 
 
 @dataclass(frozen=True)
-class Corpus:
+class Corpus(families.Corpus):
     """Sentences with their translations, and the rows that could not be used.
 
     Attributes:
@@ -51,6 +52,16 @@ class Corpus:
         """Return the rows of these indices; what was skipped stays behind."""
         columns = (self.sources, self.targets, self.places)
         return Corpus(*([column[i] for i in indices] for column in columns))
+
+    def split(self, fraction: float, seed: int) -> tuple["Corpus", "Corpus"]:
+        """Cut a share off, so that no sentence of either language is in both parts."""
+        groups = splits.duplicate_groups(*self.columns)
+        rest, cut_off = splits.split(groups, [""] * len(self), fraction, seed)
+        return self.take(rest), self.take(cut_off)
+
+    def overlap(self, held_out: "Corpus") -> int:
+        """Count the held-out pairs whose source is among these too."""
+        return splits.overlap(self.sources, held_out.sources)
 
 
 def read(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from lstm_zoo.litert import Probes, Signature, probe_ids
+from lstm_zoo.export.litert import Probes, Signature, probe_ids
 from lstm_zoo.translation.model import encoder
 
 STATES = ("hidden", "cell")  # of a layer; only an LSTM has the second

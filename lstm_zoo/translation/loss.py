@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from lstm_zoo.tokenizers import PADDING
+from lstm_zoo.text.tokenizers import PADDING
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")

@@ -15,7 +15,6 @@ from keras import ops
 from lstm_zoo.errors import CallError
 from lstm_zoo.recurrent import (
     CELLS,
-    WordDropout,
     check_pooling,
     length_mask,
     pool,
@@ -23,6 +22,7 @@ from lstm_zoo.recurrent import (
     recurrent_stack,
 )
 from lstm_zoo.settings import positive_integers, with_variant
+from lstm_zoo.text.word_dropout import WordDropout
 from lstm_zoo.translation import VARIANTS
 
 

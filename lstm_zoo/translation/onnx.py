@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from lstm_zoo.onnx_graph import (
+from lstm_zoo.export.onnx_graph import (
     Arrays,
     Graph,
     Part,
@@ -18,7 +18,7 @@ from lstm_zoo.onnx_graph import (
     recurrent_stack,
     token_lengths,
 )
-from lstm_zoo.tokenizers import END, PADDING, START
+from lstm_zoo.text.tokenizers import END, PADDING, START
 from lstm_zoo.translation.model import Decoder, encoder, resolve_sizes
 
 SIDES = ("source", "target")

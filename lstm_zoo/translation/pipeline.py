@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lstm_zoo import batching, metrics, runs
+from lstm_zoo import pipeline
+from lstm_zoo.data import batching
 from lstm_zoo.errors import CallError
-from lstm_zoo.export import Exportable
-from lstm_zoo.tokenizers import PieceTokenizer, as_bytes
-from lstm_zoo.translation import corpus, plots
+from lstm_zoo.text.tokenizers import PieceTokenizer, as_bytes
+from lstm_zoo.translation import corpus, decoding, metrics, plots
 from lstm_zoo.translation.model import build_translation
 from lstm_zoo.translation.task import Task
 
@@ -48,7 +48,7 @@ class Tokenizers(NamedTuple):
     target: PieceTokenizer
 
 
-class TranslationPipeline(Exportable):
+class Pipeline(pipeline.Pipeline):
     """A trained translator.
 
     `lstm_zoo.train` and `lstm_zoo.load` return one.
@@ -58,9 +58,9 @@ class TranslationPipeline(Exportable):
         model: the `keras.Model`, from the ids of both sides to logits.
         tokenizer: from texts to ids and back: `source` and `target`.
         config: the run's `config.json`.
-        beam_width: translations kept while decoding, where a call says nothing else; 1: greedy.
     """
 
+    build = staticmethod(build_translation)
     prediction_columns = ("source", "reference", "translation")
 
     def __init__(
@@ -71,13 +71,15 @@ class TranslationPipeline(Exportable):
         run: Path,
         beam_width: int | None = None,
     ):
-        self.run = run
-        self.model = model
+        super().__init__(task, model, config, run, beam_width)
         self.tokenizer = Tokenizers(task.source, task.target)
-        self.config = config
-        self.beam_width = beam_width or config["settings"]["beam_width"]
-        self._task = task
-        self._translator = functools.cache(functools.partial(task.translator, model))
+        make = functools.partial(
+            decoding.translator,
+            model,
+            task.target,
+            length_penalty=config["settings"]["length_penalty"],
+        )
+        self._translator = functools.cache(make)
 
     @property
     def card(self) -> dict[str, Any]:
@@ -95,7 +97,7 @@ class TranslationPipeline(Exportable):
         Returns:
             `translation` string `(batch,)` and `score` float32 `(batch,)`.
         """
-        found = self._translator(self.beam_width)(self._task.source_ids(text))
+        found = self._translator(self.beam_width)(self._source_ids(text))
         return {"translation": found.texts[:, 0], "score": found.scores[:, 0]}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")], jit_compile=False)
@@ -110,7 +112,7 @@ class TranslationPipeline(Exportable):
             is `SERVED_BEST`, `beam_width` at most. Where fewer were found, "" and -inf.
         """
         translate = self._translator(self.beam_width, min(SERVED_BEST, self.beam_width))
-        found = translate(self._task.source_ids(text))
+        found = translate(self._source_ids(text))
         return {"translations": found.texts, "scores": found.scores}
 
     @property
@@ -161,7 +163,7 @@ class TranslationPipeline(Exportable):
         translate = self._translator(width, n_best)
         answers: list[Any] = [None] * len(texts)
         for start in range(0, len(texts), AHEAD):
-            ids = self._task.source_ids(tf.constant(as_bytes(texts[start : start + AHEAD])))
+            ids = self._source_ids(tf.constant(as_bytes(texts[start : start + AHEAD])))
             lengths = np.count_nonzero(ids, axis=1)
             for rows in batching.sorted_batches(lengths, batch_size):
                 found = translate(tf.gather(ids, rows)[:, : lengths[rows].max()])
@@ -208,7 +210,7 @@ class TranslationPipeline(Exportable):
         hypotheses = [answer.text for answer in answers]
         loss = self._task.cross_entropy(self.model, self._task.encode(part, training=False))
         return {
-            **metrics.translation(part.targets, hypotheses),
+            **metrics.bleu_and_chrf(part.targets, hypotheses),
             "perplexity": float(np.exp(loss)),
             "by_length": _by_length(part, hypotheses),
             "examples": len(part),
@@ -235,15 +237,9 @@ class TranslationPipeline(Exportable):
         """Draw BLEU by the source's length into the run."""
         plots.draw_bleu_by_length(scores["by_length"], self.run / "bleu_by_length.png")
 
-    def with_beam_width(self, beam_width: int) -> "TranslationPipeline":
-        """Return this pipeline with another beam width."""
-        return TranslationPipeline(self._task, self.model, self.config, self.run, beam_width)
-
-    def rebuilt(self, *, use_cudnn: bool | str) -> "TranslationPipeline":
-        """Return this pipeline on a network rebuilt with another `use_cudnn`."""
-        model = build_translation(**self.config["network"], use_cudnn=use_cudnn)
-        model.set_weights(self.model.get_weights())
-        return TranslationPipeline(self._task, model, self.config, self.run, self.beam_width)
+    def _source_ids(self, texts: tf.Tensor) -> tf.Tensor:
+        max_length = self.config["settings"]["max_length"]
+        return decoding.source_ids(self.tokenizer.source, texts, max_length)
 
 
 def _translation(texts: np.ndarray, scores: np.ndarray) -> Translation:
@@ -262,16 +258,8 @@ def _by_length(part: corpus.Corpus, hypotheses: Sequence[str]) -> list[dict[str,
     for span, most in enumerate((*LENGTHS, None)):
         chosen = np.flatnonzero(spans == span)
         if len(chosen):
-            bleu = metrics.translation(
+            bleu = metrics.bleu_and_chrf(
                 [part.targets[i] for i in chosen], [hypotheses[i] for i in chosen]
             )["bleu"]
             rows.append({"words": most, "examples": len(chosen), "bleu": bleu})
     return rows
-
-
-def load(run: Path, config: Mapping[str, Any], *, use_cudnn: bool | str) -> TranslationPipeline:
-    """Load a run; `lstm_zoo.load` calls this."""
-    task = Task.load(run, config)
-    model = build_translation(**config["network"], use_cudnn=use_cudnn)
-    model.load_weights(run / runs.WEIGHTS)
-    return TranslationPipeline(task, model, config, run)

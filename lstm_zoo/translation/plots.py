@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lstm_zoo.plots import save
+from lstm_zoo.runs.plots import save
 
 
 def draw_bleu_by_length(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -1,32 +1,34 @@
 """What training must know of the family: examples, loss, metrics."""
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from lstm_zoo import batching, metrics, splits, tokenizers
+from lstm_zoo import families
+from lstm_zoo.data import batching
 from lstm_zoo.errors import DataError
-from lstm_zoo.tokenizers import END, START, PieceTokenizer
-from lstm_zoo.translation import beam, corpus, demo
+from lstm_zoo.text import tokenizers
+from lstm_zoo.text.tokenizers import END, START, PieceTokenizer
+from lstm_zoo.translation import corpus, decoding, demo, metrics
 from lstm_zoo.translation.corpus import Corpus
 from lstm_zoo.translation.loss import SmoothedCrossEntropy
-from lstm_zoo.translation.model import build_translation, encoder, resolve_sizes
+from lstm_zoo.translation.model import build_translation, resolve_sizes
 
 DEMO_EXAMPLES = 12_000
-DEMO_REPORT_SHARE = 0.05
+DEMO_TEST_SHARE = 0.05
 DEMO_LANGUAGES = ("en", "de")
 EVALUATED = 128  # pairs judged at once
 SIDES = ("source", "target")
 
 
 @dataclass(frozen=True)
-class Examples:
+class Examples(families.Examples):
     """A corpus as the network sees it.
 
     Attributes:
@@ -52,38 +54,7 @@ class Examples:
         )
 
 
-class Translated(NamedTuple):
-    """Texts, string `(batch, n)`, and their scores, float32 `(batch, n)`, the best first."""
-
-    texts: tf.Tensor
-    scores: tf.Tensor
-
-
-def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
-    """Read a corpus of the settings' languages, as `lstm_zoo.translation.corpus.read` does."""
-    return corpus.read(data, settings["source"], settings["target"], strict)
-
-
-def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
-    """Return the demo corpus: the part to train on, and the part to report on."""
-    languages = [settings[side] or code for side, code in zip(SIDES, DEMO_LANGUAGES, strict=True)]
-    whole = corpus.read(demo.generate(DEMO_EXAMPLES, settings["seed"], *languages))
-    return split(whole, DEMO_REPORT_SHARE, settings["seed"])
-
-
-def split(whole: Corpus, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
-    """Cut a corpus in two, so that no sentence of either language stands in both parts."""
-    together = splits.joined(*whole.columns)
-    rest, cut_off = splits.split(together, [""] * len(whole), fraction, seed)
-    return whole.take(rest), whole.take(cut_off)
-
-
-def overlap(training: Corpus, held_out: Corpus) -> int:
-    """Count the held-out examples whose source is in the training part too."""
-    return splits.overlap(training.sources, held_out.sources)
-
-
-class Task:
+class Task(families.Task):
     """The pieces of both languages, learned from the training part, and what follows from them.
 
     Args:
@@ -92,13 +63,27 @@ class Task:
         target: the target's.
     """
 
-    monitor, mode = "bleu", "max"  # what chooses the best epoch, and which way it is better
-    headline = ("bleu", "chrf")  # what is shown at the end
+    monitor, mode = "bleu", "max"
+    summary_metrics = ("bleu", "chrf")
 
     def __init__(self, settings: Mapping[str, Any], source: PieceTokenizer, target: PieceTokenizer):
         self.settings = settings
         self.source = source
         self.target = target
+
+    @staticmethod
+    def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+        """Read a corpus of the settings' languages, as `lstm_zoo.translation.corpus.read` does."""
+        return corpus.read(data, settings["source"], settings["target"], strict)
+
+    @staticmethod
+    def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
+        """Return the demo corpus: training data and a test set."""
+        languages = [
+            settings[side] or code for side, code in zip(SIDES, DEMO_LANGUAGES, strict=True)
+        ]
+        whole = corpus.read(demo.generate(DEMO_EXAMPLES, settings["seed"], *languages))
+        return whole.split(DEMO_TEST_SHARE, settings["seed"])
 
     @classmethod
     def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
@@ -235,14 +220,16 @@ class Task:
             reference, translation) for each example.
         """
         hypotheses = [""] * len(examples)
-        translate = self.translator(model, 1)
+        translate = decoding.translator(
+            model, self.target, 1, length_penalty=self.settings["length_penalty"]
+        )
         for indices in batching.sorted_batches(examples.lengths, EVALUATED):
             (sources, _), _ = self.batch(examples, indices)
             texts = translate(tf.constant(sources)).texts[:, 0].numpy()
             for index, text in zip(indices, texts, strict=True):
                 hypotheses[index] = text.decode()
         sources, references = examples.texts
-        scores = metrics.translation(references, hypotheses)
+        scores = metrics.bleu_and_chrf(references, hypotheses)
         loss = self.cross_entropy(model, examples)
         return {
             "loss": loss,
@@ -250,16 +237,6 @@ class Task:
             **{name: scores[name] for name in ("bleu", "chrf")},
             "predictions": [*zip(sources, references, hypotheses, strict=True)],
         }
-
-    def source_ids(self, texts: tf.Tensor) -> tf.Tensor:
-        """Turn texts `(batch,)` into what the network reads, in the graph.
-
-        Returns:
-            int32 ids `(batch, time)`, each row with its end, padded with 0.
-        """
-        ids = self.source.tokenize(texts)[:, : self.settings["max_length"]]
-        ends = tf.fill([ids.nrows(), 1], END)
-        return tf.concat([ids, ends], axis=1).to_tensor(tokenizers.PADDING)
 
     def cross_entropy(self, model: keras.Model, examples: Examples) -> float:
         """Return the mean negative log probability of the targets' pieces and ends, in nats."""
@@ -271,56 +248,7 @@ class Task:
             count += np.count_nonzero(targets)
         return total / count
 
-    def translator(
-        self, model: keras.Model, width: int, n_best: int = 1
-    ) -> Callable[[tf.Tensor], Translated]:
-        """Make the function from source ids to translations, in the graph.
-
-        Args:
-            model: the network.
-            width: translations kept while decoding; 1: greedy.
-            n_best: how many are returned.
-
-        Returns:
-            A `tf.function` from `source_ids` to texts and scores. A row without a piece before
-            its end has "" and 0 first, and -inf after it.
-        """
-        encode, decoder = encoder(model), model.get_layer("decoder")
-        penalty = self.settings["length_penalty"]
-
-        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], jit_compile=False)
-        def translate(ids: tf.Tensor) -> Translated:
-            summary = encode(ids)
-
-            def step(last: tf.Tensor, states: Any) -> tuple[tf.Tensor, Any]:
-                logits, new = decoder.step(last, states[0], states[1])
-                return logits, (states[0], new)
-
-            lengths = tf.math.count_nonzero(ids, axis=1, dtype=tf.int32)
-            found = beam.search(
-                step,
-                (summary, decoder.initial_states(summary)),
-                limits=2 * lengths + 10,  # a translation is hardly ever longer
-                width=width,
-                n_best=n_best,
-                length_penalty=penalty,
-            )
-            empty = (lengths <= 1)[:, tf.newaxis]
-            certain = tf.one_hot(0, n_best, on_value=0.0, off_value=-float("inf"))
-            return Translated(
-                tf.where(empty, "", self.spell(found.ids)), tf.where(empty, certain, found.scores)
-            )
-
-        return translate
-
-    def spell(self, ids: tf.Tensor) -> tf.Tensor:
-        """Turn ids into texts, in the graph: `(batch, n, time)`, padded with 0, to `(batch, n)`."""
-        shape = tf.shape(ids)
-        flat = tf.reshape(ids, [shape[0] * shape[1], shape[2]])
-        texts = self.target.detokenize(tf.RaggedTensor.from_tensor(flat, padding=0))
-        return tf.reshape(texts, shape[:2])
-
-    def samples(self, predictions: Sequence[Sequence[str]]) -> list[str]:
+    def format_samples(self, predictions: Sequence[Sequence[str]]) -> list[str]:
         """Return lines to show for some rows of `evaluate`, or of the pipeline's."""
         return [
             f"  {name}  {textwrap.shorten(text, 90, placeholder=' …')}"

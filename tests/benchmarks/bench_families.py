@@ -30,10 +30,12 @@ import keras
 import numpy as np
 import stock
 
-from lstm_zoo import batching, build_sentiment, build_speech, build_translation, memory
+from lstm_zoo import build_sentiment, build_speech, build_translation
+from lstm_zoo.data import batching
 from lstm_zoo.families import FAMILIES
 from lstm_zoo.speech import ctc
 from lstm_zoo.speech.model import output_lengths
+from lstm_zoo.training import memory
 from lstm_zoo.translation.loss import SmoothedCrossEntropy
 
 REST = 0.25  # seconds, in which the threads of another library stop spinning

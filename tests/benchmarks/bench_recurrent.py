@@ -33,8 +33,8 @@ import numpy as np
 import stock
 import tensorflow as tf
 
-from lstm_zoo import memory
 from lstm_zoo.recurrent import explain, recurrent_layer
+from lstm_zoo.training import memory
 
 # Cell, both ways?, batch, time steps, features, units.
 SHAPES = [

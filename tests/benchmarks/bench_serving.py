@@ -32,8 +32,10 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 import lstm_zoo
-from lstm_zoo import batching, families, tokenizers
+from lstm_zoo import families
+from lstm_zoo.data import batching
 from lstm_zoo.speech.audio import read_audio
+from lstm_zoo.text import tokenizers
 from lstm_zoo.translation.model import encoder
 
 REPOSITORY = Path(__file__).resolve().parents[2]

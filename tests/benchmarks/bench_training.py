@@ -22,8 +22,8 @@ import keras
 import stock
 
 import lstm_zoo
-from lstm_zoo import runs
 from lstm_zoo.families import FAMILIES
+from lstm_zoo.runs.directory import CONFIG
 
 
 @click.command(help=__doc__.split("\n")[0])
@@ -61,7 +61,7 @@ def train(
         lstm_zoo.train(
             family, data, run=f"{folder}/run", callbacks=[stopwatch], **{**settings, "epochs": 1}
         )
-        config = json.loads((Path(folder) / "run" / runs.CONFIG).read_text())
+        config = json.loads((Path(folder) / "run" / CONFIG).read_text())
     return config["data"]["training"]["examples"], stopwatch.seconds
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_zoo.batching import pad, shuffled_batches, sorted_batches
+from lstm_zoo.data.batching import pad, shuffled_batches, sorted_batches
 
 
 @given(

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_zoo import caching
-from lstm_zoo.caching import prepared
+from lstm_zoo.data import cache
+from lstm_zoo.data.cache import prepare
 from lstm_zoo.errors import DataError
 
 
@@ -23,7 +23,7 @@ def test_what_was_made_is_read_again_and_not_made_again(tmp_path_factory, length
 
     place = tmp_path_factory.mktemp("cache") / "new" / "key"
     for maker in (make, never):
-        arrays, errors = prepared(place, maker, len(lengths), "test")
+        arrays, errors = prepare(place, maker, len(lengths), "test")
         assert errors == {i: f"{i} is bad" for i, length in enumerate(lengths) if length is None}
         assert [array.shape[0] for array in arrays] == [length or 0 for length in lengths]
         for index, array in enumerate(arrays):
@@ -32,13 +32,13 @@ def test_what_was_made_is_read_again_and_not_made_again(tmp_path_factory, length
 
 def test_an_error_that_is_not_of_the_data_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError):
-        prepared(tmp_path / "key", lambda index: 1 / 0, 3, "test")
+        prepare(tmp_path / "key", lambda index: 1 / 0, 3, "test")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_was_made_before_an_interrupt_stays(tmp_path, monkeypatch):
-    monkeypatch.setattr(caching, "SHARD", 8)
-    monkeypatch.setattr(caching, "AHEAD", 1)
+    monkeypatch.setattr(cache, "SHARD", 8)
+    monkeypatch.setattr(cache, "AHEAD", 1)
     made = []
 
     def make(index):
@@ -50,10 +50,10 @@ def test_what_was_made_before_an_interrupt_stays(tmp_path, monkeypatch):
         return np.full((index % 3, 2), index, np.float32)
 
     with pytest.raises(KeyboardInterrupt):
-        prepared(tmp_path / "key", make, 27, "test")
+        prepare(tmp_path / "key", make, 27, "test")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["key-0-8", "key-8-16"]
     made[:] = [None] * 30
-    arrays, errors = prepared(tmp_path / "key", make, 27, "test")
+    arrays, errors = prepare(tmp_path / "key", make, 27, "test")
     assert sorted(made[30:]) == [*range(16, 27)]
     assert errors == {10: "ten"}
     assert [len(array) for array in arrays] == [0 if i == 10 else i % 3 for i in range(27)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lstm_zoo.splits import content_key, split
+from lstm_zoo.data.splits import content_key, split
 
 
 @given(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lstm_zoo import tables
+from lstm_zoo.data import tables
 from lstm_zoo.errors import DataError
 
 

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lstm_zoo import families, litert, runs, settings
+from lstm_zoo import families, settings
 from lstm_zoo.errors import CallError, ExportError
+from lstm_zoo.export import litert
 from lstm_zoo.recurrent import CELLS, portable
+from lstm_zoo.runs.environment import write_environment
 from lstm_zoo.speech.alphabet import CharacterTokenizer
 from lstm_zoo.speech.features import Features, FeatureSettings
 from lstm_zoo.speech.model import output_lengths
-from lstm_zoo.tokenizers import END, START, PieceTokenizer, WordTokenizer
+from lstm_zoo.text.tokenizers import END, START, PieceTokenizer, WordTokenizer
 from lstm_zoo.translation import beam
 from lstm_zoo.translation.model import encoder
 from tests.translation.phrases import phrases
@@ -31,19 +33,16 @@ def make(tmp_path):
     """Make pipelines of a family without training: their weights are drawn."""
 
     def make(family, *learned, **given):
-        package, task_room, model_room, pipeline_room = (
-            families.module(family, room) for room in (None, "task", "model", "pipeline")
-        )
-        table = {**settings.TRAINING, **package.SETTINGS}
-        task = task_room.Task(settings.resolve(table, {"variant": "tiny", **given}), *learned)
+        values = settings.resolve(families.settings(family), {"variant": "tiny", **given})
+        task, pipeline = families.task(family)(values, *learned), families.pipeline(family)
         network = task.network_arguments()
-        model = getattr(model_room, f"build_{family}")(**network)
+        model = pipeline.build(**network)
         generator = np.random.default_rng(1)
         # Of a size at which an error of a gate, of a state or of a mask shows.
         model.set_weights([generator.normal(size=w.shape) * 0.3 for w in model.weights])
         run = tmp_path / "run"
         run.mkdir(exist_ok=True)
-        runs.write_environment(run, None, 0)
+        write_environment(run, None, 0)
         config = {
             "family": family,
             "settings": task.settings,
@@ -51,7 +50,7 @@ def make(tmp_path):
             "learned": task.learned,
             "data": {},
         }
-        return getattr(pipeline_room, f"{family.title()}Pipeline")(task, model, config, run)
+        return pipeline(task, model, config, run)
 
     return make
 
@@ -228,7 +227,7 @@ def test_what_a_caller_needs_lies_beside(translator_of, tmp_path):
     }  # fmt: skip
     card = json.loads(path.with_name("card.json").read_text())
     assert card["family"] == "translation" and "WHILE" in card["ops"]
-    assert "ai-edge-litert" in card["exported with"]
+    assert "ai-edge-litert" in card["exported_with"]
     assert card["signatures"]["encode"]["inputs"] == {"source": "int32[2, ?]"}
     assert card["signatures"]["step"]["inputs"] == {
         "cell_1": "float32[2, 5]",
@@ -277,9 +276,9 @@ def test_no_shape_is_left_to_be_found_while_it_runs(
 
 
 def test_weights_that_signatures_share_stand_once(translator_of):
-    room = families.module("translation", "litert")
+    module = families.module("translation", "litert")
     pipeline = translator_of(embedding_size=64, encoder_units=64, decoder_units=64)
-    model, _ = litert._convert(pipeline.model, room.signatures(pipeline, 1))
+    model, _ = litert._convert(pipeline.model, module.signatures(pipeline, 1))
     assert len(model) < 1.3 * 4 * pipeline.model.count_params()
 
 
@@ -304,7 +303,7 @@ def test_a_call_that_is_wrong_is_told_so(classifier, tmp_path, monkeypatch):
     with pytest.raises(CallError, match="file: can't write an export there"):
         litert.export_litert(classifier(), tmp_path / "file")
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
-    monkeypatch.delitem(sys.modules, "lstm_zoo.litert")
+    monkeypatch.delitem(sys.modules, "lstm_zoo.export.litert")
     with pytest.raises(CallError, match=r"pip install 'lstm_zoo\[litert\]'"):
         classifier().export(tmp_path / "other", format="litert")
     assert not (tmp_path / "other").exists()
@@ -315,9 +314,9 @@ def poisoned(monkeypatch, poison):
 
     What it is compared with is not poisoned.
     """
-    from lstm_zoo.sentiment import litert as room
+    from lstm_zoo.sentiment import litert as module
 
-    signatures = room.signatures
+    signatures = module.signatures
 
     def poisoned_signatures(pipeline, batch_size):
         ((function, inputs),) = signatures(pipeline, batch_size).values()
@@ -328,7 +327,7 @@ def poisoned(monkeypatch, poison):
 
         return {"serving_default": litert.Signature(classify, inputs)}
 
-    monkeypatch.setattr(room, "signatures", poisoned_signatures)
+    monkeypatch.setattr(module, "signatures", poisoned_signatures)
 
 
 def with_a_wrong_number(logits):

@@ -14,19 +14,14 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_zoo import (
-    build_sentiment,
-    build_speech,
-    build_translation,
-    families,
-    onnx_graph,
-    runs,
-    tokenizers,
-)
+from lstm_zoo import build_sentiment, build_speech, build_translation, families
 from lstm_zoo.cli import cli
 from lstm_zoo.errors import CallError, ExportError
+from lstm_zoo.export import onnx_graph
+from lstm_zoo.runs.environment import write_environment
 from lstm_zoo.speech.model import output_lengths
-from lstm_zoo.tokenizers import END, START
+from lstm_zoo.text import tokenizers
+from lstm_zoo.text.tokenizers import END, START
 from lstm_zoo.translation import beam
 from lstm_zoo.translation.model import encoder
 
@@ -227,8 +222,7 @@ def greedy_in_onnx(runners, sources, limits):
 def untrained(family, run):
     """Make a pipeline of a small network that nobody has trained, with its run's files."""
     module = families.module(family, "task")
-    package = families.module(family)
-    defaults = {name: setting.default for name, setting in package.SETTINGS.items()}
+    defaults = {name: setting.default for name, setting in families.settings(family).items()}
     values = {**defaults, "variant": "tiny", "epochs": 1, "tokens": "words"}
     if family == "speech":
         from lstm_zoo.speech.alphabet import CharacterTokenizer
@@ -245,18 +239,12 @@ def untrained(family, run):
         task = module.Task(values, ["neg", "pos"], tokenizers.WordTokenizer(["good", "film"]))
     model, network = task.build(None, 0)
     run.mkdir()
-    runs.write_environment(run, None, 0)
+    write_environment(run, None, 0)
     learned = {**task.learned, "languages": ["en", "de"]}
     config = {
         "family": family, "settings": values, "network": network, "learned": learned, "data": {},
     }  # fmt: skip
-    pipeline = families.module(family, "pipeline")
-    (kind,) = (
-        kind
-        for name, kind in vars(pipeline).items()
-        if name.endswith("Pipeline") and kind.__module__ == pipeline.__name__
-    )
-    return kind(task, randomized(model), config, run)
+    return families.pipeline(family)(task, randomized(model), config, run)
 
 
 @pytest.fixture(scope="module", params=families.FAMILIES)
@@ -345,8 +333,8 @@ def test_two_exports_share_a_directory_only_if_they_are_of_one_run(classifier, t
 def test_a_wrong_answer_is_refused_and_leaves_nothing(
     classifier, tmp_path, monkeypatch, change, int8, message
 ):
-    room = families.module("sentiment", "onnx")
-    compose = room.parts
+    module = families.module("sentiment", "onnx")
+    compose = module.parts
 
     def parts(model, network):
         part = compose(model, network)["model"]
@@ -357,7 +345,7 @@ def test_a_wrong_answer_is_refused_and_leaves_nothing(
             )
         }
 
-    monkeypatch.setattr(room, "parts", parts)
+    monkeypatch.setattr(module, "parts", parts)
     with pytest.raises(ExportError, match=rf"model\.onnx answers .*{message}"):
         classifier.export(tmp_path, format="onnx", int8=int8)
     assert files(tmp_path) == set()

@@ -15,8 +15,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from lstm_zoo import export, verification
 from lstm_zoo.errors import CallError, ExportError
+from lstm_zoo.export import saved_model, saved_model_checks, staging
 from lstm_zoo.sentiment import demo
 from tests.conftest import HOSTILE, serve_elsewhere
 
@@ -96,7 +96,7 @@ def test_pieces_are_served_too(tmp_path):
 
 
 def test_the_signature_is_the_stated_one(exported):
-    assert export.read_signatures(exported) == {
+    assert saved_model.read_signatures(exported) == {
         "serving_default": {
             "inputs": {"text": "string[?]"},
             "outputs": {
@@ -115,7 +115,7 @@ def test_an_export_tells_what_it_is(exported, small_pipeline):
     scores = json.loads((small_pipeline.run / "metrics.json").read_text())
     assert card["scores"]["validation"]["accuracy"] == scores["validation"]["accuracy"]
     assert card["data"] == small_pipeline.config["data"]
-    assert card["signatures"] == export.read_signatures(exported)
+    assert card["signatures"] == saved_model.read_signatures(exported)
     assert "BlockLSTMV2" in card["ops"]
     assert {"tensorflow", "keras", "lstm_zoo"} <= set(card["exported with"])
 
@@ -138,17 +138,17 @@ def test_the_warm_up_holds_requests_that_the_signature_answers(exported):
 
 def test_what_a_killed_exporter_left_is_swept_away_and_what_lives_is_not(tmp_path):
     old, held, young = (tmp_path / f".writing-{name}" for name in ("old", "held", "young"))
-    for room in (old, held, young):
-        (room / "written").mkdir(parents=True)
-    for room in (old, held):
-        os.utime(room, (0, 0))
-    with export._held(held), export.writing_room(tmp_path) as room:
-        assert {path.name for path in tmp_path.iterdir()} == {held.name, young.name, room.name}
+    for folder in (old, held, young):
+        (folder / "written").mkdir(parents=True)
+    for folder in (old, held):
+        os.utime(folder, (0, 0))
+    with staging._locked(held), staging.staging_directory(tmp_path) as folder:
+        assert {path.name for path in tmp_path.iterdir()} == {held.name, young.name, folder.name}
     assert {path.name for path in tmp_path.iterdir()} == {held.name, young.name}
 
 
 def test_nothing_in_the_graph_must_be_compiled(exported):
-    meta_graph = verification.read_meta_graph(exported)
+    meta_graph = saved_model_checks.read_meta_graph(exported)
     functions = meta_graph.graph_def.library.function
     nodes = [*meta_graph.graph_def.node, *(node for f in functions for node in f.node_def)]
     for holder in (*functions, *nodes):
@@ -167,16 +167,18 @@ def test_versions_count_up_and_are_never_written_over(small_pipeline, tmp_path):
 
 
 def test_exporters_at_the_same_time_take_different_versions(tmp_path):
-    rooms = []
+    folders = []
     for index in range(8):
-        room = tmp_path / f".writing-{index}" / "export"
-        room.mkdir(parents=True)
-        (room / "saved_model.pb").write_text(str(index))
-        rooms.append(room)
+        folder = tmp_path / f".writing-{index}" / "export"
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").write_text(str(index))
+        folders.append(folder)
     published = []
     threads = [
-        threading.Thread(target=lambda r=room: published.append(export._publish(r, tmp_path, None)))
-        for room in rooms
+        threading.Thread(
+            target=lambda r=folder: published.append(saved_model._publish(r, tmp_path, None))
+        )
+        for folder in folders
     ]
     for thread in threads:
         thread.start()
@@ -188,15 +190,15 @@ def test_exporters_at_the_same_time_take_different_versions(tmp_path):
 
 
 def test_an_op_of_no_known_library_is_refused(small_pipeline, tmp_path, monkeypatch):
-    write = export._write
+    write = saved_model._write
 
     def write_and_poison(pipeline, path):
         write(pipeline, path)
-        saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-        saved_model.meta_graphs[0].graph_def.node.add(name="own", op="OpOfMyOwn")
-        (path / "saved_model.pb").write_bytes(saved_model.SerializeToString())
+        written = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+        written.meta_graphs[0].graph_def.node.add(name="own", op="OpOfMyOwn")
+        (path / "saved_model.pb").write_bytes(written.SerializeToString())
 
-    monkeypatch.setattr(export, "_write", write_and_poison)
+    monkeypatch.setattr(saved_model, "_write", write_and_poison)
     with pytest.raises(ExportError, match="neither TensorFlow nor tensorflow-text: OpOfMyOwn"):
         small_pipeline.export(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -384,5 +386,5 @@ def without_the_batch_in_front(outputs):
 )
 def test_a_poisoned_export_is_refused_and_leaves_nothing(small_pipeline, tmp_path, poison, message):
     with pytest.raises(ExportError, match=message):
-        export.export_saved_model(Poisoned(small_pipeline, poison), tmp_path)
+        saved_model.export_saved_model(Poisoned(small_pipeline, poison), tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lstm_zoo.metrics import classification, recognition
+from lstm_zoo.sentiment.metrics import classification
 
 
 def test_scores_follow_from_the_counts():
@@ -31,11 +31,3 @@ def test_a_class_that_never_occurs_does_not_lower_the_macro_f1():
 def test_all_wrong_is_0_and_not_an_error():
     scores = classification(np.array([0, 0]), np.array([1, 1]), ["a", "b"])
     assert scores["accuracy"] == scores["macro_f1"] == 0
-
-
-def test_error_rates_are_of_the_whole():
-    scores = recognition(["one two", "three", "four"], ["one too", "", "four five"])
-    # A substitution, a deletion, an insertion, over 4 words.
-    assert scores["wer"] == 3 / 4
-    # w → o; t h r e e; and " five": 11 over 7 + 5 + 4 characters.
-    assert scores["cer"] == 11 / 16

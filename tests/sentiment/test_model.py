@@ -10,7 +10,7 @@ from lstm_zoo import build_sentiment
 from lstm_zoo.sentiment import VARIANTS
 from lstm_zoo.sentiment.model import WordDropout, class_log_ratios
 from lstm_zoo.sentiment.ngrams import ALONE, FACTOR, GAIN, MeanOrOne, NgramScores
-from lstm_zoo.tokenizers import PADDING, UNKNOWN
+from lstm_zoo.text.tokenizers import PADDING, UNKNOWN
 
 KINDS = [
     {"cell": "lstm"},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.vectors import read_vectors
+from lstm_zoo.sentiment.vectors import read_vectors
 
 
 def test_known_words_get_their_row_and_others_a_random_one(tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lstm_zoo.errors import DataError
 from lstm_zoo.speech import corpus
 from lstm_zoo.speech.alphabet import CharacterTokenizer
-from lstm_zoo.tokenizers import PieceTokenizer, encode
+from lstm_zoo.text.tokenizers import PieceTokenizer, encode
 
 
 def test_the_alphabet_is_the_sorted_characters_of_the_training_part():

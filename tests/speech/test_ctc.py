@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_zoo.speech import ctc
+from lstm_zoo.speech import ctc, decoding
 
 some = settings(max_examples=25)
 
@@ -50,7 +50,7 @@ def loss(logits, num_frames, rows):
 
 
 def begins_of(logits, lengths, decoded):
-    return ctc.begin_frames(logits, np.array(lengths), decoded.labels).numpy()
+    return decoding.begin_frames(logits, np.array(lengths), decoded.labels).numpy()
 
 
 def unpacked(decoded, row):
@@ -150,7 +150,7 @@ def test_the_loss_is_saved_and_found_again():
 def test_greedy_is_the_best_path_scored_over_all_alignments(seed, frames, classes):
     logits = random_logits(seed, (1, frames, classes))
     labels, begins = collapsed(logits[0].argmax(axis=-1))
-    decoded = ctc.greedy_decode(logits, np.array([frames]))
+    decoded = decoding.greedy_decode(logits, np.array([frames]))
     assert unpacked(decoded, 0) == [labels]
     assert begins_of(logits, [frames], decoded)[0, 0, : len(labels)].tolist() == begins
     expected = transcripts(logits[0])[0][labels]
@@ -163,7 +163,7 @@ def test_a_wide_beam_ranks_all_transcripts(seed, frames, classes, scale):
     logits = random_logits(seed, (1, 4, classes), scale)
     sums, best = transcripts(logits[0, :frames])
     ranked = sorted(sums, key=sums.get, reverse=True)
-    decoded = ctc.beam_decode(logits, np.array([frames]), beam_width=80, n_best=80)
+    decoded = decoding.beam_decode(logits, np.array([frames]), beam_width=80, n_best=80)
     scores = decoded.scores.numpy()[0]
     found = unpacked(decoded, 0)
     assert len(set(found[: len(ranked)])) == len(ranked)
@@ -181,8 +181,8 @@ def test_a_wide_beam_ranks_all_transcripts(seed, frames, classes, scale):
 def test_a_narrow_beam_finds_what_greedy_misses():
     # The best path is all blanks, and more paths lead to the label.
     logits = np.log([[[0.55, 0.45], [0.55, 0.45]]]).astype("float32")
-    assert unpacked(ctc.greedy_decode(logits, [2]), 0) == [()]
-    decoded = ctc.beam_decode(logits, [2], beam_width=2, n_best=2)
+    assert unpacked(decoding.greedy_decode(logits, [2]), 0) == [()]
+    decoded = decoding.beam_decode(logits, [2], beam_width=2, n_best=2)
     assert unpacked(decoded, 0) == [(1,), ()]
     np.testing.assert_allclose(np.exp(decoded.scores[0]), [1 - 0.55**2, 0.55**2], atol=1e-6)
 
@@ -192,7 +192,7 @@ def test_the_beam_finds_what_tensorflows_finds():
     lengths = np.array([30, 17, 9, 22], np.int32)
     time_major = tf.transpose(tf.roll(logits, -1, axis=-1), [1, 0, 2])  # its blank is the last
     theirs, _ = tf.nn.ctc_beam_search_decoder(time_major, lengths, beam_width=16)
-    ours = ctc.beam_decode(logits, lengths, beam_width=16)
+    ours = decoding.beam_decode(logits, lengths, beam_width=16)
     theirs = tf.sparse.to_dense(theirs[0], default_value=-1).numpy() + 1
     for row in range(4):
         assert unpacked(ours, row) == [tuple(theirs[row][theirs[row] > 0].tolist())]
@@ -202,7 +202,7 @@ def test_the_beam_finds_what_tensorflows_finds():
 
 @pytest.mark.parametrize(
     "decode",
-    [ctc.greedy_decode, lambda *row: ctc.beam_decode(*row, beam_width=6, n_best=4)],
+    [decoding.greedy_decode, lambda *row: decoding.beam_decode(*row, beam_width=6, n_best=4)],
     ids=["greedy", "beam"],
 )
 @some
@@ -223,8 +223,8 @@ def test_a_row_decodes_alone_as_in_a_batch(decode, lengths, seed):
 def test_an_empty_batch_decodes_to_an_empty_one(n_best):
     logits, lengths = np.zeros((0, 5, 4), "float32"), np.zeros(0, np.int32)
     for decoded, places in (
-        (ctc.greedy_decode(logits, lengths), 1),
-        (ctc.beam_decode(logits, lengths, n_best=n_best), n_best),
+        (decoding.greedy_decode(logits, lengths), 1),
+        (decoding.beam_decode(logits, lengths, n_best=n_best), n_best),
     ):
         times = begins_of(logits, lengths, decoded)
         assert decoded.labels.shape == times.shape == (0, places, 1)
@@ -233,7 +233,7 @@ def test_an_empty_batch_decodes_to_an_empty_one(n_best):
 
 def test_missing_places_are_empty_with_no_probability():
     logits = random_logits(6, (2, 3, 2))
-    decoded = ctc.beam_decode(logits, np.array([1, 3]), beam_width=8, n_best=5)
+    decoded = decoding.beam_decode(logits, np.array([1, 3]), beam_width=8, n_best=5)
     times = begins_of(logits, [1, 3], decoded)
     assert decoded.labels.dtype == times.dtype == tf.int32
     assert np.isneginf(decoded.scores.numpy()).sum(axis=1).tolist() == [3, 2]
@@ -243,7 +243,7 @@ def test_missing_places_are_empty_with_no_probability():
 
 def test_a_row_of_silence_is_an_empty_transcript():
     logits = np.tile(np.array([9, 0, 0], "float32"), (1, 4, 1))
-    for decoded in (ctc.greedy_decode(logits, [4]), ctc.beam_decode(logits, [4])):
+    for decoded in (decoding.greedy_decode(logits, [4]), decoding.beam_decode(logits, [4])):
         assert decoded.labels.numpy().tolist() == [[[0]]]
         expected = 4 * log_softmax([9, 0, 0])[0]
         assert decoded.scores.numpy().item() == pytest.approx(expected, abs=1e-6)
@@ -253,7 +253,7 @@ def test_a_row_that_is_not_a_number_harms_no_other():
     logits = random_logits(7, (3, 5, 4))
     logits[1] = np.nan
     kept, lengths = [0, 2], np.array([5, 5, 4])
-    for decode in (ctc.greedy_decode, ctc.beam_decode):
+    for decode in (decoding.greedy_decode, decoding.beam_decode):
         decoded, alone = decode(logits, lengths), decode(logits[kept], lengths[kept])
         assert [unpacked(decoded, row) for row in kept] == [unpacked(alone, 0), unpacked(alone, 1)]
         np.testing.assert_allclose(decoded.scores.numpy()[kept], alone.scores, atol=1e-5)
@@ -262,13 +262,13 @@ def test_a_row_that_is_not_a_number_harms_no_other():
 @pytest.mark.parametrize("n_best", [0, 9])
 def test_more_transcripts_than_the_beam_keeps_are_refused(n_best):
     with pytest.raises(ValueError, match=rf"at most beam_width \(8\). Received: {n_best}"):
-        ctc.beam_decode(np.zeros((1, 2, 3), "float32"), [2], beam_width=8, n_best=n_best)
+        decoding.beam_decode(np.zeros((1, 2, 3), "float32"), [2], beam_width=8, n_best=n_best)
 
 
 def test_decoding_is_of_core_ops_and_serves(tmp_path):
     module = tf.Module()
     module.decode = tf.function(
-        lambda logits, lengths: ctc.beam_decode(logits, lengths, 4, 2)._asdict(),
+        lambda logits, lengths: decoding.beam_decode(logits, lengths, 4, 2)._asdict(),
         input_signature=[
             tf.TensorSpec([None, None, 5], tf.float32),
             tf.TensorSpec([None], tf.int32),
@@ -278,7 +278,7 @@ def test_decoding_is_of_core_ops_and_serves(tmp_path):
     served = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
     logits, lengths = random_logits(8, (3, 6, 5)), tf.constant([6, 1, 3])
     answers = served(logits=tf.constant(logits), lengths=lengths)
-    expected = ctc.beam_decode(logits, lengths, 4, 2)
+    expected = decoding.beam_decode(logits, lengths, 4, 2)
     for name, value in expected._asdict().items():
         assert np.array_equal(answers[name], value)
     assert served(logits=tf.zeros((0, 6, 5)), lengths=lengths[:0])["labels"].shape == (0, 2, 1)

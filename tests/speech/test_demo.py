@@ -38,10 +38,10 @@ def test_the_sentences_are_digits_and_commands_in_turn(generated):
 
 
 def test_neither_voices_nor_sentences_of_the_report_part_are_in_training(generated):
-    _, texts, speakers = demo.generate(60, seed=3, part="report")
+    _, texts, speakers = demo.generate(60, seed=3, part="test")
     assert not set(texts) & set(generated[1])
-    assert not set(demo.voices("training")) & set(demo.voices("report"))
-    assert set(speakers) <= set(demo.voices("report")) and len(set(speakers)) > 10
+    assert not set(demo.voices("training")) & set(demo.voices("test"))
+    assert set(speakers) <= set(demo.voices("test")) and len(set(speakers)) > 10
     assert set(generated[2]) <= set(demo.voices("training")) and len(set(generated[2])) > 40
 
 
@@ -84,14 +84,14 @@ def test_texts_of_ones_own_are_said_by_seed_with_pauses_at_commas():
     for (samples, rate), (same, _) in zip(clips, again, strict=True):
         assert rate == 22_050 and np.abs(samples).max() > 1_000
         np.testing.assert_array_equal(samples, same)
-    assert set(demo.speak(texts, seed=5, part="report")[1]) <= set(demo.voices("report"))
+    assert set(demo.speak(texts, seed=5, part="test")[1]) <= set(demo.voices("test"))
     # In one voice, which only the voice's own request can hold: a comma makes it longer.
     plain, paused = (
         demo._speak([{"text": text, "voice": "en-us+m1", "rate": 150, "pitch": 50, "range": 50}])
         for text in texts[:2]
     )
     assert len(paused[0][0]) > 1.1 * len(plain[0][0])
-    with pytest.raises(ValueError, match="part is one of training, report"):
+    with pytest.raises(ValueError, match="part is one of training, test"):
         demo.speak(texts, part="dev")
 
 
@@ -120,7 +120,7 @@ def test_an_engine_that_fails_says_why(monkeypatch):
 def test_what_can_not_be_generated_is_refused():
     with pytest.raises(ValueError, match="at least 1 example"):
         demo.generate(0)
-    with pytest.raises(ValueError, match="part is one of training, report"):
+    with pytest.raises(ValueError, match="part is one of training, test"):
         demo.generate(1, part="dev")
     with pytest.raises(ValueError):
         demo.generate(1, seed=-1)

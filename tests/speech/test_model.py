@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.speech import VARIANTS
-from lstm_zoo.speech.ctc import CTCLoss, greedy_decode, pack_targets
+from lstm_zoo.speech.ctc import CTCLoss, pack_targets
+from lstm_zoo.speech.decoding import greedy_decode
 from lstm_zoo.speech.model import build_speech, output_lengths
 from lstm_zoo.speech.spec_augment import TIME_SHARE, SpecAugment
 

@@ -13,9 +13,10 @@ import tensorflow as tf
 from click.testing import CliRunner
 
 import lstm_zoo
-from lstm_zoo import export, recurrent
+from lstm_zoo import recurrent
 from lstm_zoo.cli import cli
 from lstm_zoo.errors import CallError
+from lstm_zoo.export import saved_model
 from lstm_zoo.speech import ctc, pipeline
 from lstm_zoo.speech.audio import read_audio
 from lstm_zoo.speech.corpus import read
@@ -234,7 +235,7 @@ def exported(recognizer, tmp_path_factory):
 
 def test_the_signatures_are_the_stated_ones(exported):
     outputs = {"transcript": "string[?]", "score": "float32[?]", "error": "string[?]"}
-    assert export.read_signatures(exported) == {
+    assert saved_model.read_signatures(exported) == {
         "serving_default": {"inputs": {"wav": "string[?]"}, "outputs": outputs},
         "waveform": {
             "inputs": {"audio": "float32[?, ?]", "num_samples": "int32[?]"},

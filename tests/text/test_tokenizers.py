@@ -10,9 +10,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_zoo import tokenizers
 from lstm_zoo.errors import DataError
-from lstm_zoo.tokenizers import (
+from lstm_zoo.text import tokenizers
+from lstm_zoo.text.tokenizers import (
     UNKNOWN,
     PieceTokenizer,
     WordTokenizer,

@@ -13,11 +13,11 @@ import pytest
 from matplotlib.image import imread
 
 import lstm_zoo
-from lstm_zoo.callbacks import EpochEnd
 from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.sentiment import demo
 from lstm_zoo.sentiment.corpus import read
 from lstm_zoo.sentiment.task import Task
+from lstm_zoo.training.callbacks import EpochEnd
 
 TEXTS, LABELS, _ = demo.generate(300, seed=2)
 DATA = (TEXTS, LABELS)
@@ -100,7 +100,7 @@ def test_an_interrupted_run_can_be_used_and_resumes_to_the_same_end(finished, tm
 
 @pytest.mark.slow
 def test_an_interrupt_while_an_epoch_is_recorded_waits_until_it_is(tmp_path, monkeypatch):
-    from lstm_zoo import checkpoints
+    from lstm_zoo.training import checkpoints
 
     save = checkpoints.save
 
@@ -178,7 +178,7 @@ def test_training_stops_when_the_score_does_not_rise(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "monitor, silent, scores, finished",
+    "monitor, baseline, scores, finished",
     [
         ("wer", 1.0, [1.0, 1.0, 1.3, 1.0], False),  # it says nothing yet
         ("wer", 1.0, [1.0, 1.0, 1.0, 0.9, 0.95], False),
@@ -188,13 +188,14 @@ def test_training_stops_when_the_score_does_not_rise(tmp_path):
         ("accuracy", None, [0.5, 0.5, 0.5], True),
     ],
 )
-def test_patience_begins_with_the_first_answer(tmp_path, monitor, silent, scores, finished):
+def test_patience_begins_with_the_first_answer(tmp_path, monitor, baseline, scores, finished):
     (tmp_path / "environment.json").write_text('{"training_seconds": 0}')
     task = SimpleNamespace(monitor=monitor, mode="min" if monitor == "wer" else "max")
-    if silent is not None:
-        task.silent = silent
+    task.baseline_score = baseline
     history = [{"epoch": n, f"val_{monitor}": score} for n, score in enumerate(scores, 1)]
-    end = EpochEnd(tmp_path, task, None, {"epochs": 9, "patience": 2}, history, None)
+    end = EpochEnd(
+        tmp_path, task, None, {"epochs": 9, "patience": 2, "average_epochs": 1}, history, None
+    )
     assert end.finished == finished
 
 
@@ -226,7 +227,7 @@ def test_class_weights_make_the_classes_count_the_same():
         seed=0,
     ).tokenizer
     task = Task(values, ["neg", "pos"], tokenizer)
-    examples = task.encode(read((["a"] * 8, ["neg"] * 6 + ["pos"] * 2)))
+    examples = task.encode(read((["a"] * 8, ["neg"] * 6 + ["pos"] * 2)), training=True)
     _, targets, weights = task.batch(examples, np.arange(8), np.random.default_rng(0))
     assert np.bincount(targets, weights) == pytest.approx([4, 4])
 
@@ -337,7 +338,7 @@ def test_a_training_keeps_the_memory_that_it_frees():
     program = """
 import ctypes, resource
 import numpy as np
-from lstm_zoo.callbacks import Order, dataset_in
+from lstm_zoo.training.dataset import Order, make_dataset
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
@@ -349,8 +350,8 @@ def faults():
         libc.free(block)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-order = Order(np.ones(4), {"seed": 0, "batch_size": 1})
-assert len([*dataset_in(order, lambda *_: (np.zeros((2, 2)),))]) == 4
+order = Order(np.ones(4), {"seed": 0, "batch_size": 1, "batch_tokens": None})
+assert len([*make_dataset(order, lambda *_: (np.zeros((2, 2)),))]) == 4
 before = faults()  # the first block is new
 print(faults() - before)
 """

@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_zoo.tokenizers import END, START
+from lstm_zoo.text.tokenizers import END, START
 from lstm_zoo.translation.beam import search
 
 WORDS = 3  # ids 4, 5, 6

@@ -1,0 +1,1 @@
+"""Data on disk and in memory: tables, splits, batches, prepared examples."""

@@ -1,0 +1,1 @@
+"""Exports: SavedModel, ONNX and LiteRT files, checked before they appear."""

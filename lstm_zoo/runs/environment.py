@@ -1,0 +1,54 @@
+"""What a training ran on: versions, machine, time and memory."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+from pathlib import Path
+from typing import Any
+
+from lstm_zoo.files import write_json
+
+ENVIRONMENT = "environment.json"
+PACKAGES = ("lstm_zoo", "keras", "tensorflow", "tensorflow-text", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that matter."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # run from a source tree, not installed
+            found[package] = "not installed"
+    return found
+
+
+def write_environment(run: Path, threads: int | None, seconds: float) -> None:
+    """Write `environment.json`: what a training runs on, and what it has cost so far.
+
+    Args:
+        run: the run's directory.
+        threads: the threads asked for, None for all.
+        seconds: the time trained so far, in all its processes, validation included.
+    """
+    import tensorflow as tf
+
+    write_json(
+        run / ENVIRONMENT,
+        {
+            "versions": versions(),
+            "platform": platform.platform(),
+            "processors": os.cpu_count(),
+            "threads": threads,
+            "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
+            "training_seconds": round(seconds, 1),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        },
+    )
+
+
+def read_environment(run: Path) -> dict[str, Any]:
+    """Read what `write_environment` wrote."""
+    return json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
