@@ -8,7 +8,7 @@ import numpy as np
 
 
 def content_key(text: str) -> str:
-    """Return what makes two texts the same, as `lstm_zoo.tokenizers` may see them.
+    """Return what makes two texts the same, as `lstm_zoo.text.tokenizers` may see them.
 
     Case, the form of Unicode, HTML line breaks and runs of white space do not count.
     """

@@ -12,7 +12,7 @@ import ai_edge_litert  # noqa: F401  so that it is missed here, before anything 
 import numpy as np
 import tensorflow as tf
 
-from lstm_zoo import families
+from lstm_zoo import compat, families
 from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.export import litert_checks
 from lstm_zoo.export.saved_model import format_spec
@@ -154,8 +154,7 @@ def _convert(
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
             # Else weights stay variables, which LiteRT finds without a value.
             converter.experimental_enable_resource_variables = False
-            # A step's output is written in its place, where else all outputs would be copied.
-            converter._experimental_enable_dynamic_update_slice = True
+            compat.update_slices_in_place(converter)
             model = converter.convert()
     except Exception as error:  # of whatever kind: the converter says no in many
         raise ExportError(f"The network can't be converted for LiteRT: {_reason(error)}") from error

@@ -1,7 +1,7 @@
 """What a LiteRT file must pass, in a fresh process that has neither TensorFlow nor lstm_zoo.
 
-`lstm_zoo.litert` runs this file as a program of its own, with the paths of the LiteRT file and of
-an `.npz` of probes, whose arrays are named `signature/number/inputs/name` and
+`lstm_zoo.export.litert` runs this file as a program of its own, with the paths of the LiteRT file
+and of an `.npz` of probes, whose arrays are named `signature/number/inputs/name` and
 `signature/number/outputs/name`. It prints as JSON why the file is refused, null if it is not.
 """
 

@@ -1,7 +1,6 @@
 """ONNX: the network in files that ONNX Runtime answers from, checked in it by a fresh process."""
 
 import json
-import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from lstm_zoo import families
+from lstm_zoo import compat, families
 from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.export import onnx_checks
 from lstm_zoo.export.onnx_graph import Part
@@ -127,15 +126,10 @@ def _quantized(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime import quantization
 
     # It asks for a preparation by shape inference, which these graphs do not need.
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with tempfile.TemporaryDirectory() as place:
-            path = Path(place) / MODEL
-            quantization.quantize_dynamic(model, path, weight_type=quantization.QuantType.QInt8)
-            model = onnx.load(path)
-    finally:
-        logging.disable(disabled)
+    with compat.warnings_not_logged(), tempfile.TemporaryDirectory() as place:
+        path = Path(place) / MODEL
+        quantization.quantize_dynamic(model, path, weight_type=quantization.QuantType.QInt8)
+        model = onnx.load(path)
     del model.metadata_props[:]  # its own notes, which are not JSON
     return model
 

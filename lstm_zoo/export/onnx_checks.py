@@ -1,6 +1,6 @@
 """What ONNX files must pass, in a fresh process that has neither lstm_zoo nor TensorFlow.
 
-`lstm_zoo.onnx_export` runs this file as a program of its own:
+`lstm_zoo.export.onnx` runs this file as a program of its own:
 
     DIRECTORY PROBES exact|near
 

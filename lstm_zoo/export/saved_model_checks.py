@@ -1,7 +1,7 @@
 """What an export must pass, in a fresh process that has no lstm_zoo: TensorFlow and its text ops.
 
-`lstm_zoo.export` runs this file as a program of its own. It reads from standard input what each
-signature must answer, and prints as JSON why the export is refused, null if it is not.
+`lstm_zoo.export.saved_model` runs this file as a program of its own. It reads from standard input
+what each signature must answer, and prints as JSON why the export is refused, null if it is not.
 """
 
 import importlib.util

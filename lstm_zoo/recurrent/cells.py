@@ -20,11 +20,12 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
+from lstm_zoo import compat
 from lstm_zoo.recurrent import fused, padding, portable
 from lstm_zoo.recurrent.bidirectional import Bidirectional
 
 
-class _Fused:
+class _Fused(compat.LoopOverride):
     """What the three layers share: the choice of the path, and the fused one."""
 
     # Whether a batch is cut in two halves that run at once; a bidirectional layer has two loops
@@ -36,13 +37,13 @@ class _Fused:
         # XLA is used inside, where it pays; a whole model under it is slower.
         self.supports_jit = False
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
+    def run_loop(self, sequences, initial_state, mask, training):
         if isinstance(mask, (list, tuple)):
             mask = mask[0]
         if portable.is_chosen() and not fused_obstacle(self):
             return _run_portably(self, sequences, initial_state, mask)
         if fused_obstacle(self) or not cudnn_obstacle(self) or self.use_cudnn is True:
-            return super().inner_loop(sequences, initial_state, mask, training)
+            return None
         return _run(self, sequences, initial_state, mask, training)
 
 
@@ -156,7 +157,7 @@ def _run(layer, sequences, initial_state, mask, training):
     cell = layer.cell
     states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
     if training and layer.dropout:
-        sequences *= tf.expand_dims(cell.get_dropout_mask(sequences[:, 0, :]), 1)
+        sequences *= tf.expand_dims(compat.input_dropout_mask(cell, sequences[:, 0, :]), 1)
     kernel, recurrent_kernel, bias = _weights(layer)
     lengths = None
     if mask is not None:
@@ -180,7 +181,7 @@ def _run(layer, sequences, initial_state, mask, training):
     )
     if mask is not None:
         outputs = padding.steps_in_place(
-            outputs, mask, layer.go_backwards, layer.zero_output_for_mask
+            outputs, mask, layer.go_backwards, compat.zeroes_masked_outputs(layer)
         )
     return outputs[:, -1], outputs, list(states)
 
@@ -201,7 +202,7 @@ def _run_portably(layer, sequences, initial_state, mask):
         states,
         *weights,
         mask,
-        zero_padding=layer.zero_output_for_mask,
+        zero_padding=compat.zeroes_masked_outputs(layer),
     )
     return outputs[:, -1], outputs, states
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import keras
 
+from lstm_zoo import compat
 from lstm_zoo.recurrent.cells import cudnn_obstacle, fused_obstacle
 
 
@@ -49,7 +50,7 @@ def explain(model: keras.Model) -> list[Path]:
 
 def _recurrent_layers(layer: keras.Layer) -> Iterator[keras.layers.RNN]:
     """Find the recurrent layers in a layer, in their order, those inside of others too."""
-    for inner in layer._layers:
+    for inner in compat.sublayers(layer):
         if isinstance(inner, keras.layers.RNN):
             yield inner
         else:

@@ -1,7 +1,7 @@
 """The recurrent cells in one plain loop of few kinds of ops, for runtimes smaller than TensorFlow.
 
-`lstm_zoo.litert` traces a network so: the fused loops hold ops that LiteRT has not, and branches on
-shapes that it can't take. Here the masked steps are stepped over inside the loop, each row keeping
+`lstm_zoo.export.litert` traces a network so: the fused loops hold ops that LiteRT has not, and
+branches on shapes that it can't take. Here the masked steps are stepped over inside the loop, each row keeping
 its states, so that a mask needs no sorting and may lie anywhere.
 
 All shapes follow from those of the inputs alone. Were one computed, LiteRT would size tensors while

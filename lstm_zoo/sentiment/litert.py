@@ -8,7 +8,7 @@ from lstm_zoo.export.litert import Probes, Signature, probe_ids
 
 
 def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
-    """Return the function to convert; see `lstm_zoo.litert.export_litert` for its names."""
+    """Return the function to convert; see `lstm_zoo.export.litert.export_litert` for its names."""
 
     def classify(ids: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"logits": pipeline.model(ids)}

@@ -48,7 +48,7 @@ class Task(families.Task):
     Args:
         settings: a value for every name of `lstm_zoo.sentiment.SETTINGS`.
         classes: the class names, in the order of the logits.
-        tokenizer: one of `lstm_zoo.tokenizers`.
+        tokenizer: one of `lstm_zoo.text.tokenizers`.
     """
 
     monitor, mode = "accuracy", "max"

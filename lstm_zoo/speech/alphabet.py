@@ -1,7 +1,7 @@
 """Characters to CTC's labels and back, both in the graph.
 
-CTC's blank is the id 0, so these ids are not those of `lstm_zoo.tokenizers`. SentencePiece's pieces
-(`lstm_zoo.tokenizers.PieceTokenizer`) serve as labels too: their id 0, padding, is in no text.
+CTC's blank is the id 0, so these ids are not those of `lstm_zoo.text.tokenizers`. SentencePiece's
+pieces (`PieceTokenizer` there) serve as labels too: their id 0, padding, is in no text.
 """
 
 import os

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lstm_zoo import compat
+
 BLANK = 0
 
 
@@ -77,9 +79,6 @@ def negative_log_likelihood(
 ) -> tf.Tensor:
     """Compute the loss of each row.
 
-    TensorFlow's sparse kernel does the work: it took a sixth of the time of the dense
-    `tf.nn.ctc_loss` on a CPU (32 rows of 150 frames, 30 classes, 20 labels, with the gradient).
-
     Args:
         logits: float32 `(batch, frames, vocabulary)`.
         num_frames: int32 `(batch,)`, the true lengths; what is beyond them does not count.
@@ -101,7 +100,7 @@ def negative_log_likelihood(
     stand_in = tf.one_hot(tf.zeros_like(num_labels), tf.shape(labels)[1], dtype=tf.int32)
     labels = tf.where(usable[:, tf.newaxis], labels, stand_in)
     real = tf.sequence_mask(tf.where(usable, num_labels, 1), tf.shape(labels)[1])
-    losses = tf.compat.v1.nn.ctc_loss(
+    losses = compat.ctc_loss(
         tf.SparseTensor(
             tf.where(real),
             tf.boolean_mask(labels, real) - 1,
@@ -109,7 +108,6 @@ def negative_log_likelihood(
         ),
         tf.roll(logits, -1, axis=-1),  # the kernel's blank is the last class
         tf.maximum(num_frames, 1),
-        time_major=False,
     )
     # Without labels there is one alignment: blanks.
     blanks = tf.nn.log_softmax(logits)[..., BLANK]  # (batch, frames)

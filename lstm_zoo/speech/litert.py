@@ -11,7 +11,7 @@ FRAMES = (1, 2, 20, 300)
 
 
 def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
-    """Return the function to convert; see `lstm_zoo.litert.export_litert` for its names."""
+    """Return the function to convert; see `lstm_zoo.export.litert.export_litert` for its names."""
 
     def recognize(features: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"logits": pipeline.model([features, lengths])}

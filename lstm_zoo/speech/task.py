@@ -71,7 +71,7 @@ class Task(families.Task):
 
     Args:
         settings: a value for every name of `lstm_zoo.speech.SETTINGS`.
-        tokenizer: a `CharacterTokenizer` or a `lstm_zoo.tokenizers.PieceTokenizer`.
+        tokenizer: a `CharacterTokenizer` or a `lstm_zoo.text.tokenizers.PieceTokenizer`.
         features: from audio to frames.
     """
 

@@ -8,7 +8,6 @@ Ids below 4 are the same everywhere: 0 padding, 1 unknown, 2 start, 3 end.
 """
 
 import collections
-import hashlib
 import io
 import itertools
 import os
@@ -18,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
-from tensorflow_text.python.ops import sentencepiece_tokenizer as tf_ops
 
+from lstm_zoo import compat
 from lstm_zoo.errors import DataError
 from lstm_zoo.files import atomic_write
 
@@ -176,8 +175,7 @@ class PieceTokenizer(tf.Module):
         super().__init__()
         self.fold_case = fold_case
         self.model = model
-        self._sentencepiece = tf_text.SentencepieceTokenizer(model, out_type=tf.int32)
-        self._sentencepiece._model_resource = _PieceModel(model)
+        self._sentencepiece = compat.sentencepiece_tokenizer(model)
 
     @classmethod
     def learn(
@@ -267,23 +265,6 @@ class PieceTokenizer(tf.Module):
     def load(cls, directory: str | os.PathLike, fold_case: bool = True) -> "PieceTokenizer":
         """Read what `save` wrote."""
         return cls((Path(directory) / "pieces.model").read_bytes(), fold_case)
-
-
-class _PieceModel(tf_ops._SentencepieceModelResource):
-    """A SentencePiece model in TensorFlow that outlives TensorFlow's cache of kernels.
-
-    tensorflow-text ties the model to the kernel that made it, and `tf.random.set_seed` clears the
-    kernels: every use after it would fail. A resource with a name of its own stays.
-    """
-
-    def __init__(self, model: bytes):
-        # Equal models may share one resource; others must not.
-        self._shared_name = f"lstm_zoo_pieces_{hashlib.sha256(model).hexdigest()}"
-        super().__init__(model, name=None)
-
-    def _create_resource(self) -> tf.Tensor:
-        create = tf_ops.gen_sentencepiece_tokenizer.sentencepiece_op
-        return create(model=self._model, shared_name=self._shared_name)
 
 
 TOKENIZERS = {"words": WordTokenizer, "pieces": PieceTokenizer}

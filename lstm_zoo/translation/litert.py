@@ -13,7 +13,7 @@ STATES = ("hidden", "cell")  # of a layer; only an LSTM has the second
 
 
 def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
-    """Return the functions to convert; see `lstm_zoo.litert.export_litert` for their names.
+    """Return the functions to convert; see `lstm_zoo.export.litert.export_litert` for their names.
 
     The states are named `hidden_1`, `cell_1` and so on, a number a layer of the decoder.
     """

@@ -97,7 +97,7 @@ class Pipeline(pipeline.Pipeline):
         Returns:
             `translation` string `(batch,)` and `score` float32 `(batch,)`.
         """
-        found = self._translator(self.beam_width)(self._source_ids(text))
+        found = self._translator(self.beam_width)(self.source_ids(text))
         return {"translation": found.texts[:, 0], "score": found.scores[:, 0]}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")], jit_compile=False)
@@ -112,7 +112,7 @@ class Pipeline(pipeline.Pipeline):
             is `SERVED_BEST`, `beam_width` at most. Where fewer were found, "" and -inf.
         """
         translate = self._translator(self.beam_width, min(SERVED_BEST, self.beam_width))
-        found = translate(self._source_ids(text))
+        found = translate(self.source_ids(text))
         return {"translations": found.texts, "scores": found.scores}
 
     @property
@@ -163,7 +163,7 @@ class Pipeline(pipeline.Pipeline):
         translate = self._translator(width, n_best)
         answers: list[Any] = [None] * len(texts)
         for start in range(0, len(texts), AHEAD):
-            ids = self._source_ids(tf.constant(as_bytes(texts[start : start + AHEAD])))
+            ids = self.source_ids(tf.constant(as_bytes(texts[start : start + AHEAD])))
             lengths = np.count_nonzero(ids, axis=1)
             for rows in batching.sorted_batches(lengths, batch_size):
                 found = translate(tf.gather(ids, rows)[:, : lengths[rows].max()])
@@ -237,7 +237,15 @@ class Pipeline(pipeline.Pipeline):
         """Draw BLEU by the source's length into the run."""
         plots.draw_bleu_by_length(scores["by_length"], self.run / "bleu_by_length.png")
 
-    def _source_ids(self, texts: tf.Tensor) -> tf.Tensor:
+    def source_ids(self, texts: tf.Tensor) -> tf.Tensor:
+        """Turn texts into what the network reads, in the graph or outside.
+
+        Args:
+            texts: string tensor `(batch,)`, any bytes.
+
+        Returns:
+            int32 ids `(batch, time)`, each row with its end, padded with 0.
+        """
         max_length = self.config["settings"]["max_length"]
         return decoding.source_ids(self.tokenizer.source, texts, max_length)
 

@@ -11,8 +11,8 @@ other, in TensorFlow.
 PyTorch (`pip install torch==2.13.0`) and ONNX Runtime (`pip install onnx onnxruntime`) are left out
 where they are not installed.
 
-As in a training of ours, the process keeps memory that it frees (`lstm_zoo.memory`), whichever the
-column.
+As in a training of ours, the process keeps memory that it frees (`lstm_zoo.training.memory`),
+whichever the column.
 
 Where TensorFlow sees a GPU, every LSTM and GRU must run on cuDNN there, or the benchmark stops.
 """

@@ -78,7 +78,7 @@ def main(pairs: tuple[str, ...], calls: int, record: bool) -> None:
 def time_run(pipeline: Any, data: str, calls: int):
     """Time all runtimes on one run, and give rows of the table."""
     family, settings = pipeline.config["family"], pipeline.config["settings"]
-    whole = families.module(family, "task").read(data, settings)
+    whole = families.task(family).read(data, settings)
     inputs = whole.columns[0]
     inputs = inputs[:: batching.count(len(inputs), 256)]
     if family == "speech":  # reading and resampling are not timed
@@ -188,8 +188,7 @@ def network_inputs(pipeline: Any):
                 tokenizers.encode(pipeline.tokenizer, batch, settings["max_length"])
             )
         }
-    task = families.module("translation", "task").Task.load(pipeline.run, pipeline.config)
-    return lambda batch: {"source": task.source_ids(tf.constant(batch)).numpy()}
+    return lambda batch: {"source": pipeline.source_ids(tf.constant(batch)).numpy()}
 
 
 def spectra(pipeline: Any, clips: list) -> dict[str, np.ndarray]:

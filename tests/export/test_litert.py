@@ -198,7 +198,7 @@ def test_a_caller_translates_step_by_step_as_the_greedy_search(translator_of, tm
         return logits, (states[0], new)
 
     for text in phrases(3, seed=2)[0]:
-        source = pipeline._task.source_ids(tf.constant([text])).numpy()
+        source = pipeline.source_ids(tf.constant([text])).numpy()
         limit = 12
         summary = summarize(source)
         expected = beam.search(

@@ -285,7 +285,7 @@ def test_an_export_holds_all_that_a_caller_needs(pipeline, exported):
     assert files(path.parent) == {"model.onnx", *FILES[family]}
     told = metadata(path)
     assert told["card"]["family"] == family
-    assert {"onnx", "onnxruntime", "keras"} <= set(told["card"]["exported with"])
+    assert {"onnx", "onnxruntime", "keras"} <= set(told["card"]["exported_with"])
     tokenizer = told["tokenizer"]
     if family == "sentiment":
         assert tokenizer["vocabulary"][4:] == ["good", "film"] and tokenizer["fold_case"] is True
@@ -375,7 +375,7 @@ def test_a_file_that_does_not_load_is_refused(classifier, tmp_path, monkeypatch)
 
 def test_without_the_extra_it_is_named(classifier, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.delitem(sys.modules, "lstm_zoo.onnx_export", raising=False)
+    monkeypatch.delitem(sys.modules, "lstm_zoo.export.onnx", raising=False)
     with pytest.raises(CallError, match=r"pip install 'lstm_zoo\[onnx\]'"):
         classifier.export(tmp_path, format="onnx")
     assert files(tmp_path) == set()
@@ -387,7 +387,7 @@ def test_without_the_extra_it_is_named(classifier, tmp_path, monkeypatch):
         ({"format": "onnx", "version": 2}, "version is no option of onnx, which has int8"),
         ({"format": "onnx", "beam_width": 2}, "beam_width is no option of onnx"),
         ({"int8": True}, "int8 is no option of tf_saved_model, which has version, beam_width"),
-        ({"beam_width": 3}, "beam_width is of what decodes"),
+        ({"beam_width": 3}, "beam_width is of families that decode; sentiment does not"),
         ({"format": "onnx", "typo": 3}, "typo is no option of onnx"),
     ],
 )

@@ -117,7 +117,7 @@ def test_an_export_tells_what_it_is(exported, small_pipeline):
     assert card["data"] == small_pipeline.config["data"]
     assert card["signatures"] == saved_model.read_signatures(exported)
     assert "BlockLSTMV2" in card["ops"]
-    assert {"tensorflow", "keras", "lstm_zoo"} <= set(card["exported with"])
+    assert {"tensorflow", "keras", "lstm_zoo"} <= set(card["exported_with"])
 
 
 def test_the_warm_up_holds_requests_that_the_signature_answers(exported):

@@ -1,0 +1,99 @@
+"""The structure of the package: which module may import which."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import lstm_zoo
+from lstm_zoo import families
+
+PACKAGE = Path(lstm_zoo.__file__).parent
+# From the ground up: what stands higher may import what stands lower, and its own folder.
+FLOORS = [
+    {"__init__", "errors", "compat"},  # __init__ reaches the others by their names alone
+    {"files", "settings"},
+    {"families"},
+    {"data", "text", "recurrent"},
+    {"runs"},
+    {"export", "training"},
+    {"pipeline"},
+    {"sentiment", "speech", "translation"},
+    {"cli"},
+    {"__main__"},
+]
+
+
+def imports_of(path):
+    """List the modules of this package that a file imports, at its top or inside of functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "lstm_zoo":
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("lstm_zoo")}
+    return {resolved(name) for name in found}
+
+
+def resolved(name):
+    """Return the module that a dotted name is of, or in."""
+    parts = name.split(".")
+    while len(parts) > 1:
+        place = PACKAGE.joinpath(*parts[1:])
+        if place.with_suffix(".py").is_file() or (place / "__init__.py").is_file():
+            return ".".join(parts)
+        parts.pop()
+    return "lstm_zoo.__init__"
+
+
+def module_of(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
+
+
+GRAPH = {module_of(path): imports_of(path) for path in PACKAGE.rglob("*.py")}
+
+
+def room(module):
+    return module.split(".")[1]
+
+
+def floor(module):
+    (number,) = (n for n, rooms in enumerate(FLOORS) if room(module) in rooms)
+    return number
+
+
+def test_the_top_level_is_small_and_every_room_has_its_floor():
+    assert len(list(PACKAGE.glob("*.py"))) <= 10
+    assert {room(module) for module in GRAPH} == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("module", sorted(GRAPH))
+def test_imports_go_down_or_stay_in_their_room(module):
+    for imported in GRAPH[module]:
+        assert room(imported) == room(module) or floor(imported) < floor(module), imported
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    done, path = set(), []
+
+    def visit(module):
+        assert module not in path, " → ".join([*path, module])
+        if module in done:
+            return
+        path.append(module)
+        # A package's __init__ is imported before what is in it.
+        for imported in sorted(GRAPH.get(module, ())):
+            visit(imported)
+        path.pop()
+        done.add(module)
+
+    for module in GRAPH:
+        visit(module)
+
+
+def test_a_family_is_reached_by_its_name_alone():
+    """No family imports another, and no shared module a family: the registry does."""
+    for module, imported in GRAPH.items():
+        for name in imported:
+            assert room(name) not in families.FAMILIES or room(name) == room(module), module

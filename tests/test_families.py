@@ -1,0 +1,145 @@
+"""The contract of a family, held by one that this package does not know.
+
+The family is the one that `docs/adding_a_family.md` makes, file by file.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import lstm_zoo
+from lstm_zoo import families
+from lstm_zoo.errors import CallError
+
+GUIDE = Path(__file__).resolve().parents[1] / "docs/adding_a_family.md"
+TEXTS = ["a b c d", "f e d c", "", "h"]
+
+
+@pytest.fixture
+def last_word(tmp_path, monkeypatch):
+    """The guide's family, written where it can be imported, and registered."""
+    files = re.findall(
+        r"^`(last_word/\w+\.py)`\n\n```python\n(.*?)^```", GUIDE.read_text("utf-8"), re.M | re.S
+    )
+    assert [Path(name).stem for name, _ in files] == [
+        "__init__",
+        "corpus",
+        "model",
+        "task",
+        "pipeline",
+    ]
+    for name, code in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(families, "FAMILIES", dict(families.FAMILIES))
+    for module in [name for name in sys.modules if name.split(".")[0] == "last_word"]:
+        monkeypatch.delitem(sys.modules, module)
+    families.register("last_word", "answer a text with its last word", "last_word")
+    yield tmp_path
+    for module in [name for name in sys.modules if name.split(".")[0] == "last_word"]:
+        del sys.modules[module]
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Presses Ctrl-C when the third epoch begins."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+def test_a_family_of_another_package_goes_all_the_way(last_word, capsys):
+    run = last_word / "runs/words"
+    settings = {"epochs": 12, "learning_rate": 0.02}
+    lstm_zoo.train("last_word", run=run, callbacks=[Interrupt()], **settings)
+    assert "Interrupted after 2 of 12 epochs" in capsys.readouterr().err
+    pipeline = lstm_zoo.train("last_word", run=run, resume=True)
+    assert "test: accuracy 1.0000 (80 examples)" in capsys.readouterr().err
+
+    # Resumed, it is what it is uninterrupted.
+    whole = lstm_zoo.train("last_word", run=last_word / "runs/whole", **settings)
+    for name in ("history.csv", "model.weights.h5", "metrics.json"):
+        assert (run / name).read_bytes() == (whole.run / name).read_bytes()
+
+    loaded = lstm_zoo.load(run)
+    answers = [answer.word for answer in loaded.predict(TEXTS)]
+    assert answers == [answer.word for answer in pipeline.predict(TEXTS)]
+    assert answers[:2] == ["d", "c"]
+    assert loaded.evaluate((["a b", "b a"],))["accuracy"] == 1
+
+    exported = loaded.export(last_word / "exports")
+    script = (
+        "import json, sys, tensorflow as tf, tensorflow_text\n"
+        "serve = tf.saved_model.load(sys.argv[1]).signatures['serving_default']\n"
+        "words = serve(text=tf.constant(json.loads(sys.argv[2])))['word'].numpy()\n"
+        "assert not {'last_word', 'lstm_zoo'} & set(sys.modules)\n"
+        "print(json.dumps([word.decode() for word in words]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, exported, json.dumps(TEXTS)],
+        capture_output=True,
+        check=True,
+        cwd="/",
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == answers
+
+    with pytest.raises(CallError, match="beam_width is of families that decode; last_word does"):
+        loaded.export(last_word / "beam", beam_width=4)
+    with pytest.raises(CallError, match="The family last_word has no onnx"):
+        loaded.export(last_word / "onnx", format="onnx")
+
+
+def test_the_command_line_has_a_registered_family(last_word):
+    from click.testing import CliRunner
+
+    from lstm_zoo.cli import cli
+
+    def invoke(*arguments):
+        return CliRunner().invoke(cli, list(map(str, arguments)))
+
+    assert re.search(r"last_word +Answer a text with its last word", invoke("--help").output)
+    assert "a text file, one text a line" in invoke("last_word", "train", "--help").output
+    data = last_word / "texts.txt"
+    data.write_text("".join(f"{a} {b}\n" for a in "abcdefghij" for b in "xyz"))
+    run = last_word / "run"
+    trained = invoke("last_word", "train", "--data", data, "--run", run, "--epochs", 1)
+    assert trained.exit_code == 0, trained.output
+    answered = invoke("last_word", "predict", run, "a x", "b y", "--json")
+    assert len(json.loads(answered.stdout)["predictions"]) == 2
+    inspected = json.loads(invoke("inspect", run, "--json").output)
+    assert (inspected["family"], inspected["words"]) == ("last_word", 13)
+
+
+def test_a_name_that_is_taken_is_not_given_away(last_word):
+    families.register("last_word", "the same again", "last_word")
+    with pytest.raises(CallError, match="The family 'speech' is lstm_zoo.speech's"):
+        families.register("speech", "another", "last_word")
+
+
+def test_what_a_family_lacks_is_named():
+    class Half(families.Task):
+        def loss(self):
+            return None
+
+    with pytest.raises(TypeError, match="abstract methods .*batch.*evaluate"):
+        Half()
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_each_family_declares_what_the_contract_lists(family):
+    package = families.module(family)
+    for name in families.Description.__annotations__:
+        assert hasattr(package, name), name
+    assert {"variant", *(n for row in package.VARIANTS.values() for n in row)} <= set(
+        package.SETTINGS
+    )
+    if package.DECODES:
+        assert "beam_width" in package.SETTINGS
+    task = families.task(family)
+    assert task.mode in ("max", "min") and task.monitor in task.summary_metrics
