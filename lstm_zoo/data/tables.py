@@ -89,14 +89,21 @@ def _lines_of_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _lines_of_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(2**31 - 1)  # the default refuses texts past 131,072 characters
     reader = csv.reader(io.StringIO(decode(path), newline=""), strict=True)
-    try:
-        for fields in reader:
-            if fields:  # an empty line
-                yield reader.line_num, fields
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: not valid CSV: {error}.") from error
+    while True:
+        # The default limit refuses texts past 131,072 characters. It is the whole process's, so it
+        # is another one only while a row is read.
+        limit = csv.field_size_limit(2**31 - 1)
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            raise DataError(f"{path}:{reader.line_num}: not valid CSV: {error}.") from error
+        finally:
+            csv.field_size_limit(limit)
+        if fields is None:
+            return
+        if fields:  # not an empty line
+            yield reader.line_num, fields
 
 
 def _rows_of_jsonl(

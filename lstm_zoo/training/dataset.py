@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo.data import batching
-from lstm_zoo.training import memory
+from lstm_zoo.training import process
 
 
 class Order(keras.callbacks.Callback):
@@ -47,7 +47,7 @@ def make_dataset(
     """
 
     def generate() -> Iterator[tuple]:
-        memory.keep_freed()  # here, since it must come after what TensorFlow does against it
+        process.keep_freed_memory()  # here, since it must come after what TensorFlow does against it
         generator = np.random.default_rng((order.seed, order.epoch, 1))
         for indices in order.batches():
             yield make_batch(indices, generator)

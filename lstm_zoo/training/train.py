@@ -14,7 +14,7 @@ from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import write_json
 from lstm_zoo.runs import directory
 from lstm_zoo.runs.loading import load
-from lstm_zoo.training import initialization
+from lstm_zoo.training import initialization, process
 from lstm_zoo.training.callbacks import EpochEnd
 from lstm_zoo.training.dataset import Order, make_dataset
 from lstm_zoo.training.initialization import Start
@@ -39,8 +39,8 @@ def train(
 ) -> families.Pipeline:
     """Train a family's network and leave a run directory.
 
-    The process keeps the memory that a training frees (see `lstm_zoo.training.memory`), and Keras's
-    global seed is set.
+    Of the process around it, a training sets the global seeds and how freed memory is kept; see
+    `lstm_zoo.training.process`, also for how to switch both off.
 
     Args:
         family: a name in `lstm_zoo.families.FAMILIES`: such as "sentiment".
@@ -92,7 +92,7 @@ def train(
         place, reason = skipped[0]
         raise DataError(f"{place}: {reason} (without strict it is skipped).")
 
-    keras.utils.set_random_seed(start.settings["seed"])
+    process.set_seed(start.settings["seed"])
     model, network = task.build(examples, start.settings["seed"])
     order = Order(examples.lengths, start.settings)
     model.compile(make_optimizer(start.settings, order.steps), task.loss(), jit_compile=False)

@@ -35,7 +35,7 @@ from lstm_zoo.data import batching
 from lstm_zoo.families import FAMILIES
 from lstm_zoo.speech import ctc
 from lstm_zoo.speech.model import output_lengths
-from lstm_zoo.training import memory
+from lstm_zoo.training import process
 from lstm_zoo.translation.loss import SmoothedCrossEntropy
 
 REST = 0.25  # seconds, in which the threads of another library stop spinning
@@ -68,7 +68,7 @@ class Family(NamedTuple):
 @click.option("--rounds", default=5, show_default=True, help="How often each network is timed.")
 @click.option("--batches", default=8, show_default=True, help="Batches a round.")
 def main(families: tuple[str, ...], rounds: int, batches: int) -> None:
-    memory.keep_freed()
+    process.keep_freed_memory()
     for name in families:
         family = TIMED[name]
         data = list(random_batches(family, batches))

@@ -11,7 +11,7 @@ other, in TensorFlow.
 PyTorch (`pip install torch==2.13.0`) and ONNX Runtime (`pip install onnx onnxruntime`) are left out
 where they are not installed.
 
-As in a training of ours, the process keeps memory that it frees (`lstm_zoo.training.memory`),
+As in a training of ours, the process keeps memory that it frees (`lstm_zoo.training.process`),
 whichever the column.
 
 Where TensorFlow sees a GPU, every LSTM and GRU must run on cuDNN there, or the benchmark stops.
@@ -34,7 +34,7 @@ import stock
 import tensorflow as tf
 
 from lstm_zoo.recurrent import explain, recurrent_layer
-from lstm_zoo.training import memory
+from lstm_zoo.training import process
 
 # Cell, both ways?, batch, time steps, features, units.
 SHAPES = [
@@ -61,7 +61,7 @@ UNTIMED = 0.03  # seconds of runs after a rest, which leaves caches and clocks c
 @click.option("--rounds", default=9, show_default=True, help="How often each column is timed.")
 @click.option("--only", multiple=True, type=int, help="Number of a row, from 0; repeatable.")
 def main(rounds: int, only: tuple[int, ...]) -> None:
-    memory.keep_freed()
+    process.keep_freed_memory()
     print_header(rounds)
     shapes = [SHAPES[number] for number in only] or SHAPES
     for mode in ("forward", "forward, exported", "training step"):
