@@ -213,7 +213,7 @@ def _family_group(family: str) -> click.Group:
         answers, failed = [], False
         for chunk in _inputs(inputs):
             for answer in pipeline.predict(chunk, **decoding):
-                if error := getattr(answer, "error", ""):
+                if error := pipeline.error_of(answer):
                     failed = True
                     click.echo(error, err=True)
                 if as_json:

@@ -277,6 +277,11 @@ class Pipeline(Protocol):
     def predict(self, inputs: Sequence[Any], **options: Any) -> list[NamedTuple]:
         """Answer each input; `str(answer)` is a line for a person."""
 
+    @staticmethod
+    def error_of(answer: NamedTuple) -> str:
+        """Return why an input could not be used, given its answer; "" where it could."""
+        return ""
+
     @abstractmethod
     def evaluate(self, data: Any, *, strict: bool = False, **options: Any) -> dict[str, Any]:
         """Evaluate on data with references.

@@ -37,8 +37,8 @@ HOSTILE = [
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the README, the longest test, so that others run beside it to its end."""
-    items.sort(key=lambda item: item.path.name != "test_readme.py")
+    """Begin with the examples of the docs, the longest test, so that others run beside it to its end."""
+    items.sort(key=lambda item: item.path.name != "test_docs.py")
 
 
 @pytest.fixture(scope="session")

@@ -1,1 +1,1 @@
-"""Exports: SavedModel, ONNX and LiteRT files, checked before they appear."""
+"""Export to SavedModel, ONNX and LiteRT; every export is checked before it is published."""

@@ -1,4 +1,4 @@
-"""The formats of exports, by name."""
+"""The export formats by name."""
 
 import importlib
 import inspect
@@ -10,7 +10,7 @@ from typing import Any
 from lstm_zoo import families
 from lstm_zoo.errors import CallError
 
-# Where each format's exporter is, imported where it is used: it may need the extra of its name.
+# Module and function; imported on use only, since a format may need its optional dependencies.
 EXPORTERS = {
     "tf_saved_model": ("lstm_zoo.export.saved_model", "export_saved_model"),
     "onnx": ("lstm_zoo.export.onnx", "export_onnx"),
@@ -20,7 +20,7 @@ FORMATS = tuple(EXPORTERS)
 
 
 def module(format: str) -> ModuleType:
-    """Import the module that writes a format, and reads it.
+    """Import the module of a format.
 
     Args:
         format: one of `FORMATS`.
@@ -30,12 +30,18 @@ def module(format: str) -> ModuleType:
 
     Raises:
         CallError: if the format's extra is not installed.
+
+    Example:
+
+    >>> module("tf_saved_model").__name__
+    'lstm_zoo.export.saved_model'
     """
     try:
         return importlib.import_module(EXPORTERS[format][0])
     except ImportError as error:
-        extra = f"pip install 'lstm_zoo[{format}]'"
-        raise CallError(f"{format} is an extra: {extra} ({error}).") from error
+        raise CallError(
+            f"The format {format} needs an extra: pip install 'lstm_zoo[{format}]' ({error})."
+        ) from error
 
 
 def export(
@@ -44,15 +50,16 @@ def export(
     format: str = "tf_saved_model",
     **options: Any,
 ) -> Path:
-    """Write a pipeline in a format; see `lstm_zoo.pipeline.Pipeline.export`."""
+    """Export a pipeline; see `lstm_zoo.pipeline.Pipeline.export`."""
     if format not in EXPORTERS:
-        raise CallError(f"format is {' or '.join(FORMATS)}. Received: {format!r}")
+        raise CallError(f"format is one of {', '.join(FORMATS)}. Received: {format!r}")
     exporter = getattr(module(format), EXPORTERS[format][1])
     _, _, *known = inspect.signature(exporter).parameters
+    # The command line passes every option; None and False are its "not given".
     given = {
         key: value for key, value in options.items() if value is not None and value is not False
     }
     for option in given:
         if option not in known:
-            raise CallError(f"{option} is no option of {format}, which has {', '.join(known)}.")
+            raise CallError(f"{format} has no option {option}. Known: {', '.join(known)}.")
     return exporter(pipeline, directory, **given)

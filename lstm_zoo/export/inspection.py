@@ -1,4 +1,4 @@
-"""What `lstm-zoo inspect` tells of a run or an export."""
+"""Descriptions of runs and exports, for `lstm-zoo inspect`."""
 
 import json
 from collections.abc import Mapping
@@ -19,15 +19,21 @@ def describe(path: str) -> dict[str, Any]:
     """Describe a run, a SavedModel or a directory of its versions, an ONNX or a LiteRT file.
 
     Args:
-        path: the directory or file; of several versions the newest is described.
+        path: the directory or file; of several versions, the newest is described.
 
     Returns:
-        `kind` "run" or "export" with its card, `parameters`, `signatures` (of an ONNX file `inputs`
-        and `outputs`), and for a run `layers` (see `lstm_zoo.recurrent.explain`), for an export
-        `ops`.
+        `kind` ("run" or "export"), `path` and the card; for a run or a SavedModel `parameters`
+        and `signatures`, for an ONNX file `inputs` and `outputs`; for an export `ops`, for a run
+        `layers` (see `lstm_zoo.recurrent.explain`).
 
     Raises:
         CallError: if the path is none of them.
+
+    Example:
+
+    >>> run = describe("runs/imdb")
+    >>> run["family"], run["classes"], run["signatures"]
+    ('sentiment', ['neg', 'pos'], {'serving_default': {'text': 'string[?]'}})
     """
     place = Path(path)
     if place.suffix == ".onnx" and place.is_file():
@@ -37,18 +43,34 @@ def describe(path: str) -> dict[str, Any]:
         card = cards.read(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
         return {"kind": "export", "path": str(place), **card}
     if saved_model.is_export(place):
-        return _describe_export(place)
+        return _describe_saved_model(place)
     versions = [entry for entry in place.glob("*") if entry.name.isdecimal()]
     versions = [entry for entry in versions if saved_model.is_export(entry)]
     if versions:
-        return _describe_export(max(versions, key=lambda entry: int(entry.name)))
+        return _describe_saved_model(max(versions, key=lambda entry: int(entry.name)))
     if not (place / CONFIG).is_file():
         raise CallError(f"{path}: neither a run (no {CONFIG}) nor an export.")
     return _describe_run(place)
 
 
 def to_text(card: Mapping[str, Any], indent: str = "") -> str:
-    """Lay a description out for a person: a name and its value a line, nested ones indented."""
+    """Format a description as text, one `name: value` a line, nested mappings indented.
+
+    Args:
+        card: the description, as `describe` returns it.
+        indent: the spaces before each line.
+
+    Returns:
+        The lines, without a final newline.
+
+    Example:
+
+    >>> print(to_text({"family": "speech", "data": {"seed": 0, "units": [8, 8]}}))
+    family: speech
+    data:
+      seed: 0
+      units: 8, 8
+    """
     lines = []
     for name, value in card.items():
         if isinstance(value, Mapping):
@@ -77,7 +99,7 @@ def _describe_run(run: Path) -> dict[str, Any]:
     }
 
 
-def _describe_export(path: Path) -> dict[str, Any]:
+def _describe_saved_model(path: Path) -> dict[str, Any]:
     ops = saved_model.read_ops(path)
     reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
     shapes = reader.get_variable_to_shape_map()
@@ -90,7 +112,7 @@ def _describe_export(path: Path) -> dict[str, Any]:
         "parameters": sum(int(tf.TensorShape(shape).num_elements()) for shape in weights),
         "signatures": saved_model.read_signatures(path),
         "recurrent_layers": (
-            "cuDNN: the graph holds its kernels" if has_cudnn else "fused: no cuDNN kernel is held"
+            "cuDNN: the graph has its kernels" if has_cudnn else "fused: the graph has no cuDNN kernel"
         ),
         "ops": ops,
     }

@@ -189,6 +189,11 @@ class Pipeline(pipeline.Pipeline):
             answers += self._transcribe(heard, batch_size, width, n_best)
         return answers
 
+    @staticmethod
+    def error_of(answer: Transcript) -> str:
+        """Return why a clip could not be used, "" where it could."""
+        return answer.error
+
     def evaluate(
         self,
         data: Any,

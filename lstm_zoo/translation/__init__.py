@@ -1,4 +1,4 @@
-"""Translation without attention: an encoder, a decoder, a beam. This file imports no TensorFlow."""
+"""Encoder-decoder translation without attention: its settings. Imports no TensorFlow."""
 
 from itertools import pairwise
 
@@ -17,8 +17,8 @@ from lstm_zoo.settings import (
 
 DATA_HELP = """\
   a prefix with a file per language (multi30k/train for train.de and train.en)
-  .tsv or .txt, tab-separated: two columns or more, the codes in a header or the
-  source first"""
+  .tsv or .txt, tab-separated: language codes in a header, or without one the
+  source in column 1 and the target in column 2"""
 INPUT_HELP = "a text"
 DECODES = True
 VOCABULARIES = ("separate", "joint")
@@ -48,8 +48,8 @@ VARIANTS = {
 }
 
 
-def _repeats(encoder_units: tuple, decoder_units: tuple) -> bool:
-    """Tell whether a recurrent layer is as wide as the one below it."""
+def _has_equal_widths(encoder_units: tuple, decoder_units: tuple) -> bool:
+    """Return whether a recurrent layer is as wide as the layer below it."""
     return any(a == b for units in (encoder_units, decoder_units) for a, b in pairwise(units))
 
 
@@ -57,67 +57,69 @@ def _repeats(encoder_units: tuple, decoder_units: tuple) -> bool:
 SETTINGS = {
     # the languages
     "source": Setting(
-        None, optional(language), "code of the language to translate from: de", metavar="CODE"
+        None, optional(language), "code of the language to translate from, such as de", metavar="CODE"
     ),
     "target": Setting(
-        None, optional(language), "code of the language to translate to: en", metavar="CODE"
+        None, optional(language), "code of the language to translate to, such as en", metavar="CODE"
     ),
     # the network
     "variant": Setting(
         "base",
         choice(*VARIANTS),
-        f"{', '.join(VARIANTS)}: the sizes that the next ones replace",
+        f"{', '.join(VARIANTS)}: default sizes of the network",
         metavar="NAME",
     ),
-    "embedding_size": Setting(None, optional(integer(1)), "width of a token's vector"),
-    "encoder_units": Setting(None, optional(integers), "width of each encoder layer, a direction"),
+    "embedding_size": Setting(None, optional(integer(1)), "width of the token embeddings"),
+    "encoder_units": Setting(None, optional(integers), "width of each encoder layer, per direction"),
     "decoder_units": Setting(None, optional(integers), "width of each decoder layer"),
-    "cell": Setting(None, optional(choice("lstm", "gru", "simple_rnn")), "lstm, gru, simple_rnn"),
+    "cell": Setting(None, optional(choice("lstm", "gru", "simple_rnn")), "recurrent cell: lstm, gru, simple_rnn"),
     "bidirectional": Setting(None, optional(boolean), "run the encoder in both directions"),
-    "reverse_source": Setting(None, optional(boolean), "read the source from its end"),
+    "reverse_source": Setting(None, optional(boolean), "encode the source from its last token to its first"),
     "pooling": Setting(
-        None, optional(str), "the source's summary: last, mean, max, or several: last+max"
+        None,
+        optional(str),
+        "encoder outputs to context vector: last, mean, max, or several, such as last+max",
     ),
-    "context": Setting(None, optional(boolean), "give the summary to every decoder step"),
+    "context": Setting(None, optional(boolean), "feed the context vector to every decoder step"),
     "residual": Setting(
         None,
         optional(boolean),
-        "add a layer's input to its output, where both are as wide",
+        "add a layer's input to its output where their widths are equal",
         needs=Needs(
             ("encoder_units", "decoder_units"),
-            _repeats,
+            _has_equal_widths,
             "no layer is as wide as the one below it",
         ),
     ),
-    "tied": Setting(None, optional(boolean), "one matrix embeds target tokens and predicts them"),
+    "tied": Setting(None, optional(boolean), "share one matrix between target embedding and logits"),
     "token_dropout": Setting(
-        None, optional(number(0, 1)), "share of tokens, of both sides, made unknown"
+        None, optional(number(0, 1)), "fraction of source and target tokens replaced by unknown"
     ),
     "dropout": Setting(
-        None, optional(number(0, 1)), "share dropped of embeddings, between layers, before logits"
+        None, optional(number(0, 1)), "dropout rate of embeddings, between layers, before logits"
     ),
     # the tokenizers
     "vocabulary": Setting(
-        "separate", choice(*VOCABULARIES), "separate pieces for each language, or joint ones"
+        "separate", choice(*VOCABULARIES), "one SentencePiece model per language (separate), or one for both (joint)"
     ),
-    "vocabulary_size": Setting(4_000, integer(300), "the most ids of pieces, 256 bytes among them"),
+    "vocabulary_size": Setting(4_000, integer(300), "maximum number of ids, 256 byte pieces included"),
     "max_length": Setting(
-        100, integer(1), "pieces of a source past this one are cut; longer pairs are not learned"
+        100, integer(1), "maximum pieces of a source; longer pairs are excluded from training"
     ),
     "max_ratio": Setting(
-        4.0, number(1), "a pair with a side so many times the other's pieces is not learned"
+        4.0, number(1), "maximum length ratio of a training pair, in pieces"
     ),
     # the loss
-    "label_smoothing": Setting(0.1, number(0, 1), "share of the target spread over all pieces"),
+    "label_smoothing": Setting(0.1, number(0, 1), "probability spread over the whole vocabulary"),
     # decoding
-    "beam_width": Setting(5, integer(1), "translations kept while decoding; 1: greedy"),
+    "beam_width": Setting(5, integer(1), "hypotheses kept while decoding; 1: greedy"),
     "length_penalty": Setting(
-        1.0, number(0), "scores are divided by the length to this power; 0: not"
+        1.0, number(0), "scores are divided by length to this power; 0: no normalization"
     ),
     # training
     "batch_tokens": TRAINING["batch_tokens"]._replace(
         default=3_000,
-        help="pieces of both sides a step, padding included; none: batch_size pairs",
+        help="source and target pieces per batch, padding included; none: batch_size pairs",
     ),
     "epochs": TRAINING["epochs"]._replace(default=20),
 }

@@ -1,4 +1,4 @@
-"""Readers of sentence pairs: a file per language, and tab-separated columns."""
+"""Read sentence pairs from a file per language, or from tab-separated columns."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -15,19 +15,19 @@ from lstm_zoo.errors import CallError, DataError
 SUFFIXES = (".tsv", ".txt")
 EXPECTED = (
     "a prefix with a file per language (multi30k/train for train.de and train.en), or a "
-    "tab-separated .tsv or .txt of two columns or more"
+    "tab-separated .tsv or .txt with two or more columns"
 )
 
 
 @dataclass(frozen=True)
 class Corpus(families.Corpus):
-    """Sentences with their translations, and the rows that could not be used.
+    """Sentence pairs, and the rows that could not be used.
 
     Attributes:
-        sources: the sentences, none of them empty.
-        targets: a translation for each, none of them empty.
-        places: where each pair comes from, such as `train.de:7`.
-        skipped: a (place, reason) for each row left out.
+        sources: the source sentences, none empty.
+        targets: their translations, none empty.
+        places: the file and line of each pair, such as `train.de:7`.
+        skipped: a (place, reason) for each skipped row.
     """
 
     sources: list[str]
@@ -40,50 +40,51 @@ class Corpus(families.Corpus):
 
     @property
     def columns(self) -> tuple[list[str], list[str]]:
-        """The sentences and their translations, as `read` takes a pair."""
+        """(sources, targets), in the form that `read` accepts."""
         return self.sources, self.targets
 
     @property
     def identity(self) -> tuple[list[str], list[str]]:
-        """What tells one corpus from another."""
+        """The columns that the corpus's fingerprint is computed from."""
         return self.columns
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
-        """Return the rows of these indices; what was skipped stays behind."""
+        """Return the pairs of these indices, without the skipped rows."""
         columns = (self.sources, self.targets, self.places)
         return Corpus(*([column[i] for i in indices] for column in columns))
 
     def split(self, fraction: float, seed: int) -> tuple["Corpus", "Corpus"]:
-        """Cut a share off, so that no sentence of either language is in both parts."""
+        """Split into (rest, fraction), with no sentence of either language in both sets."""
         groups = splits.duplicate_groups(*self.columns)
-        rest, cut_off = splits.split(groups, [""] * len(self), fraction, seed)
-        return self.take(rest), self.take(cut_off)
+        rest, held_out = splits.split(groups, [""] * len(self), fraction, seed)
+        return self.take(rest), self.take(held_out)
 
     def overlap(self, held_out: "Corpus") -> int:
-        """Count the held-out pairs whose source is among these too."""
+        """Count the held-out pairs whose source is also a source here."""
         return splits.overlap(self.sources, held_out.sources)
 
 
 def read(
     data: Any, source: str | None = None, target: str | None = None, strict: bool = False
 ) -> Corpus:
-    """Read sentence pairs, recognising their layout by what it is.
+    """Read sentence pairs; the layout is detected.
 
     Args:
-        data: a prefix such as `multi30k/train` with a file per language beside it (`train.de`,
-            `train.en`); a tab-separated `.tsv` or `.txt`, whose header may name the languages, and
-            which without one has the source in the first column and the target in the second; or a
-            pair of equally long sequences (sources, targets).
-        source: the code of the language to translate from, as in the file's suffix or the header.
-        target: the code of the language to translate to.
-        strict: whether a pair that can't be used (a side without text) is an error, not skipped.
+        data: one of
+            a prefix such as `multi30k/train`, of a file per language (`train.de`, `train.en`);
+            a tab-separated `.tsv` or `.txt`: a header that names both languages chooses the
+            columns, else the source is in the first and the target in the second;
+            a pair of sequences (sources, targets) of equal length.
+        source: the code of the source language, as in the file's suffix or the header.
+        target: the code of the target language.
+        strict: whether a pair without text on one side is an error; otherwise it is skipped.
 
     Returns:
-        The pairs, in the order of the files.
+        The pairs, in file order.
 
     Raises:
-        CallError: if there is no such data, or a prefix lacks the languages.
-        DataError: if the data is malformed or has no usable pair, naming the file and the line.
+        CallError: if the data or a language's file does not exist.
+        DataError: if the data is malformed or has no usable pair; the message names the line.
 
     Example:
 
@@ -102,7 +103,7 @@ def read(
             side for side, text in zip(("source", "target"), sides, strict=True) if not text.strip()
         ]
         if missing and strict:
-            raise DataError(f"{place}: no {missing[0]}; expected both (without strict, skipped).")
+            raise DataError(f"{place}: no {missing[0]}; expected both (without strict, the pair is skipped).")
         if missing:
             corpus.skipped.append((place, f"no {missing[0]}"))
         else:
@@ -123,11 +124,11 @@ def _rows_of_pair(data: Any) -> Iterator[tuple[str, str, str]]:
         sources, targets = list(sources), list(targets)
     except (TypeError, ValueError):
         raise CallError(
-            "Data is a path or a pair of sequences (sources, targets). "
+            "data must be a path or a pair of sequences (sources, targets). "
             f"Received: {type(data).__name__}"
         ) from None
     if len(sources) != len(targets):
-        raise DataError(f"{len(sources)} sources but {len(targets)} targets; expected pairs.")
+        raise DataError(f"{len(sources)} sources but {len(targets)} targets; expected equal numbers.")
     for index, sides in enumerate(zip(sources, targets, strict=True)):
         wrong = [side for side in sides if not isinstance(side, str)]
         if wrong:
@@ -140,24 +141,24 @@ def _rows_of_path(
 ) -> Iterator[tuple[str, str, str]]:
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES:
-            raise CallError(f"{path}: not a known kind of corpus. Expected {EXPECTED}.")
+            raise CallError(f"{path}: not a supported corpus format. Expected {EXPECTED}.")
         return _rows_of_table(path, source, target)
-    there = sorted(
+    languages = sorted(
         file.name.removeprefix(f"{path.name}.")
         for file in (path.parent.iterdir() if path.parent.is_dir() else ())
         if file.is_file() and file.name.startswith(f"{path.name}.")
     )
-    if path.is_dir() or not there:
-        raise CallError(f"{path}: no file {path.name}.LANGUAGE there. Expected {EXPECTED}.")
-    missing = [code for code in (source, target) if code not in there]
+    if path.is_dir() or not languages:
+        raise CallError(f"{path}: no file {path.name}.LANGUAGE found. Expected {EXPECTED}.")
+    missing = [code for code in (source, target) if code not in languages]
     if missing:
-        asked = " and ".join(
+        requested = " and ".join(
             f"{side} {code}" if code else f"no {side}"
             for side, code in (("source", source), ("target", target))
         )
         raise CallError(
-            f"{path}: source and target are the suffixes of two files. Found: {', '.join(there)}; "
-            f"asked for: {asked}."
+            f"{path}: source and target must be suffixes of files. Found: {', '.join(languages)}; "
+            f"requested: {requested}."
         )
     return _rows_of_files(*(path.with_name(f"{path.name}.{code}") for code in (source, target)))
 
@@ -166,8 +167,8 @@ def _rows_of_files(source: Path, target: Path) -> Iterator[tuple[str, str, str]]
     sides = [tables.all_lines(path) for path in (source, target)]
     if len(sides[0]) != len(sides[1]):
         raise DataError(
-            f"{source} has {len(sides[0]):,} lines, {target} {len(sides[1]):,}; expected as many, "
-            "a sentence and its translation in lines of one number."
+            f"{source} has {len(sides[0]):,} lines, {target} {len(sides[1]):,}; expected equal "
+            "numbers, a sentence and its translation on the same line."
         )
     for number, (text, translation) in enumerate(zip(*sides, strict=True), 1):
         yield f"{source}:{number}", text, translation
@@ -184,7 +185,7 @@ def _rows_of_table(
             continue
         if len(fields) <= max(columns):
             raise DataError(
-                f"{path}:{number}: {len(fields)} columns; expected {max(columns) + 1} at least, "
-                "with tabs between."
+                f"{path}:{number}: {len(fields)} columns; expected at least {max(columns) + 1}, "
+                "separated by tabs."
             )
         yield f"{path}:{number}", *(fields[column] for column in columns)

@@ -1,4 +1,4 @@
-"""From texts to ids, and from a network to translations, in the graph."""
+"""Tokenize sources and decode translations, as TensorFlow graph functions."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,22 +12,22 @@ from lstm_zoo.translation.model import encoder
 
 
 class Translated(NamedTuple):
-    """Texts, string `(batch, n)`, and their scores, float32 `(batch, n)`, the best first."""
+    """Texts, string `(batch, n)`, and their scores, float32 `(batch, n)`, best first."""
 
     texts: tf.Tensor
     scores: tf.Tensor
 
 
 def source_ids(tokenizer: PieceTokenizer, texts: tf.Tensor, max_length: int) -> tf.Tensor:
-    """Turn texts into what the network reads, in the graph.
+    """Tokenize source texts.
 
     Args:
-        tokenizer: the source's.
+        tokenizer: the source's tokenizer.
         texts: string tensor `(batch,)`.
-        max_length: the pieces of a text past this one are cut.
+        max_length: the maximum number of pieces of a text; further ones are dropped.
 
     Returns:
-        int32 ids `(batch, time)`, each row with its end, padded with 0.
+        int32 ids `(batch, time)`, each row ending with the end token, padded with 0.
     """
     ids = tokenizer.tokenize(texts)[:, :max_length]
     ends = tf.fill([ids.nrows(), 1], END)
@@ -42,18 +42,18 @@ def translator(
     *,
     length_penalty: float = 0.0,
 ) -> Callable[[tf.Tensor], Translated]:
-    """Make the function from source ids to translations, in the graph.
+    """Make the function from source ids to translations.
 
     Args:
-        model: the network.
-        tokenizer: the target's.
-        width: translations kept while decoding; 1: greedy.
-        n_best: how many are returned.
-        length_penalty: as `lstm_zoo.translation.beam.search` takes it.
+        model: a model of `build_translation`.
+        tokenizer: the target's tokenizer.
+        width: the number of hypotheses kept while decoding; 1 is greedy.
+        n_best: the number of translations returned, at most `width`.
+        length_penalty: as for `lstm_zoo.translation.beam.search`.
 
     Returns:
-        A `tf.function` from `source_ids` to texts and scores. A row without a piece before its end
-        has "" and 0 first, and -inf after it.
+        A `tf.function` from int32 source ids `(batch, time)` to `Translated`. The translation of an
+        empty source is "" with score 0; its other scores are -inf.
     """
     encode, decoder = encoder(model), model.get_layer("decoder")
 
@@ -69,16 +69,16 @@ def translator(
         found = beam.search(
             step,
             (context, decoder.initial_states(context)),
-            limits=2 * lengths + 10,  # a translation is hardly ever longer
+            limits=2 * lengths + 10,  # longer translations are very rare
             width=width,
             n_best=n_best,
             length_penalty=length_penalty,
         )
-        empty = (lengths <= 1)[:, tf.newaxis]
-        certain = tf.one_hot(0, n_best, on_value=0.0, off_value=-float("inf"))
+        is_empty = (lengths <= 1)[:, tf.newaxis]  # the end token alone
+        scores_of_empty = tf.one_hot(0, n_best, on_value=0.0, off_value=-float("inf"))
         return Translated(
-            tf.where(empty, "", detokenize(tokenizer, found.ids)),
-            tf.where(empty, certain, found.scores),
+            tf.where(is_empty, "", detokenize(tokenizer, found.ids)),
+            tf.where(is_empty, scores_of_empty, found.scores),
         )
 
     return translate
