@@ -1,6 +1,6 @@
-"""The command line, `lstm-zoo FAMILY VERB`: thin, over `train`, `load` and the pipelines.
+"""The command line, `lstm-zoo FAMILY VERB`: a thin layer over `train`, `load` and the pipelines.
 
-Nothing here imports TensorFlow before a command runs, so that --help answers at once.
+Nothing here imports TensorFlow before a command runs, to keep --help fast.
 """
 
 import itertools
@@ -18,11 +18,11 @@ from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError, ExportError, TrainingError
 from lstm_zoo.settings import Setting, format_value
 
-STREAMED = 1_024  # inputs answered at once when they come from standard input
+STREAM_BATCH = 1_024  # the maximum number of inputs of one call of `predict`
 
 
-class Reporting(click.Command):
-    """A command that turns the library's errors into messages and statuses."""
+class ErrorHandlingCommand(click.Command):
+    """A command that turns the library's errors into messages and exit statuses."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -34,14 +34,14 @@ class Reporting(click.Command):
         except (DataError, ExportError, TrainingError) as error:
             raise click.ClickException(str(error)) from error
         except BrokenPipeError:
-            raise  # the reader of our output has seen enough; click ends quietly
+            raise  # the reader of the output, such as `head`, has closed it; click exits silently
         except OSError as error:
-            place = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{place}{error.strerror or error}") from error
+            prefix = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{prefix}{error.strerror or error}") from error
 
 
-class _Root(Reporting, click.Group):
-    """The group of all commands: those below, and one for each registered family."""
+class _Root(ErrorHandlingCommand, click.Group):
+    """The top-level group: the commands of this module, and a group for each registered family."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return sorted([*self.commands, *families.FAMILIES])
@@ -58,9 +58,9 @@ def cli() -> None:
     """Train, evaluate, use and export recurrent networks.
 
     \b
-    lstm-zoo sentiment train --run runs/demo          on a demo corpus
-    lstm-zoo sentiment predict runs/demo "not bad"
-    lstm-zoo sentiment export runs/demo exports/demo  for TF Serving
+    lstm-zoo sentiment train --run runs/demo          train on the demo corpus
+    lstm-zoo sentiment predict runs/demo "not bad"    classify a text
+    lstm-zoo sentiment export runs/demo exports/demo  write a SavedModel for TF Serving
     lstm-zoo speech train --data digits/train --run runs/digits
     lstm-zoo speech predict runs/digits call.wav
     """
@@ -68,13 +68,13 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
-    # TensorFlow's own log, not errors: those reach Python. A user's setting stands.
+    # Hides TensorFlow's C++ log; errors still raise exceptions. A value that the user set is kept.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     cli(prog_name="lstm-zoo")
 
 
 def _settings_help(table: dict[str, Setting]) -> str:
-    """List settings, a line each."""
+    """Format settings, one per line."""
     width = max(map(len, table))
     lines = []
     for name, setting in table.items():
@@ -84,13 +84,13 @@ def _settings_help(table: dict[str, Setting]) -> str:
 
 
 def _decoding_options(*names: str, when: bool) -> Callable[[Callable], Callable]:
-    """Add options of decoding to a command, of a family that decodes."""
+    """Return a decorator that adds decoding options to a command, if `when` is true."""
     options = {
         "beam_width": click.option(
             "--beam-width",
             type=click.IntRange(1),
             metavar="N",
-            help="Answers kept while decoding; 1 decodes greedily.  [the run's setting]",
+            help="Hypotheses kept by beam search; 1: greedy decoding. [the run's setting]",
         ),
         "n_best": click.option(
             "--n-best",
@@ -98,7 +98,7 @@ def _decoding_options(*names: str, when: bool) -> Callable[[Callable], Callable]
             default=1,
             show_default=True,
             metavar="N",
-            help="Answers given for each input, with --json.",
+            help="Predictions printed for each input, the best first. Needs --json.",
         ),
     }
 
@@ -111,7 +111,7 @@ def _decoding_options(*names: str, when: bool) -> Callable[[Callable], Callable]
 
 
 def _setting_options(table: dict[str, Setting]) -> Callable[[Callable], Callable]:
-    """Add the options of the settings that have one of their own."""
+    """Return a decorator that adds an option for each setting that has its own."""
 
     def decorate(command: Callable) -> Callable:
         for name, setting in reversed(table.items()):
@@ -125,35 +125,36 @@ def _setting_options(table: dict[str, Setting]) -> Callable[[Callable], Callable
 
 
 def _family_group(family: str) -> click.Group:
-    """Make `lstm-zoo FAMILY` and its verbs."""
+    """Create the group `lstm-zoo FAMILY` with its commands."""
     package, table = families.module(family), families.settings(family)
     title = families.FAMILIES[family].title
     group = click.Group(family, help=f"{title[0].upper()}{title[1:]}.")
 
-    paragraphs = [  # \b: click leaves the lines of the paragraph as they are
-        "Train a network and leave a run directory.",
-        f"\b\nDATA is recognised by what it is:\n{package.DATA_HELP}",
-        "Without --data, the network learns a synthetic demo corpus that the package makes.",
-        "Ctrl-C ends a training after whole epochs; --resume goes on.",
-        "Settings for --set, with their defaults in brackets (without one, the variant's):",
+    paragraphs = [  # \b: click does not rewrap the paragraph
+        "Train a network and write a run directory.",
+        f"\b\nDATA is one of these, detected automatically:\n{package.DATA_HELP}",
+        "Without --data, the training data is a synthetic demo corpus.",
+        "Ctrl-C stops after the last completed epoch; --resume continues from there.",
+        "Settings for --set, with defaults in brackets; without brackets, the variant decides:",
         f"\b\n{_settings_help({**package.SETTINGS, **table})}",
     ]
 
     @group.command(help="\n\n".join(paragraphs))
-    @click.option("--data", help="What to train on.")
-    @click.option("--validation", help="What chooses the best epoch. [cut off DATA]")
+    @click.option("--data", metavar="DATA", help="Training data. [a demo corpus]")
+    @click.option("--validation", metavar="DATA",
+                  help="Validation data, to choose the best epoch. [split off DATA]")  # fmt: skip
     @click.option("--validation-split", type=float, metavar="F",
-                  help="The share of DATA cut off for it, by seed. [0.1]")  # fmt: skip
-    @click.option("--run", help=f"The directory to leave. [runs/{family}-<time>]")
+                  help="Fraction of DATA to split off as validation data. [0.1]")  # fmt: skip
+    @click.option("--run", metavar="RUN", help=f"Run directory to create. [runs/{family}-<time>]")
     @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
-                  help="Any setting below; may be given several times.")  # fmt: skip
+                  help="Change a setting listed above. Can be repeated.")  # fmt: skip
     @_setting_options(table)
-    @click.option("--resume", is_flag=True, help="Go on with RUN after its last whole epoch.")
-    @click.option("--strict", is_flag=True, help="Rows that can't be used are errors.")
-    @click.option("--threads", type=click.IntRange(1), help="Processor threads.  [all]")
-    @click.option(
-        "--export", "export_to", metavar="DIR", help="Write a SavedModel there at the end."
-    )
+    @click.option("--resume", is_flag=True,
+                  help="Continue the training of RUN after its last completed epoch.")  # fmt: skip
+    @click.option("--strict", is_flag=True, help="Stop at rows that can't be used. [skip them]")
+    @click.option("--threads", type=click.IntRange(1), help="CPU threads to use. [all]")
+    @click.option("--export", "export_to", metavar="DIR",
+                  help="After the training, write a SavedModel for TF Serving to DIR.")  # fmt: skip
     def train(assignments: tuple[str, ...], export_to: str | None, **options: Any) -> None:
         settings = {}
         for name, value in map(_assignment, assignments):
@@ -166,7 +167,7 @@ def _family_group(family: str) -> click.Group:
                 raise CallError(f"{name} is given twice, by --set and by its own option.")
             if value is not None:
                 settings[name] = value
-        if export_to:  # said now rather than after the training
+        if export_to:  # checked before the training, which may take hours
             from lstm_zoo.export.staging import check_writable
 
             check_writable(export_to)
@@ -177,20 +178,22 @@ def _family_group(family: str) -> click.Group:
 
     decodes = package.DECODES
 
-    @group.command(help="Evaluate RUN on data that has references.")
+    @group.command(help="Evaluate RUN on a test set.")
     @click.argument("run")
-    @click.option("--data", required=True, help="As train takes it.")
+    @click.option("--data", metavar="DATA", required=True,
+                  help="Test set, in a format of train's --data.")  # fmt: skip
     @_decoding_options("beam_width", when=decodes)
-    @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-    @click.option("--predictions", metavar="FILE", help="Write every prediction there, as TSV.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+    @click.option("--predictions", metavar="FILE", help="Write all predictions to FILE, as TSV.")
     def evaluate(
         run: str, data: str, as_json: bool, predictions: str | None, **decoding: int | None
     ) -> None:
-
         from lstm_zoo.files import write_table
 
         if predictions and not Path(predictions).resolve().parent.is_dir():
-            raise CallError(f"{predictions}: no such folder to write predictions to.")
+            raise CallError(
+                f"{predictions}: the folder does not exist; can't write predictions there."
+            )
         pipeline = lstm_zoo.load(run)
         scores = pipeline.evaluate(data, **decoding)
         rows = scores.pop("predictions")
@@ -199,13 +202,14 @@ def _family_group(family: str) -> click.Group:
         click.echo(json.dumps(scores) if as_json else pipeline.report(scores))
 
     @group.command(
-        help=f"Answer each INPUT, {package.INPUT_HELP}, a line each.\n\n"
-        "'-' reads them from standard input. Status 1: one of them could not be used."
+        help=f"Print a prediction for each INPUT, {package.INPUT_HELP}, one per line.\n\n"
+        "The INPUT '-' reads inputs from standard input, one per line. The exit status is 1 if an "
+        "input can't be used."
     )
     @click.argument("run")
     @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=os.fsencode)
     @_decoding_options("beam_width", "n_best", when=decodes)
-    @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
     def predict(run: str, inputs: tuple[bytes, ...], as_json: bool, **decoding: Any) -> None:
         if decoding.get("n_best", 1) > 1 and not as_json:
             raise CallError("--n-best has no effect without --json.")
@@ -226,18 +230,20 @@ def _family_group(family: str) -> click.Group:
             sys.exit(1)
 
     @group.command(
-        help="Write RUN for other programs, checked.\n\n"
+        help="Write RUN in a format for other programs, and check it.\n\n"
         "\b\n"
-        "tf_saved_model  DIR/<version>, raw inputs to answers, for TF Serving\n"
+        "tf_saved_model  DIR/<version>, raw inputs to predictions, for TF Serving\n"
         "onnx            DIR/model.onnx, the network alone, for ONNX Runtime\n"
         "litert          DIR/model.tflite, the network alone, for phones and small boards"
     )
     @click.argument("run")
     @click.argument("directory", metavar="DIR")
-    @click.option("--format", default="tf_saved_model", show_default=True, help="One of these.")
-    @click.option("--version", type=int, help="Of a SavedModel.  [the next free one]")
-    @click.option("--int8", is_flag=True, help="Of ONNX: keep weights in 8 bits.")
-    @click.option("--batch-size", type=int, help="Of LiteRT: the rows of a batch.  [1]")
+    @click.option(
+        "--format", default="tf_saved_model", show_default=True, help="One of the formats above."
+    )
+    @click.option("--version", type=int, help="tf_saved_model: version number. [the next free one]")
+    @click.option("--int8", is_flag=True, help="onnx: store weights as 8-bit integers.")
+    @click.option("--batch-size", type=int, help="litert: batch size, fixed in the file. [1]")
     @_decoding_options("beam_width", when=decodes)
     def export(run: str, directory: str, **options: Any) -> None:
         click.echo(lstm_zoo.load(run).export(directory, **options))
@@ -253,23 +259,23 @@ def _assignment(text: str) -> tuple[str, str]:
 
 
 def _echo(text: str) -> None:
-    """Print a line in UTF-8, as inputs are read; what it can't hold stands as JSON's own escape.
+    """Print a line as UTF-8; lone surrogates are escaped as in JSON.
 
-    Such is a file's name that is not UTF-8, of which Python makes halves of surrogate pairs.
+    Python decodes a file name that is not UTF-8 to lone surrogates.
     """
     click.echo(text.encode("utf-8", "backslashreplace"))
 
 
 def _inputs(arguments: tuple[bytes, ...]) -> Iterator[list[bytes]]:
-    """Give the inputs in order, so many at once; of standard input what is there to be read."""
+    """Yield the inputs in order, in batches; of standard input, what has arrived."""
     for is_stream, group in itertools.groupby(arguments, lambda argument: argument == b"-"):
         for inputs in _lines() if is_stream else [[*group]]:
-            for start in range(0, len(inputs), STREAMED):
-                yield inputs[start : start + STREAMED]
+            for start in range(0, len(inputs), STREAM_BATCH):
+                yield inputs[start : start + STREAM_BATCH]
 
 
 def _lines() -> Iterator[list[bytes]]:
-    """Read whole lines from standard input as they come: another program may wait for answers."""
+    """Yield lines from standard input as they arrive: the sender may wait for the predictions."""
     rest = b""
     while read := sys.stdin.buffer.read1(2**20):
         *lines, rest = (rest + read).split(b"\n")
@@ -279,11 +285,12 @@ def _lines() -> Iterator[list[bytes]]:
 
 @cli.command()
 @click.argument("path", metavar="RUN|EXPORT")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect(path: str, as_json: bool) -> None:
-    """Describe a run or an export: its card, parameters, signatures, ops, and recurrent layers.
+    """Describe a run or an export.
 
-    For every recurrent layer, the path it takes on this machine and the condition that decided.
+    Prints the model card, the number of parameters, signatures, ops and recurrent layers. For each
+    recurrent layer: which implementation runs on this machine, and why.
     """
     from lstm_zoo.export.inspection import describe, to_text
 

@@ -1,8 +1,8 @@
 """Every private or undocumented API of Keras, TensorFlow and Python that lstm_zoo uses.
 
-Each stands here with its reason, and nowhere else; `tests/test_compat.py` says which one a new
-version has taken away. The programs that check exports (`lstm_zoo/export/*_checks.py`) keep theirs
-inside, marked, since they run where there is no lstm_zoo.
+Each is used only here, with its reason; `tests/test_compat.py` reports the one that a new version
+has removed. The programs that check exports (`lstm_zoo/export/*_checks.py`) hold their own, marked,
+since they run without lstm_zoo.
 """
 
 import contextlib
@@ -17,17 +17,28 @@ import tensorflow as tf
 
 
 class LoopOverride:
-    """A mixin of Keras's recurrent layers that may run another loop than Keras's.
+    """A mixin of Keras's recurrent layers that can replace Keras's loop.
 
-    Private: `inner_loop`, the method in which Keras chooses between cuDNN and its own loop. What
-    stands around it (states, masks, shapes of outputs, `stateful`) is worth keeping, and has no
-    documented place for another loop.
+    Private: `inner_loop`, the method in which Keras chooses between cuDNN and its own loop. The
+    code around it (states, masks, shapes of outputs, `stateful`) is worth reusing, and has no
+    documented hook for another loop.
     """
 
     def run_loop(
         self, sequences: tf.Tensor, initial_state: Any, mask: tf.Tensor | None, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]] | None:
-        """Return the last output, all outputs and the last states; None for Keras's loop."""
+        """Run the layer's loop.
+
+        Args:
+            sequences: the inputs, `(batch, time, features)`.
+            initial_state: one state `(batch, units)`, or a list of them.
+            mask: boolean `(batch, time)`, true at valid steps; None where all are.
+            training: whether dropout is applied.
+
+        Returns:
+            The last output `(batch, units)`, all outputs `(batch, time, units)` and the list of
+            last states; None to run Keras's loop.
+        """
         raise NotImplementedError
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
@@ -38,44 +49,66 @@ class LoopOverride:
 
 
 def input_dropout_mask(cell: keras.Layer, step: tf.Tensor) -> tf.Tensor:
-    """Return the mask, one for all steps, that Keras's recurrent cell drops its inputs by.
+    """Return the dropout mask of a Keras recurrent cell's inputs, the same for all steps.
 
-    Private: `get_dropout_mask`. A loop of another kind must drop as Keras's does, by the same seed.
+    Private: `get_dropout_mask`. With it, another loop draws the same mask from the same seed.
 
     Args:
         cell: the cell of a layer with `dropout`.
         step: the inputs of a step, `(batch, features)`.
+
+    Returns:
+        A tensor like `step`, the factor of each input.
     """
     return cell.get_dropout_mask(step)
 
 
 def zeroes_masked_outputs(layer: keras.layers.RNN) -> bool:
-    """Tell whether a recurrent layer's outputs at masked steps are zeros.
+    """Return whether a recurrent layer's outputs at masked steps are zeros.
 
     Undocumented: `zero_output_for_mask`, which `keras.layers.Bidirectional` sets.
+
+    Example:
+
+    >>> zeroes_masked_outputs(keras.layers.LSTM(2))
+    False
     """
     return layer.zero_output_for_mask
 
 
 def sublayers(layer: keras.Layer) -> list[keras.Layer]:
-    """Return the layers that a layer holds, in their order.
+    """Return the layers inside a layer, in their order.
 
-    Private: `_layers`. The documented `layers` is of models alone.
+    Private: `_layers`. The documented `layers` exists for models only.
+
+    Example:
+
+    >>> dense = keras.layers.Dense(2)
+    >>> sublayers(keras.layers.TimeDistributed(dense)) == [dense]
+    True
     """
     return layer._layers
 
 
 def ctc_loss(labels: tf.SparseTensor, logits: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
-    """Compute CTC's loss of each row by TensorFlow's sparse kernel, the blank the last class.
+    """Compute the CTC loss of each row with TensorFlow's sparse kernel.
 
-    Of version 1: `tf.compat.v1.nn.ctc_loss`. The kernel took a sixth of the time of
-    the dense `tf.nn.ctc_loss` on a CPU (32 rows of 150 frames, 30 classes, 20 labels, with the
-    gradient).
+    TensorFlow 1's: `tf.compat.v1.nn.ctc_loss`. It took a sixth of the time of the dense
+    `tf.nn.ctc_loss` on a CPU (32 rows of 150 frames, 30 classes, 20 labels, with the gradient).
 
     Args:
-        labels: the label ids of each row.
-        logits: float32 `(batch, frames, classes)`.
-        num_frames: int32 `(batch,)`.
+        labels: int32, the label ids of each row.
+        logits: float32 `(batch, frames, classes)`; the last class is the blank.
+        num_frames: int32 `(batch,)`, the valid frames of each row.
+
+    Returns:
+        float32 `(batch,)`, the negative log-likelihoods.
+
+    Example:
+
+    >>> labels = tf.SparseTensor([[0, 0]], [0], [1, 1])
+    >>> round(float(ctc_loss(labels, tf.zeros((1, 2, 2)), tf.constant([2]))[0]), 4)  # -log(3 / 4)
+    0.2877
     """
     return tf.compat.v1.nn.ctc_loss(labels, logits, num_frames, time_major=False)
 
@@ -84,11 +117,14 @@ def sentencepiece_tokenizer(model: bytes) -> Any:
     """Make tensorflow-text's SentencePiece tokenizer, with int32 ids.
 
     Private: the resource that holds the model. tensorflow-text ties the model to the kernel that
-    made it, and `tf.random.set_seed` clears the kernels: every use after it would fail. A resource
-    with a name of its own stays.
+    created it, and `tf.random.set_seed` clears the kernels: every later use would fail. A named
+    resource survives.
 
     Args:
         model: the bytes of a SentencePiece model.
+
+    Returns:
+        A `tensorflow_text.SentencepieceTokenizer`.
     """
     import tensorflow_text as tf_text
 
@@ -99,12 +135,12 @@ def sentencepiece_tokenizer(model: bytes) -> Any:
 
 @functools.cache
 def _named_resource() -> type:
-    """Make the class of a SentencePiece model's resource; tensorflow-text is imported for it."""
+    """Make the class of a SentencePiece model's resource, which needs tensorflow-text imported."""
     from tensorflow_text.python.ops import sentencepiece_tokenizer as tf_ops
 
     class NamedResource(tf_ops._SentencepieceModelResource):
         def __init__(self, model: bytes):
-            # Equal models may share one resource; others must not.
+            # Equal models may share a resource; different ones must not.
             self._shared_name = f"lstm_zoo_pieces_{hashlib.sha256(model).hexdigest()}"
             super().__init__(model, name=None)
 
@@ -116,16 +152,19 @@ def _named_resource() -> type:
 
 
 def update_slices_in_place(converter: Any) -> None:
-    """Have a LiteRT converter write a step's output in its place, where else all are copied.
+    """Make a LiteRT converter write each step's output in place, rather than copy all outputs.
 
     Private: `_experimental_enable_dynamic_update_slice`.
+
+    Args:
+        converter: a `tf.lite.TFLiteConverter`.
     """
     converter._experimental_enable_dynamic_update_slice = True
 
 
 @contextlib.contextmanager
 def warnings_not_logged() -> Iterator[None]:
-    """Keep the process's loggers quiet up to warnings, for the block.
+    """Disable logging up to warnings, in the whole process, inside the block.
 
     Undocumented: `logging.root.manager.disable`, the level to restore.
     """

@@ -1,29 +1,29 @@
-"""The errors that a user can mend, told apart by where to mend them."""
+"""Errors that a user can fix, by where to fix them."""
 
 
 class CallError(ValueError):
-    """What was asked for can't be: an unknown setting, a run that exists, a path that is not one.
+    """A bad argument, such as an unknown setting, a run that exists or a missing path.
 
-    The command line ends with status 2.
+    The command line exits with status 2.
     """
 
 
 class DataError(ValueError):
-    """The data can't be used; the message names the file and the line.
+    """Malformed or unusable data; the message names the file and the line.
 
-    The command line ends with status 1.
+    The command line exits with status 1.
     """
 
 
 class TrainingError(RuntimeError):
-    """A training can't go on, such as after a loss that is not a number.
+    """Training can't continue, such as after a loss that is NaN.
 
-    The command line ends with status 1.
+    The command line exits with status 1.
     """
 
 
 class ExportError(RuntimeError):
-    """An export did not pass its checks; nothing of it is left.
+    """An export failed its checks; its files are removed.
 
-    The command line ends with status 1.
+    The command line exits with status 1.
     """

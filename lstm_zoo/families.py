@@ -1,15 +1,15 @@
-"""The registry of families, and the contract that each of them keeps.
+"""The registry of families, and the interface that each family implements.
 
-A family is a package. Shared modules know it by its name, and work through what is declared here
-alone. Its modules, imported where they are used:
+A family is a package. Shared modules import it by its name in `FAMILIES`, and use only what is
+declared here:
 
-- the package itself, which imports no TensorFlow: what `Description` lists;
-- `task`, with a class `Task`: what training needs;
-- `pipeline`, with a class `Pipeline`: a trained run that answers;
-- `onnx` and `litert`, where it exports those formats: what `OnnxExport` and `LiteRTExport` list.
+- the package itself, which imports no TensorFlow: see `Description`;
+- its module `task` with a class `Task`, for training;
+- its module `pipeline` with a class `Pipeline`, for inference, evaluation and export;
+- its modules `onnx` and `litert`, if it exports those formats: see `OnnxExport` and `LiteRTExport`.
 
-Whatever else it needs (`corpus`, `model`, `demo`, …) is its own. `docs/adding_a_family.md` walks
-through one.
+Its other modules (`corpus`, `model`, `demo`, …) are its own. `docs/adding_a_family.md` is a
+tutorial.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 from lstm_zoo.errors import CallError
 from lstm_zoo.settings import TRAINING, Setting
 
-if TYPE_CHECKING:  # --help must not wait for TensorFlow
+if TYPE_CHECKING:  # --help must not import TensorFlow
     import keras
     import numpy as np
     import tensorflow as tf
@@ -36,12 +36,12 @@ class Description(Protocol):
     """What a family's package declares, for the command line and for training.
 
     Attributes:
-        DATA_HELP: the layouts of data that it reads, a line each, indented by two.
+        DATA_HELP: the data formats that it reads, one per line, indented by two spaces.
         INPUT_HELP: what one input of `predict` is, such as "a text".
-        DECODES: whether answers are searched for, so that there is a beam width.
-        VARIANTS: rows of sizes by name; a setting that stands at None takes its value from here.
-        SETTINGS: its settings, `variant` among them. One of the name of a setting of
-            `lstm_zoo.settings.TRAINING` replaces it.
+        DECODES: whether it decodes with beam search, and has a setting `beam_width`.
+        VARIANTS: sizes of the network by name; a setting that is None takes its value from here.
+        SETTINGS: its settings, `variant` among them. They replace settings of the same name in
+            `lstm_zoo.settings.TRAINING`.
     """
 
     DATA_HELP: str
@@ -55,8 +55,8 @@ class Corpus(Protocol):
     """Rows of raw data, as a family's readers return them.
 
     Attributes:
-        places: where each row comes from, such as `train.tsv:7`.
-        skipped: a (place, reason) for each row that can't be used.
+        places: the file and line of each row, such as `train.tsv:7`.
+        skipped: (place, reason) of each row that can't be used.
     """
 
     places: list[str]
@@ -66,31 +66,34 @@ class Corpus(Protocol):
 
     @property
     def columns(self) -> tuple[Sequence[Any], ...]:
-        """The rows as columns, in the form in which the family takes data in memory."""
+        """The rows as columns, as `lstm_zoo.train` takes data in memory."""
 
     @property
     def identity(self) -> tuple[Sequence[str], ...]:
-        """Columns of strings that tell this corpus from another, for its fingerprint."""
+        """Columns of strings that identify the content, for the corpus's fingerprint."""
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Corpus:
-        """Return the rows of these indices; what was skipped stays behind."""
+        """Return the rows of these indices, without the skipped ones."""
 
     def split(self, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
-        """Cut a share off, by seed, so that the two parts share no content.
+        """Split off a fraction, by seed; rows of the same content stay together.
+
+        Returns:
+            The remaining rows and those split off.
 
         Raises:
-            ValueError: if a part would be empty.
+            ValueError: if either would be empty.
         """
 
     def overlap(self, held_out: Corpus) -> int:
-        """Count the held-out rows whose content stands among these rows too."""
+        """Return how many held-out rows have the content of one of these rows."""
 
 
 class Examples(Protocol):
-    """A corpus as a network sees it.
+    """A preprocessed corpus: what the network's batches are made of.
 
     Attributes:
-        skipped: a (place, reason) for each row of the corpus that is no example.
+        skipped: (place, reason) of each row of the corpus that can't be used.
     """
 
     skipped: Sequence[tuple[str, str]]
@@ -99,18 +102,18 @@ class Examples(Protocol):
 
     @property
     def lengths(self) -> np.ndarray:
-        """The time steps of each example, `(examples,)` integers: what batches are made by."""
+        """The number of time steps of each example, integers `(examples,)`, for batching."""
 
 
 class Task(Protocol):
-    """What training needs of a family; a family's `Task` inherits from this one.
+    """What a family implements for training; its `Task` inherits from this class.
 
     Attributes:
         monitor: the metric of `evaluate` that chooses the best epoch.
-        mode: "max" or "min": which way the metric is better.
-        summary_metrics: the metrics that are printed at the end of a training.
-        baseline_score: the score of a network that has learned nothing yet, where it is known:
-            patience does not begin before a better one.
+        mode: "max" or "min": whether a higher or a lower value is better.
+        summary_metrics: the metrics that are printed at the end of training.
+        baseline_score: the metric's value of an untrained network, or None: early stopping does
+            not count epochs of patience before a better score.
     """
 
     monitor: ClassVar[str]
@@ -124,49 +127,49 @@ class Task(Protocol):
         """Read a corpus from a path, or from columns in memory.
 
         Args:
-            data: what the user gave.
+            data: a path, or columns in memory.
             settings: a value for every setting.
-            strict: whether a row that can't be used is an error, not skipped.
+            strict: whether a row that can't be used is an error, rather than skipped.
 
         Raises:
-            CallError: if there is no such data.
-            DataError: if it is malformed or holds nothing to use.
+            CallError: if the path does not exist.
+            DataError: if the data is malformed or has no usable row.
         """
 
     @staticmethod
     @abstractmethod
     def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
-        """Return the demo corpus: training data and a test set."""
+        """Return the demo corpus: the training data and the test set."""
 
     @staticmethod
     def cache_directory(settings: Mapping[str, Any]) -> str | None:
-        """Return where prepared examples are kept; None for the folder `cache` beside the run."""
+        """Return the folder that caches preprocessed examples; None for `cache` next to the run."""
         return None
 
     @classmethod
     @abstractmethod
     def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> Task:
-        """Learn what precedes the network (a vocabulary, classes, statistics).
+        """Fit what precedes the network: the vocabulary, the classes, feature statistics.
 
         Args:
-            training: the training data, and no other.
+            training: the training data, without validation and test data.
             settings: a value for every setting.
-            seed: of what is random in it.
+            seed: the seed of what is random.
         """
 
     @classmethod
     @abstractmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> Task:
-        """Read what `save` and `learned` left in a run."""
+        """Restore the task from a run: what `save` and `learned` wrote."""
 
     @abstractmethod
     def save(self, directory: Path) -> None:
-        """Write the files of what was learned."""
+        """Write what `learn` fitted: vocabulary files, statistics."""
 
     @property
     @abstractmethod
     def learned(self) -> dict[str, Any]:
-        """What `config.json` keeps of what was learned."""
+        """What `learn` fitted, as far as `config.json` stores it: JSON values."""
 
     @abstractmethod
     def build(self, examples: Examples, seed: int) -> tuple[keras.Model, dict[str, Any]]:
@@ -174,7 +177,7 @@ class Task(Protocol):
 
         Args:
             examples: the training examples.
-            seed: of initial values that are not Keras's.
+            seed: the seed of initial values that Keras does not draw.
 
         Returns:
             The network, and the arguments with which the pipeline's `build` rebuilds it.
@@ -182,54 +185,54 @@ class Task(Protocol):
 
     @abstractmethod
     def encode(self, corpus: Corpus, *, training: bool, cache: Path) -> Examples:
-        """Turn a corpus into examples.
+        """Preprocess a corpus.
 
         Args:
             corpus: the corpus.
-            training: whether it is trained on: then rows that can't be learned are left out.
-            cache: the folder of prepared examples.
+            training: whether these are training data: rows that the loss can't use are skipped.
+            cache: the folder that caches preprocessed examples.
         """
 
     @abstractmethod
     def batch(
         self, examples: Examples, indices: np.ndarray, generator: np.random.Generator
     ) -> tuple[Any, ...]:
-        """Return a training batch as `keras.Model.fit` takes it: inputs, targets, and weights.
+        """Return a training batch as `keras.Model.fit` takes it: inputs, targets and weights.
 
         Args:
-            examples: the examples to take it from.
-            indices: which, `(batch,)`.
-            generator: of what is random in a batch.
+            examples: the examples.
+            indices: the indices of the batch's examples, `(batch,)`.
+            generator: the source of random augmentation.
         """
 
     @abstractmethod
     def loss(self) -> keras.losses.Loss:
-        """Return the loss on (targets, logits)."""
+        """Return the loss, a function of targets and logits."""
 
     @abstractmethod
     def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Evaluate a network while it is trained.
+        """Evaluate the network after an epoch.
 
         Returns:
-            `loss`, `monitor` and other metrics as floats; and, of a family that decodes,
+            `loss`, `monitor` and other metrics as floats. A family that decodes adds
             `predictions`, a row for each example.
         """
 
     @abstractmethod
     def format_samples(self, predictions: Sequence[Sequence[Any]]) -> list[str]:
-        """Lay out some rows of predictions, of `evaluate` here or of the pipeline's, as lines."""
+        """Format rows of `evaluate`'s predictions, the task's or the pipeline's, for the log."""
 
 
 class Pipeline(Protocol):
-    """A trained run that answers; `lstm_zoo.pipeline.Pipeline` is the base of every family's.
+    """Inference with a trained run; every family's inherits from `lstm_zoo.pipeline.Pipeline`.
 
     Attributes:
         run: the run's directory.
         model: the network.
         config: the run's `config.json`.
-        tokenizer: from texts to ids and back.
-        beam_width: the hypotheses kept while decoding; None of a family that does not decode.
-        prediction_columns: the names of the fields of a row of predictions.
+        tokenizer: maps texts to token ids and back.
+        beam_width: the beam width; None for a family that does not decode.
+        prediction_columns: the column names of `evaluate`'s predictions.
     """
 
     run: Path
@@ -244,38 +247,38 @@ class Pipeline(Protocol):
     def load(
         cls, run: Path, config: Mapping[str, Any], *, use_cudnn: bool | str = "auto"
     ) -> Pipeline:
-        """Rebuild the network of a run, and read its weights."""
+        """Rebuild the network of a run and load its weights."""
 
     @abstractmethod
     def rebuilt(self, *, use_cudnn: bool | str) -> Pipeline:
-        """Return this pipeline on a network rebuilt with another `use_cudnn`."""
+        """Return this pipeline with the network rebuilt with another `use_cudnn`."""
 
     @abstractmethod
     def with_beam_width(self, beam_width: int) -> Pipeline:
         """Return this pipeline with another beam width.
 
         Raises:
-            CallError: of a family that does not decode.
+            CallError: if the family does not decode.
         """
 
     @property
     @abstractmethod
     def card(self) -> dict[str, Any]:
-        """What a card says of the answers, such as the classes or the languages."""
+        """The family's entries of the model card, such as the classes or the languages."""
 
     @property
     @abstractmethod
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-        """The served functions by name, from raw inputs to answers; the batch comes first."""
+        """The serving functions by name, from raw inputs to predictions, batch axis first."""
 
     @property
     @abstractmethod
     def probes(self) -> dict[str, list[dict[str, tf.Tensor]]]:
-        """Inputs for each signature on which an export must answer as this pipeline does."""
+        """Inputs for each signature, on which an export must return what this pipeline does."""
 
     @abstractmethod
     def predict(self, inputs: Sequence[Any], **options: Any) -> list[NamedTuple]:
-        """Answer each input; `str(answer)` is a line for a person."""
+        """Return a prediction for each input; its `str` is a line for people to read."""
 
     @staticmethod
     def error_of(answer: NamedTuple) -> str:
@@ -287,42 +290,43 @@ class Pipeline(Protocol):
         """Evaluate on data with references.
 
         Returns:
-            The metrics, `examples` and `skipped` counted, and `predictions`, a row an example.
+            The metrics, the numbers `examples` and `skipped`, and `predictions`, a row for each
+            example.
         """
 
     @staticmethod
     @abstractmethod
     def report(scores: Mapping[str, Any]) -> str:
-        """Lay out what `evaluate` returned for a person."""
+        """Format what `evaluate` returned for people to read."""
 
     @abstractmethod
     def draw(self, data: Any, scores: Mapping[str, Any]) -> None:
-        """Draw plots of some data, and of what `evaluate` returned for it, into the run."""
+        """Write plots of some data, and of what `evaluate` returned for it, into the run."""
 
     @abstractmethod
     def export(self, directory: str | os.PathLike, **options: Any) -> Path:
-        """Write the pipeline for other programs, checked before it is called done."""
+        """Write the pipeline in a format for other programs, and check it."""
 
     @abstractmethod
     def save_files(self, directory: Path) -> None:
-        """Write the files that a run holds of its tokenizers and features."""
+        """Write the run's files of tokenizers and features into a directory."""
 
 
 class OnnxExport(Protocol):
-    """What a family's module `onnx` declares; `lstm_zoo.export.onnx_graph` has the pieces."""
+    """What a family's module `onnx` declares; `lstm_zoo.export.onnx_graph` helps to build it."""
 
     @staticmethod
     def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Any]:
-        """Compose a `lstm_zoo.export.onnx_graph.Part` for each file, by its name; one is `model`.
+        """Return a `lstm_zoo.export.onnx_graph.Part` for each file, by name; one is `model`.
 
         Args:
             model: the network.
-            network: the arguments that built it.
+            network: the arguments that it was built with.
         """
 
     @staticmethod
     def metadata(pipeline: Pipeline) -> dict[str, Any]:
-        """Return what a caller needs to prepare inputs, for the files' metadata."""
+        """Return what a caller needs for preprocessing, for the files' metadata."""
 
 
 class LiteRTExport(Protocol):
@@ -334,11 +338,16 @@ class LiteRTExport(Protocol):
 
     @staticmethod
     def probes(pipeline: Pipeline, batch_size: int) -> dict[str, list[dict[str, np.ndarray]]]:
-        """Return inputs for each signature on which LiteRT must answer as the network does."""
+        """Return inputs for each signature, on which LiteRT must return what the network does."""
 
 
 class Family(NamedTuple):
-    """An entry of the registry: a line for `--help`, and the package that holds the modules."""
+    """An entry of the registry.
+
+    Attributes:
+        title: a line for `--help`.
+        package: the importable name of the package.
+    """
 
     title: str
     package: str
@@ -354,15 +363,15 @@ FAMILIES = {
 
 
 def register(name: str, title: str, package: str) -> None:
-    """Add a family of another package: `train`, `load` and the command line then know it.
+    """Register a family of another package with `train`, `load` and the command line.
 
     Args:
         name: the family's name, as on the command line.
         title: a line for `--help`.
-        package: the importable name of the package that holds its modules.
+        package: the importable name of the package.
 
     Raises:
-        CallError: if the name is taken by another package.
+        CallError: if another package has the name.
 
     Example:
 
@@ -370,7 +379,9 @@ def register(name: str, title: str, package: str) -> None:
     """
     known = FAMILIES.setdefault(name, Family(title, package))
     if known.package != package:
-        raise CallError(f"The family {name!r} is {known.package}'s. Received: {package}")
+        raise CallError(
+            f"The family {name!r} is already registered, for {known.package}. Received: {package}"
+        )
 
 
 def module(family: str, name: str | None = None) -> ModuleType:
@@ -384,7 +395,7 @@ def module(family: str, name: str | None = None) -> ModuleType:
         The module.
 
     Raises:
-        CallError: on an unknown family, or if it has no such module.
+        CallError: if the family is unknown or has no such module.
 
     Example:
 
@@ -398,12 +409,21 @@ def module(family: str, name: str | None = None) -> ModuleType:
         return package
     full_name = f"{package.__name__}.{name}"
     if importlib.util.find_spec(full_name) is None:
-        raise CallError(f"The family {family} has no {name}.")
+        raise CallError(f"The family {family} has no module {name}.")
     return importlib.import_module(full_name)
 
 
 def settings(family: str) -> dict[str, Setting]:
-    """Return all settings of a family: those of every training, and its own.
+    """Return all settings of a family: those of training, and its own.
+
+    Args:
+        family: a name in `FAMILIES`.
+
+    Returns:
+        The settings by name. The family's replace those of training.
+
+    Raises:
+        CallError: if the family is unknown.
 
     Example:
 
@@ -414,10 +434,22 @@ def settings(family: str) -> dict[str, Setting]:
 
 
 def task(family: str) -> type[Task]:
-    """Import a family's `Task`."""
+    """Import a family's `Task`.
+
+    Example:
+
+    >>> task("speech").monitor, task("speech").mode
+    ('wer', 'min')
+    """
     return module(family, "task").Task
 
 
 def pipeline(family: str) -> type[Pipeline]:
-    """Import a family's `Pipeline`."""
+    """Import a family's `Pipeline`.
+
+    Example:
+
+    >>> pipeline("sentiment").prediction_columns
+    ('text', 'label', 'predicted', 'probability')
+    """
     return module(family, "pipeline").Pipeline

@@ -1,4 +1,4 @@
-"""Atomic writes: files appear whole or not at all."""
+"""Atomic writes of files and directories."""
 
 import contextlib
 import json
@@ -12,24 +12,24 @@ from typing import Any
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path to write to, and rename it to `path` when the block ends well.
+    """Write a file or a directory atomically: to a temporary path, renamed on success.
 
     Args:
-        path: where the file, or the directory, shall appear. A file of that name is replaced.
+        path: the path of the file or directory. An existing file is replaced.
 
     Yields:
-        A free path in the same file system, with the same ending; nothing is there yet.
-        Whatever the block leaves there is removed if the block raises.
+        A temporary path in the same file system with the same name; nothing exists there yet.
+        If the block raises, whatever it wrote there is removed.
 
     Example:
 
-    >>> with atomic_write("/tmp/lstm_zoo_example.txt") as temporary:
-    ...     _ = temporary.write_text("whole")
-    >>> Path("/tmp/lstm_zoo_example.txt").read_text()
-    'whole'
+    >>> with atomic_write("example.txt") as temporary:
+    ...     _ = temporary.write_text("complete")
+    >>> Path("example.txt").read_text()
+    'complete'
     """
     path = Path(path)
-    # A directory of one's own, so that writers at the same time never share a name.
+    # A new directory for each call, so that concurrent writers never share a path.
     folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
     try:
         temporary = folder / path.name
@@ -40,15 +40,29 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, the file whole or not at all."""
+    """Write a value as indented JSON, atomically.
+
+    Example:
+
+    >>> write_json(Path("example.json"), {"units": (32,)})
+    >>> Path("example.json").read_text().split()
+    ['{', '"units":', '[', '32', ']', '}']
+    """
     with atomic_write(path) as temporary:
         text = json.dumps(value, indent=2, ensure_ascii=False, default=list)
-        # What UTF-8 can't hold, such as half a surrogate pair, is written as JSON's own escape.
+        # A lone surrogate, which UTF-8 can't encode, becomes a JSON escape.
         temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Write a TSV, which has no quoting: tabs and line ends in a field become spaces."""
+    """Write a TSV file atomically, without quoting: white space in a field becomes single spaces.
+
+    Example:
+
+    >>> write_table(Path("example.tsv"), ["place", "reason"], [["a.tsv:2", "no\\ttext"]])
+    >>> Path("example.tsv").read_text().splitlines()
+    ['place\\treason', 'a.tsv:2\\tno text']
+    """
     options = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
     with atomic_write(path) as temporary, temporary.open("w", **options) as file:
         for row in (header, *rows):

@@ -1,4 +1,4 @@
-"""The base of every family's pipeline: load, rebuild, export."""
+"""The base class of every family's pipeline: load, rebuild and export."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -14,25 +14,26 @@ from lstm_zoo.runs.directory import WEIGHTS
 
 
 class Pipeline(families.Pipeline):
-    """A trained run that answers. `lstm_zoo.train` and `lstm_zoo.load` return one.
+    """Preprocessing, network and decoding of a trained run.
 
-    A family's pipeline says which function builds its network, and adds what
-    `lstm_zoo.families.Pipeline` lists beyond what is here.
+    `lstm_zoo.train` and `lstm_zoo.load` return one. A family's pipeline sets `build`, and
+    implements the rest of `lstm_zoo.families.Pipeline`.
 
     Args:
-        task: what was learned before the network: the family's `Task`.
+        task: the family's `Task`, which holds what precedes the network.
         model: the network.
         config: the run's `config.json`.
         run: the run's directory.
-        beam_width: the hypotheses kept while decoding; None for the run's setting.
+        beam_width: the beam width; None for the run's setting.
 
     Attributes:
+        build: the function that builds the network from `config["network"]` and `use_cudnn`.
         run: the run's directory.
-        model: the `keras.Model`, to logits.
+        model: the `keras.Model`, which returns logits.
         config: the run's `config.json`.
     """
 
-    build: ClassVar[Callable[..., keras.Model]]  # from `config["network"]` and `use_cudnn`
+    build: ClassVar[Callable[..., keras.Model]]
 
     def __init__(
         self,
@@ -54,12 +55,12 @@ class Pipeline(families.Pipeline):
     def load(
         cls, run: Path, config: Mapping[str, Any], *, use_cudnn: bool | str = "auto"
     ) -> "Pipeline":
-        """Rebuild the network of a run, and read its weights; `lstm_zoo.load` calls this.
+        """Rebuild the network of a run and load its weights; `lstm_zoo.load` calls this.
 
         Args:
             run: the run's directory.
             config: its `config.json`.
-            use_cudnn: "auto" for cuDNN where it can run, False for never.
+            use_cudnn: "auto" to use cuDNN where it can run, False never to.
 
         Returns:
             The pipeline.
@@ -71,9 +72,9 @@ class Pipeline(families.Pipeline):
 
     @property
     def beam_width(self) -> int | None:
-        """The hypotheses kept while decoding, where a call says nothing else; 1: greedy.
+        """The default number of hypotheses of beam search; 1 is greedy decoding.
 
-        The served functions are traced with it: it does not change. None of a family that does not
+        It is read-only, since serving functions are traced with it. None if the family does not
         decode.
         """
         return self._beam_width
@@ -81,16 +82,34 @@ class Pipeline(families.Pipeline):
     def with_beam_width(self, beam_width: int) -> "Pipeline":
         """Return this pipeline with another beam width.
 
+        Args:
+            beam_width: the number of hypotheses; 1 is greedy decoding.
+
+        Returns:
+            A pipeline with the same network.
+
         Raises:
-            CallError: of a family that does not decode.
+            CallError: if the family does not decode.
+
+        Example:
+
+        >>> lstm_zoo.load("runs/multi30k").with_beam_width(1).beam_width
+        1
         """
         if self.beam_width is None:
             family = self.config["family"]
-            raise CallError(f"beam_width is of families that decode; {family} does not.")
+            raise CallError(f"beam_width is for families that decode; {family} does not.")
         return type(self)(self._task, self.model, self.config, self.run, beam_width)
 
     def rebuilt(self, *, use_cudnn: bool | str) -> "Pipeline":
-        """Return this pipeline on a network rebuilt with another `use_cudnn`."""
+        """Return this pipeline with the network rebuilt with another `use_cudnn`.
+
+        Args:
+            use_cudnn: "auto" to use cuDNN where it can run, False never to.
+
+        Returns:
+            A pipeline with a network of the same weights.
+        """
         model = type(self).build(**self.config["network"], use_cudnn=use_cudnn)
         model.set_weights(self.model.get_weights())
         return type(self)(self._task, model, self.config, self.run, self.beam_width)
@@ -98,35 +117,45 @@ class Pipeline(families.Pipeline):
     def export(
         self, directory: str | os.PathLike, *, format: str = "tf_saved_model", **options: Any
     ) -> Path:
-        """Write the pipeline for other programs, checked before it is called done.
+        """Write the pipeline in a format for other programs, and check it.
 
         Args:
             directory: where to write.
-            format: "tf_saved_model" for all from raw inputs to answers, as `directory/<version>`,
-                or for the network alone "onnx", as `directory/model.onnx`, or "litert", as
-                `directory/model.tflite`.
-            **options: what the format takes; None and False say nothing.
+            format: "tf_saved_model" for the whole pipeline, from raw inputs to predictions, as
+                `directory/<version>`; "onnx" for the network alone, as `directory/model.onnx`;
+                "litert" for the network alone, as `directory/model.tflite`.
+            **options: the options of the format; None and False are ignored.
                 version: of a SavedModel; None for the next free one.
-                beam_width: of a SavedModel of a family that decodes: the answers kept while
-                    decoding, fixed in the export; None for the pipeline's.
-                int8: of ONNX: whether weights are kept in 8 bits.
-                batch_size: of LiteRT: the rows of a batch, fixed in the file; None for 1.
+                beam_width: of a SavedModel of a family that decodes: the beam width, fixed in the
+                    export; None for the pipeline's.
+                int8: of ONNX: whether to store weights as 8-bit integers.
+                batch_size: of LiteRT: the batch size, fixed in the file; None for 1.
 
         Returns:
-            The path of the version, or of the file.
+            The path of the version's directory, or of the file.
 
         Raises:
-            CallError: if the directory can't be written, what is asked for exists, the format is
-                unknown or lacks its extra, or an option is not one of the format's.
-            ExportError: if the export does not pass its checks; nothing is left of it.
+            CallError: if the directory can't be written, the version or file exists, the format is
+                unknown or its extra is not installed, or the format has no such option.
+            ExportError: if the export fails its checks; its files are removed.
 
         Example:
 
-        >>> lstm_zoo.load("runs/imdb").export("exports/imdb")  # doctest: +SKIP
+        >>> lstm_zoo.load("runs/imdb").export("exports/imdb")
         PosixPath('exports/imdb/1')
         """
         return formats.export(self, directory, format, **options)
 
     def save_files(self, directory: Path) -> None:
-        """Write the files that a run holds of its tokenizers and features."""
+        """Write the run's files of tokenizers and features into a directory.
+
+        Args:
+            directory: an existing directory.
+
+        Example:
+
+        >>> lstm_zoo.load("runs/imdb").save_files(Path("."))
+        >>> Path("vocabulary.txt").is_file()
+        True
+        """
         self._task.save(directory)

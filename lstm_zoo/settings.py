@@ -1,7 +1,7 @@
-"""Settings: one flat namespace of names, what each one takes, and its default.
+"""Settings: one flat namespace of names, each with a parser, a default and a line of help.
 
-A family's settings and those of training are tables of `Setting`; the keywords of
-`lstm_zoo.train` and the command line's `--set NAME=VALUE` both end here.
+A family's settings and those of training are tables of `Setting`. They parse the keyword arguments
+of `lstm_zoo.train` and the command line's `--set NAME=VALUE`.
 """
 
 import difflib
@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 
 from lstm_zoo.errors import CallError
 
-UNDECLARED = object()  # stands for a neutral value where none is declared
+UNDECLARED = object()  # the neutral value of a setting that declares none
 
 
 class Needs(NamedTuple):
-    """What a setting needs of others to have an effect.
+    """The condition under which a setting has an effect.
 
-    names: the other settings.
-    met: tells from their values, in this order, whether it has one.
-    text: what to do, for the error.
+    Attributes:
+        names: the other settings that it depends on.
+        met: takes their values, in this order, and returns whether the setting has an effect.
+        text: the end of the error message: the reason, or what to do.
     """
 
     names: tuple[str, ...]
@@ -31,14 +32,15 @@ class Needs(NamedTuple):
 class Setting(NamedTuple):
     """One setting.
 
-    default: its value where none is given; None, where the variant has one, for the variant's.
-    read: from a value, or its spelling, to the value; raises ValueError.
-    help: a line of help.
-    neutral: the value that means "as before there was this setting". Unlike the default it never
-        changes: a run made before has it, and a recipe's digest leaves it out.
-    metavar: what the help calls the value of the setting's own option, such as N for `--seed N`;
-        None where there is none, and only `--set` reaches it.
-    needs: where it has an effect; None for everywhere.
+    Attributes:
+        default: its value where none is given. None takes the variant's value, where it has one.
+        read: parses a value or its text form, and raises ValueError for a bad one.
+        help: a line of help.
+        neutral: the value that acts as if the setting did not exist. Unlike the default, it never
+            changes: runs made before the setting was added have it, and digests of recipes omit it.
+        metavar: the placeholder in the help of the setting's own option, such as N for `--seed N`;
+            None for a setting that has no option, and is set by `--set`.
+        needs: the condition under which it has an effect; None for always.
     """
 
     default: Any
@@ -50,17 +52,22 @@ class Setting(NamedTuple):
 
 
 def resolve(table: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Give every setting of a table its value.
+    """Return a value for every setting of a table.
 
     Args:
         table: the known settings.
-        given: values, or their spellings, by name.
+        given: values, or their text forms, by name.
 
     Returns:
-        A value for every name of the table, the default where none was given.
+        A value for every name of the table; the default where none is given.
 
     Raises:
-        CallError: on an unknown name, listing the known ones, or a value that can't be read.
+        CallError: if a name is unknown, listing the known ones, or a value is bad.
+
+    Example:
+
+    >>> resolve({"units": Setting((8,), integers, "")}, {"units": "64,32"})
+    {'units': (64, 32)}
     """
     values = {name: setting.default for name, setting in table.items()}
     for name, value in given.items():
@@ -78,11 +85,11 @@ def resolve(table: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str,
 def with_sizes(
     settings: Mapping[str, Any], variants: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Give the settings that stand at None, for the variant's, the variant's values.
+    """Replace the settings that are None by the variant's values.
 
     Args:
         settings: a value for every setting, `variant` among them.
-        variants: a family's table: variant → size → value.
+        variants: the family's table: variant → setting → value.
 
     Returns:
         The settings, in their order.
@@ -101,18 +108,18 @@ def refuse_ineffective(
     settings: Mapping[str, Any],
     variants: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Make sure that every setting that was chosen has an effect beside the others.
+    """Refuse settings whose value has no effect, given the other settings.
 
-    What counts is a value that differs from the default, not that it was given: recipes and
-    `config.json` give every setting.
+    Only values that differ from the default (or the variant's value) are refused: recipes and
+    `config.json` pass every setting.
 
     Args:
         table: the known settings.
         settings: a value for every name of the table.
-        variants: the family's table: variant → size → value.
+        variants: the family's table: variant → setting → value.
 
     Raises:
-        CallError: if some have none, naming each and the settings that it needs.
+        CallError: if a value has no effect, naming the setting and those that it depends on.
 
     Example:
 
@@ -126,11 +133,11 @@ def refuse_ineffective(
     lstm_zoo.errors.CallError: buckets=99 has no effect with ngrams=0: set ngrams.
     """
     defaults = {name: setting.default for name, setting in table.items()}
-    standard = with_sizes({**defaults, "variant": settings["variant"]}, variants)
+    defaults = with_sizes({**defaults, "variant": settings["variant"]}, variants)
     chosen = with_sizes(settings, variants)
     refused = []
     for name, setting in table.items():
-        if setting.needs is None or chosen[name] == standard[name]:
+        if setting.needs is None or chosen[name] == defaults[name]:
             continue
         others = {other: chosen[other] for other in setting.needs.names}
         if not setting.needs.met(*others.values()):
@@ -143,13 +150,19 @@ def refuse_ineffective(
         raise CallError(" ".join(refused))
 
 
-def before(table: Mapping[str, Setting]) -> dict[str, Any]:
-    """Return the values of a run that was made before the settings of a table were.
+def neutral_values(table: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return the values that a run has of settings which were added after it was made.
+
+    Args:
+        table: the known settings.
+
+    Returns:
+        The neutral value of each setting; the default where it declares none.
 
     Example:
 
-    >>> before({"speed": Setting(0.1, number(0), "", neutral=0.0), "seed": Setting(1, str, "")})
-    {'speed': 0.0, 'seed': 1}
+    >>> neutral_values({"speed": Setting(0.1, number(0), "", neutral=0.0)})
+    {'speed': 0.0}
     """
     return {
         name: setting.default if setting.neutral is UNDECLARED else setting.neutral
@@ -158,7 +171,7 @@ def before(table: Mapping[str, Setting]) -> dict[str, Any]:
 
 
 def format_value(value: Any) -> str:
-    """Write a value as `--set` reads it.
+    """Format a value as `--set` reads it.
 
     Example:
 
@@ -171,37 +184,49 @@ def format_value(value: Any) -> str:
 
 
 def integer(minimum: int) -> Callable[[Any], int]:
-    """Read an integer of at least `minimum`."""
+    """Return a function that reads an integer from `minimum` to 2**32 - 1.
+
+    Example:
+
+    >>> integer(1)("12")
+    12
+    """
 
     def read(value: Any) -> int:
-        with_error = ValueError(f"an integer of at least {minimum}")
+        bad = ValueError(f"an integer of at least {minimum}")
         if isinstance(value, (bool, float)):
-            raise with_error
+            raise bad
         try:
             number = int(value)
         except (ValueError, TypeError):
-            raise with_error from None
-        if not minimum <= number < 2**32:  # the most that a seed may be
-            raise with_error
+            raise bad from None
+        if not minimum <= number < 2**32:  # the limit of NumPy's global seed
+            raise bad
         return number
 
     return read
 
 
 def number(minimum: float, below: float = float("inf")) -> Callable[[Any], float]:
-    """Read a number from `minimum` up to, but without, `below`."""
+    """Return a function that reads a finite number of at least `minimum` and less than `below`.
+
+    Example:
+
+    >>> number(0, below=1)("0.5")
+    0.5
+    """
 
     def read(value: Any) -> float:
         bound = "" if below == float("inf") else f" and below {below:g}"
-        with_error = ValueError(f"a number of at least {minimum:g}{bound}")
+        bad = ValueError(f"a number of at least {minimum:g}{bound}")
         if isinstance(value, bool):
-            raise with_error
+            raise bad
         try:
             result = float(value)
         except (ValueError, TypeError):
-            raise with_error from None
+            raise bad from None
         if not minimum <= result < below:  # also false for NaN
-            raise with_error
+            raise bad
         return result
 
     return read
@@ -217,7 +242,7 @@ def boolean(value: Any) -> bool:
 
 
 def choice(*names: str) -> Callable[[Any], str]:
-    """Read one of some names."""
+    """Return a function that reads one of the names."""
 
     def read(value: Any) -> str:
         if value not in names:
@@ -228,47 +253,52 @@ def choice(*names: str) -> Callable[[Any], str]:
 
 
 def integers(value: Any) -> tuple[int, ...]:
-    """Read positive integers: a sequence, or numbers with commas between."""
-    parts = value.split(",") if isinstance(value, str) else value
-    parts = (parts,) if hasattr(parts, "__index__") else parts
+    """Read positive integers: one, a sequence, or text with commas between them."""
+    items = value.split(",") if isinstance(value, str) else value
+    items = (items,) if hasattr(items, "__index__") else items
     try:
-        return tuple(integer(1)(part) for part in parts)
+        return tuple(integer(1)(item) for item in items)
     except (ValueError, TypeError):
         raise ValueError("positive integers with commas between, such as 128,128") from None
 
 
 def language(value: Any) -> str:
-    """Read the code of a language, such as de or pt_BR."""
+    """Read a language code, such as de or pt_BR."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z]+([-_][A-Za-z0-9]+)*", value):
-        raise ValueError("the code of a language, such as de or pt_BR")
+        raise ValueError("a language code, such as de or pt_BR")
     return value
 
 
 def path(value: Any) -> str:
-    """Read a path, and make it absolute; it is checked where it is used."""
+    """Read a path and make it absolute. Whether it exists is checked where it is used."""
     return os.path.abspath(value)
 
 
 def optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Read `none` (or Python's None) as None, and anything else as `read` does."""
+    """Return a function that reads `none` (or None) as None, and anything else with `read`."""
     return lambda value: None if value is None or value == "none" else read(value)
 
 
 def with_variant(
     variants: Mapping[str, Mapping[str, Any]], variant: str, sizes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the row of a variant with some of its entries replaced.
+    """Return the settings of a variant, some of them replaced.
 
     Args:
-        variants: a family's table: variant → size → value.
-        variant: the row's name.
-        sizes: entries that replace the row's.
+        variants: the family's table: variant → setting → value.
+        variant: its name.
+        sizes: values that replace the variant's.
 
     Returns:
-        A value for every size of the row.
+        A value for every setting of the variant.
 
     Raises:
-        CallError: on an unknown variant or size, listing the known ones.
+        CallError: if the variant or a setting is unknown, listing the known ones.
+
+    Example:
+
+    >>> with_variant({"tiny": {"units": 32, "cell": "lstm"}}, "tiny", {"cell": "gru"})
+    {'units': 32, 'cell': 'gru'}
     """
     if variant not in variants:
         raise CallError(f"variant is one of {', '.join(variants)}. Received: {variant!r}")
@@ -280,7 +310,7 @@ def with_variant(
 
 
 def check_integer(name: str, value: Any, minimum: int) -> None:
-    """Make sure that an argument is an integer of at least `minimum`.
+    """Check that an argument is an integer of at least `minimum`.
 
     Raises:
         CallError: if it is not, naming the argument.
@@ -290,25 +320,30 @@ def check_integer(name: str, value: Any, minimum: int) -> None:
 
 
 def positive_integers(name: str, values: Any) -> tuple[int, ...]:
-    """Return one integer or several, none below 1, as a tuple.
+    """Return one positive integer, or a sequence of them, as a tuple.
 
     Raises:
-        CallError: if they are not, or there is none, naming the argument.
+        CallError: if the sequence is empty or has another value, naming the argument.
+
+    Example:
+
+    >>> positive_integers("units", 64), positive_integers("units", [64, 32])
+    ((64,), (64, 32))
     """
     values = (values,) if hasattr(values, "__index__") else tuple(values)
-    good = [hasattr(v, "__index__") and not isinstance(v, bool) and v > 0 for v in values]
-    if not good or not all(good):
+    valid = [hasattr(v, "__index__") and not isinstance(v, bool) and v > 0 for v in values]
+    if not valid or not all(valid):
         raise CallError(f"{name} takes positive integers. Received: {values!r}")
     return tuple(int(value) for value in values)
 
 
-# Of every family's training.
+# The settings of training. A family's setting of the same name replaces one.
 TRAINING = {
-    "epochs": Setting(10, integer(1), "the maximum number of epochs", metavar="N"),
+    "epochs": Setting(10, integer(1), "maximum number of epochs", metavar="N"),
     "batch_size": Setting(
         32,
         integer(1),
-        "examples a step",
+        "examples per training step",
         metavar="N",
         needs=Needs(
             ("batch_tokens",), lambda tokens: tokens is None, "set batch_tokens=none to use it"
@@ -317,22 +352,22 @@ TRAINING = {
     "batch_tokens": Setting(
         None,
         optional(integer(1)),
-        "time steps a step, padding included; none: batch_size examples",
+        "time steps per training step, padding included; none: batch_size examples",
         neutral=None,
     ),
-    "learning_rate": Setting(0.002, number(0), "AdamW's peak learning rate", metavar="F"),
-    "warmup": Setting(0.1, number(0, 1), "share of the steps in which the rate climbs to its peak"),
-    "weight_decay": Setting(0.01, number(0), "AdamW's decay of all weights but biases"),
+    "learning_rate": Setting(0.002, number(0), "peak learning rate of AdamW", metavar="F"),
+    "warmup": Setting(0.1, number(0, 1), "share of all steps in which the learning rate rises"),
+    "weight_decay": Setting(0.01, number(0), "AdamW's weight decay, of all weights but biases"),
     "epsilon": Setting(1e-7, number(0), "AdamW's epsilon"),
-    "clip_norm": Setting(1.0, number(0), "global-norm clipping of the gradients; 0: none"),
+    "clip_norm": Setting(1.0, number(0), "global-norm gradient clipping; 0: none"),
     "average_epochs": Setting(
         1,
         integer(1),
-        "evaluate and keep the mean weights of so many last epochs; 1: no averaging",
+        "evaluate and save the mean weights of this many last epochs; 1: no mean",
         neutral=1,
     ),
-    "patience": Setting(5, integer(1), "epochs without a better score before training stops"),
+    "patience": Setting(5, integer(1), "epochs without a better score before early stopping"),
     "seed": Setting(
-        0, integer(0), "decides splits, initial weights, order and dropout", metavar="N"
+        0, integer(0), "seed of splits, initial weights, batch order and dropout", metavar="N"
     ),
 }

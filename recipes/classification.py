@@ -1,4 +1,4 @@
-"""Recipes of text classification: the network against a bag of words."""
+"""Recipes of text classification: the network and a bag-of-words baseline."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,36 +7,37 @@ from common import Recipe
 
 
 def tfidf_accuracy(
-    training: tuple[Sequence[str], Sequence[str]], report: tuple[Sequence[str], Sequence[str]]
+    training: tuple[Sequence[str], Sequence[str]], test: tuple[Sequence[str], Sequence[str]]
 ) -> float:
-    """Train the rival, logistic regression on TF-IDF of words and pairs of words; judge it."""
+    """Return the test accuracy of logistic regression on TF-IDF of unigrams and bigrams."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    rival = make_pipeline(
+    baseline = make_pipeline(
         TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=5, max_iter=1_000)
     )
-    return float(rival.fit(*training).score(*report))
+    return float(baseline.fit(*training).score(*test))
 
 
 class Classification(Recipe):
-    """A recipe of texts with labels; `read` gives (texts, labels)."""
+    """A recipe of texts with labels; `read` returns (texts, labels)."""
 
     family = "sentiment"
     scores = {
         "accuracy": "accuracy",
         "macro F1": "macro_f1",
         "TF-IDF": "tfidf",
-        "TF-IDF on more": "tfidf_on_more",
+        "TF-IDF, more data": "tfidf_more_data",
     }
 
-    def evaluate(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
-        scores = pipeline.evaluate(report.columns)
-        training, _ = rest.split(self.training_share, seed)  # as `train` cuts it
+    def evaluate(self, pipeline: Any, training: Any, test: Any, seed: int) -> dict[str, float]:
+        scores = pipeline.evaluate(test.columns)
+        # The split that `train` makes.
+        without_validation, _ = training.split(self.validation_split, seed)
         return {
             "accuracy": scores["accuracy"],
             "macro_f1": scores["macro_f1"],
-            "tfidf": tfidf_accuracy(training.columns, report.columns),
-            "tfidf_on_more": tfidf_accuracy(rest.columns, report.columns),
+            "tfidf": tfidf_accuracy(without_validation.columns, test.columns),
+            "tfidf_more_data": tfidf_accuracy(training.columns, test.columns),
         }

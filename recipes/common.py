@@ -1,4 +1,4 @@
-"""What the recipes share: the command, and the rows of RESULTS.md."""
+"""Base class of the recipes, and the reading and writing of RESULTS.md."""
 
 import hashlib
 import json
@@ -13,53 +13,57 @@ from typing import Any, ClassVar
 import click
 
 from lstm_zoo import families
-from lstm_zoo.cli import Reporting
+from lstm_zoo.cli import ErrorHandlingCommand
 from lstm_zoo.settings import resolve, with_sizes
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEADING = """# Results
 
-Each row was written by the recipe it names, with the command it shows. The report part, by seed or
-as the corpus has it, is neither trained on nor chooses an epoch. Where a recipe averages over
-seeded splits, the mean stands with the standard deviation. "minutes" and "peak GB" (10⁹ bytes) are
-of training. "digest" is of all settings and shares: a test fails where they have changed.
+This file holds the scores of the recipes and, at its end, a benchmark of inference (section
+Latency). A recipe writes its own rows, with the command that they show. "digest" is a hash of its
+settings and splits: a test fails if they differ from those of the row.
 
-Texts: "TF-IDF" is logistic regression on TF-IDF of words and pairs of words (scikit-learn, C=5),
-trained on the rows that the network trains on and judged on the same report part; "TF-IDF on more"
-trains on the rows too that choose the network's epoch, which it needs not.
+The test set, drawn by seed or defined by the data set, is used neither for training nor for
+choosing the best epoch. Scores over several random splits are mean ± standard deviation. "minutes"
+and "peak GB" (10⁹ bytes of memory) are of training.
 
-Speech: "greedy" is the best alignment, "beam" a prefix beam search of the run's width, neither with
-a language model.
+Text classification: "TF-IDF" is the baseline, logistic regression on TF-IDF of unigrams and bigrams
+(scikit-learn, C=5), with the network's training data and test set. "TF-IDF, more data" is trained
+on the validation data too.
 
-Translation: BLEU and chrF are sacrebleu's, cased and detokenized; "greedy" takes the best piece at
-each step, "beam" the best hypothesis of the run's width; "perplexity" is of a piece of a reference.
+Speech: word and character error rates (WER, CER). "greedy" is best-path decoding, "beam" a prefix
+beam search of the run's width, neither with a language model; "plain" is greedy decoding by a
+network that is trained without augmentation.
+
+Translation: BLEU and chrF are sacrebleu's, cased and detokenized. "greedy" is greedy decoding,
+"beam" a beam search of the run's width. "perplexity" is per subword token of the references.
 """
-# What benchmarks record stands behind the recipes' rows, from here on.
+# The benchmark's section follows the recipes' tables, from this heading on.
 LATENCY = """# Latency
 
-Milliseconds a batch in each runtime, p50 and p99, written by `tests/benchmarks/bench_serving.py`,
-which says what is timed. A network alone starts from ids or features that are ready; of a
-translator it is the encoder and 20 steps of greedy decoding.
+A benchmark: milliseconds per batch in each runtime, p50 and p99, written by
+`tests/benchmarks/bench_serving.py`, whose docstring describes what is timed. "network alone" takes
+token ids or features as input; for translation it is the encoder and 20 steps of greedy decoding.
 """
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that makes a published number. A subclass is of a family, and knows how it is judged.
+    """Everything that determines a published result. A subclass adds a family and its evaluation.
 
     Attributes:
-        name: the recipe's name, as its file's.
+        name: the name of the recipe and of its file.
         guide: its docstring, for --help.
-        read: from the path given as --data to what `parts` cuts.
-        settings: of the training, where they are not the defaults.
-        data: the row's words for the data.
-        validation_share: the share of all data that chooses the best epoch.
-        splits: how many seeded splits to average over, from --seed on.
-        test_share: the share of all data that is reported on.
+        read: reads the path given as --data; `split_data` takes what it returns.
+        settings: the settings of the training that are not the defaults.
+        data: the `data` column of its rows.
+        validation_share: the share of all data that is validation data.
+        splits: how many random splits to average over, with the seeds from --seed on.
+        test_share: the share of all data that is the test set.
     """
 
     family: ClassVar[str]
-    scores: ClassVar[Mapping[str, str]]  # a column of RESULTS.md: the name of what `judge` found
+    scores: ClassVar[Mapping[str, str]]  # column of RESULTS.md → name in `evaluate`'s result
 
     name: str
     guide: str
@@ -70,36 +74,37 @@ class Recipe:
     splits: int = 1
     test_share: float = 0.1
 
-    def parts(self, data: Any, seed: int) -> tuple[Any, Any]:
-        """Return the corpora to train on (and choose the epoch by) and to report on."""
+    def split_data(self, data: Any, seed: int) -> tuple[Any, Any]:
+        """Return the training data, validation data included, and the test set."""
         task = families.task(self.family)
         return task.read(data, self.resolved_settings()).split(self.test_share, seed)
 
-    def evaluate(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
-        """Return the scores of a trained pipeline on the report part, by name."""
+    def evaluate(self, pipeline: Any, training: Any, test: Any, seed: int) -> dict[str, float]:
+        """Return the scores of a trained pipeline on the test set, by name."""
         raise NotImplementedError
 
     def digest(self) -> str:
-        """Return eight characters that change with anything of this that changes the number."""
+        """Return eight hexadecimal digits that change with the settings and the splits."""
         table = families.settings(self.family)
         values = with_sizes(self.resolved_settings(), families.module(self.family).VARIANTS)
-        # Without those at their neutral values, so that a new setting changes no digest.
+        # Without neutral values: a setting that is added later leaves published digests as they
+        # are.
         settings = {n: value for n, value in values.items() if value != table[n].neutral}
-        made_of = (settings, self.splits, self.validation_share, self.test_share)
-        text = json.dumps(made_of, sort_keys=True, default=list)
+        hashed = (settings, self.splits, self.validation_share, self.test_share)
+        text = json.dumps(hashed, sort_keys=True, default=list)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def resolved_settings(self) -> dict[str, Any]:
-        """Return a value for every setting, so that a run of other defaults is not taken up."""
+        """Return a value for every setting: given all, `train` resumes no run of other defaults."""
         return resolve(families.settings(self.family), self.settings)
 
     @property
-    def training_share(self) -> float:
-        """The share that chooses the epoch, of what is not reported on."""
+    def validation_split(self) -> float:
+        """The validation data's share of all data but the test set, as `train` takes it."""
         return self.validation_share / (1 - self.test_share)
 
-    def train(self, rest: Any, run: Path, seed: int, **others: Any) -> Any:
-        """Train, or go on with a run, or find it finished; `others` replace settings."""
+    def train(self, training: Any, run: Path, seed: int, **others: Any) -> Any:
+        """Train, resume a run, or load a finished one; `others` replace settings."""
         import lstm_zoo
         from lstm_zoo.runs.directory import CONFIG
 
@@ -107,64 +112,65 @@ class Recipe:
         del settings["seed"]
         return lstm_zoo.train(
             self.family,
-            rest.columns,
+            training.columns,
             run=run,
             resume=(run / CONFIG).exists(),
-            validation_split=self.training_share,
+            validation_split=self.validation_split,
             seed=seed,
             **settings,
         )
 
     def rows(self, data: Path, run: Path, seed: int, export_to: str | None) -> list[dict[str, str]]:
-        """Train, judge and export, and return what RESULTS.md is to hold of it."""
+        """Train, evaluate and export; return the recipe's rows of RESULTS.md."""
         corpus = self.read(data)
-        found = []
+        results = []
         for number in range(seed, seed + self.splits):
-            place = run / f"seed-{number}" if self.splits > 1 else run
-            found.append(self.score(corpus, place, number, export_to if number == seed else None))
-        return [self.row(data, seed, found)]
+            split_run = run / f"seed-{number}" if self.splits > 1 else run
+            export_dir = export_to if number == seed else None
+            results.append(self.train_and_evaluate(corpus, split_run, number, export_dir))
+        return [self.row(data, seed, results)]
 
-    def score(
-        self, corpus: Any, place: Path, seed: int, export_to: str | None = None, **others: Any
+    def train_and_evaluate(
+        self, corpus: Any, run: Path, seed: int, export_to: str | None = None, **others: Any
     ) -> dict[str, Any]:
-        """Train one run, or find it, and return its scores and what it cost; as `train`."""
+        """Return the scores of one run with its time and memory; arguments as of `train`."""
         from lstm_zoo.runs.environment import read_environment
 
-        rest, report = self.parts(corpus, seed)
-        pipeline = self.train(rest, place, seed, **others)
-        scores = self.evaluate(pipeline, rest, report, seed)
-        click.echo(f"{place}: " + ", ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+        training, test = self.split_data(corpus, seed)
+        pipeline = self.train(training, run, seed, **others)
+        scores = self.evaluate(pipeline, training, test, seed)
+        click.echo(f"{run}: " + ", ".join(f"{k} {v:.4f}" for k, v in scores.items()))
         if export_to:
             click.echo(pipeline.export(export_to))
-        return {**scores, **read_environment(place)}
+        return {**scores, **read_environment(run)}
 
     def row(
-        self, data: Path, seed: int, found: Sequence[Mapping[str, Any]], **more: str
+        self, data: Path, seed: int, results: Sequence[Mapping[str, Any]], **more: str
     ) -> dict[str, str]:
-        """Lay out the scores of one run, or the mean of several, as a row of RESULTS.md."""
+        """Format the scores of one run, or the mean of several, as a row of RESULTS.md."""
         return {
             "recipe": self.name,
             "command": f"`python recipes/{self.name}.py --data {data.name} --seed {seed}`",
             "data": self.data,
             **more,
             **{
-                column: _mean([scores[name] for scores in found])
+                column: _mean([result[name] for result in results])
                 for column, name in self.scores.items()
             },
-            "minutes": f"{sum(scores['training_seconds'] for scores in found) / 60:.1f}",
-            "peak GB": f"{max(scores['peak_memory_bytes'] for scores in found) / 1e9:.1f}",
+            "minutes": f"{sum(result['training_seconds'] for result in results) / 60:.1f}",
+            "peak GB": f"{max(result['peak_memory_bytes'] for result in results) / 1e9:.1f}",
             "digest": self.digest(),
         }
 
     def command(self) -> click.Command:
-        """Make the command: train, judge, write the row."""
+        """Make the command, which trains, evaluates and writes the rows."""
         path = click.Path(path_type=Path)
 
-        @click.command(cls=Reporting, help="\b\n" + self.guide.replace("\n\n", "\n\n\b\n"))
+        @click.command(cls=ErrorHandlingCommand, help="\b\n" + self.guide.replace("\n\n", "\n\n\b\n"))
         @click.option("--data", required=True, type=path, help="See above.")
         @click.option("--run", default=Path("runs", self.name), show_default=True, type=path,
-                      help="The run to leave, or to go on with.")  # fmt: skip
-        @click.option("--seed", default=0, show_default=True, help="Decides splits and training.")
+                      help="The run directory to create or resume.")  # fmt: skip
+        @click.option("--seed", default=0, show_default=True, help="Of splits and training.")
         @click.option("--export", "export_to", metavar="DIR", help="Write a SavedModel there.")
         def main(data: Path, run: Path, seed: int, export_to: str | None) -> None:
             rows = self.rows(data, run, seed, export_to)
@@ -176,24 +182,24 @@ class Recipe:
 
 
 def _mean(values: Sequence[float]) -> str:
-    """Spell a value, or the mean of several with their standard deviation."""
+    """Format a value, or the mean and standard deviation of several."""
     if len(values) == 1:
         return f"{values[0]:.4f}"
     return f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}"
 
 
 def environment_heading() -> str:
-    """Return the heading under which the rows of this machine stand."""
+    """Return the heading of the tables made with these versions on this machine."""
     from lstm_zoo.runs.environment import versions
 
-    found = ", ".join(f"{name} {version}" for name, version in versions().items())
-    return f"## {found}; {os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
+    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return f"## {packages}; {os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
 
 
 def record(new: Sequence[Mapping[str, str]]) -> None:
-    """Write a recipe's rows into RESULTS.md, under this environment's heading, for its old ones.
+    """Replace a recipe's rows in RESULTS.md; the new ones go under this environment's heading.
 
-    Rows of the same columns stand in one table.
+    Rows of the same columns form one table.
     """
     heading = environment_heading()
     sections = read_results()
@@ -207,19 +213,18 @@ def record(new: Sequence[Mapping[str, str]]) -> None:
             lines += [title, ""]
         for columns in sorted({tuple(row) for row in rows}):
             lines += [_line(columns), _line(["---"] * len(columns))]
-            of_table = [row for row in rows if tuple(row) == columns]
-            lines += [
-                _line(row.values()) for row in sorted(of_table, key=lambda row: row["recipe"])
-            ]
+            table = [row for row in rows if tuple(row) == columns]
+            lines += [_line(row.values()) for row in sorted(table, key=lambda row: row["recipe"])]
             lines.append("")
     if RESULTS.exists():
-        _, mark, latency = RESULTS.read_text(encoding="utf-8").partition(_first_line(LATENCY))
-        lines += [mark + latency] if mark else []
+        text = RESULTS.read_text(encoding="utf-8")
+        _, latency_heading, table = text.partition(_first_line(LATENCY))
+        lines += [latency_heading + table] if latency_heading else []
     RESULTS.write_text("\n".join(lines), encoding="utf-8")
 
 
 def record_latency(conditions: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table of latencies into RESULTS.md, for the one that is there."""
+    """Replace the table of latencies in RESULTS.md."""
     kept, _, _ = RESULTS.read_text(encoding="utf-8").partition(_first_line(LATENCY))
     lines = [LATENCY, f"{conditions}.", "", _line(columns), _line(["---"] * len(columns))]
     RESULTS.write_text(
@@ -229,7 +234,7 @@ def record_latency(conditions: str, columns: Sequence[str], rows: Iterable[Seque
 
 
 def read_results() -> dict[str, list[dict[str, str]]]:
-    """Read RESULTS.md: heading → rows, each column → cell."""
+    """Read the recipes' rows of RESULTS.md: heading → rows, each column → cell."""
     sections: dict[str, list[dict[str, str]]] = {}
     if not RESULTS.exists():
         return sections

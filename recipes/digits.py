@@ -1,13 +1,13 @@
-"""Spoken digit strings, one to seven digits by five speakers (spliced from FSDD): speech to text.
+"""Speech recognition of digit strings: one to seven digits by five speakers (spliced from FSDD).
 
     python recipes/digits.py --data LibriSpeech --run runs/digits
 
-Data: a folder in LibriSpeech's layout with `train` (1,500 strings, one hour) and `dev` (200). `dev`
-is reported on; 10 % of `train` by seed chooses the epoch, the rest is trained on. Of dev's
-transcripts, 66 are in `train` too, spoken in other recordings. Recordings of single digits recur
-within `train`, so a score on a part of it flatters, and settings were chosen on strings of which no
-recording was trained on.
-Cost: on two cores about 24 minutes, with another training beside it, and 2 GB.
+Data: a folder in LibriSpeech's layout with `train` (1,500 utterances, one hour) and `dev` (200).
+`dev` is the test set; 10 % of `train`, by seed, is validation data. Of the transcripts of `dev`, 66
+are in `train` too, as other recordings. Recordings of single digits recur within `train`, which
+makes validation scores optimistic: the settings were chosen on utterances whose recordings were not
+in the training data.
+Cost: on two cores about 24 minutes, while another training ran, and 2 GB.
 Target: a word error rate of 2.5 % with greedy decoding.
 """
 
@@ -20,9 +20,9 @@ SETTINGS = {"speed": 0.1, "time_mask_width": 8, "epochs": 60, "patience": 60}
 
 
 class Digits(Recognition):
-    """The report part is the corpus's own."""
+    """The test set is defined by the data set."""
 
-    def parts(self, data: Path, seed: int) -> tuple[Any, Any]:
+    def split_data(self, data: Path, seed: int) -> tuple[Any, Any]:
         from lstm_zoo.speech.corpus import read
 
         return read(data / "train"), read(data / "dev")
@@ -33,7 +33,7 @@ RECIPE = Digits(
     guide=__doc__,
     read=Path,
     settings=SETTINGS,
-    data="spoken digit strings, train; dev reported on",
+    data="spoken digit strings, train; test set: dev",
     validation_share=0.1,
     test_share=0.0,
 )

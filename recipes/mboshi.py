@@ -1,11 +1,11 @@
-"""Sentences read in Mboshi, a Bantu language of Congo (Godard et al. 2018): from speech to text.
+"""Speech recognition of Mboshi, a Bantu language of Congo: read sentences (Godard et al. 2018).
 
     python recipes/mboshi.py --data mboshi --run runs/mboshi
 
-Data: a folder with `train.tsv`, of `path`, `text` and `speaker`, and the clips it names: four
-hours. By seed, 10 % is reported on, 5 % chooses the epoch, the rest is trained on; no transcript is
-in two parts.
-Cost: on two cores about 32 minutes with nothing beside it, and 3 GB; 0.5 GB of disk for features.
+Data: a folder with `train.tsv` (columns `path`, `text` and `speaker`) and the clips it lists, four
+hours. By seed, 10 % is the test set and 5 % validation data; no transcript is in two of the sets.
+Cost: on two cores about 32 minutes, with nothing else running, and 3 GB; 0.5 GB of disk for
+features.
 Target: a character error rate of 22 %.
 """
 
@@ -23,7 +23,7 @@ SETTINGS = {
 
 
 def read(path: Path) -> Path:
-    """Name the manifest."""
+    """Return the path of the manifest."""
     return path / "train.tsv"
 
 
@@ -32,7 +32,7 @@ RECIPE = Recognition(
     guide=__doc__,
     read=read,
     settings=SETTINGS,
-    data="Mboshi, 4.0 hours; 10 % reported on, no transcript in two parts",
+    data="Mboshi, 4.0 hours; 10 % test, no shared transcripts",
     validation_share=0.05,
 )
 main = RECIPE.command()

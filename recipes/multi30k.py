@@ -1,11 +1,11 @@
-"""Captions of pictures from German to English (Multi30k, Elliott et al. 2016), without attention.
+"""Translation of image captions, German to English (Multi30k, Elliott et al. 2016), no attention.
 
     python recipes/multi30k.py --data multi30k --run runs/multi30k
 
 Data: a folder with `train.de`, `train.en` (29,000 lines), `val.de` and `val.en` (1,014). `val` is
-reported on; about 500 pairs of `train` by seed choose the epoch, the rest is trained on.
+the test set; about 500 pairs of `train`, by seed, are validation data.
 Cost: on two cores about 45 minutes and 3 GB.
-Target: 18 BLEU at least, better 25, cased and detokenized, in 60 minutes.
+Target: 18 BLEU, ideally 25, cased and detokenized, in 60 minutes.
 """
 
 from pathlib import Path
@@ -17,9 +17,9 @@ SETTINGS = {"source": "de", "target": "en", "epochs": 20}
 
 
 class Multi30k(Pairs):
-    """The report part is the corpus's own."""
+    """The test set is defined by the data set."""
 
-    def parts(self, data: Path, seed: int) -> tuple[Any, Any]:
+    def split_data(self, data: Path, seed: int) -> tuple[Any, Any]:
         from lstm_zoo.translation.corpus import read
 
         return read(data / "train", "de", "en"), read(data / "val", "de", "en")
@@ -30,7 +30,7 @@ RECIPE = Multi30k(
     guide=__doc__,
     read=Path,
     settings=SETTINGS,
-    data="Multi30k German to English, train; val reported on",
+    data="Multi30k German to English, train; test set: val",
     validation_share=500 / 29_000,
     test_share=0.0,
 )

@@ -6,7 +6,7 @@ from common import Recipe
 
 
 class Pairs(Recipe):
-    """A recipe of translated sentences."""
+    """A recipe of sentence pairs."""
 
     family = "translation"
     scores = {
@@ -17,9 +17,9 @@ class Pairs(Recipe):
         "perplexity": "perplexity",
     }
 
-    def evaluate(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
-        found = {}
+    def evaluate(self, pipeline: Any, training: Any, test: Any, seed: int) -> dict[str, float]:
+        results = {}
         for name, width in (("greedy", 1), ("beam", None)):
-            scores = pipeline.evaluate(report.columns, beam_width=width)
-            found |= {f"bleu_{name}": scores["bleu"], f"chrf_{name}": scores["chrf"]}
-        return {**found, "perplexity": scores["perplexity"]}
+            scores = pipeline.evaluate(test.columns, beam_width=width)
+            results |= {f"bleu_{name}": scores["bleu"], f"chrf_{name}": scores["chrf"]}
+        return {**results, "perplexity": scores["perplexity"]}

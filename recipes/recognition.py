@@ -6,7 +6,7 @@ from common import Recipe
 
 
 class Recognition(Recipe):
-    """A recipe of transcribed speech; `read` gives what `lstm_zoo.speech.corpus.read` takes."""
+    """A recipe of transcribed speech; `read` returns what `lstm_zoo.speech.corpus.read` takes."""
 
     family = "speech"
     scores = {
@@ -16,9 +16,9 @@ class Recognition(Recipe):
         "CER beam": "cer_beam",
     }
 
-    def evaluate(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
-        found = {}
+    def evaluate(self, pipeline: Any, training: Any, test: Any, seed: int) -> dict[str, float]:
+        results = {}
         for name, width in (("greedy", 1), ("beam", None)):
-            scores = pipeline.evaluate(report.columns, beam_width=width)
-            found |= {f"wer_{name}": scores["wer"], f"cer_{name}": scores["cer"]}
-        return found
+            scores = pipeline.evaluate(test.columns, beam_width=width)
+            results |= {f"wer_{name}": scores["wer"], f"cer_{name}": scores["cer"]}
+        return results

@@ -1,11 +1,11 @@
-"""Sentences of movie reviews, MR (Pang and Lee 2005): positive or negative.
+"""Sentiment of single sentences of movie reviews, MR (Pang and Lee 2005): positive or negative.
 
     python recipes/sentence_polarity.py --data sentence_polarity --run runs/sentence_polarity
 
-Data: a folder with `rt-polarity.neg` and `rt-polarity.pos`, a sentence a line, UTF-8. Over five
-seeded splits, 10 % is reported on, 5 % chooses the epoch, the rest is trained on.
+Data: a folder with `rt-polarity.neg` and `rt-polarity.pos`, one sentence per line, UTF-8. In each
+of five splits by seed, 10 % is the test set and 5 % validation data.
 Cost: on two cores about 8 minutes for the five trainings, and 2 GB.
-Target: the mean accuracy half a point above that of TF-IDF with logistic regression.
+Target: a mean accuracy half a point above TF-IDF with logistic regression.
 """
 
 from pathlib import Path
@@ -40,7 +40,7 @@ RECIPE = Classification(
     guide=__doc__,
     read=read,
     settings=SETTINGS,
-    data="MR; 10 % reported on, five splits",
+    data="MR; 10 % test, five splits",
     splits=5,
     validation_share=0.05,
 )

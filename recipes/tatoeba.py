@@ -1,12 +1,12 @@
-"""Short sentences from English to French (Tatoeba), 20,000 pairs by seed, without attention.
+"""Translation of short sentences, English to French (Tatoeba), no attention.
 
     python recipes/tatoeba.py --data fra.txt --run runs/tatoeba
 
-Data: tab-separated, the English sentence first and the French one second. Of the pairs with at
-most eight words of English, 20,000 are drawn by seed. 10 % of them is reported on, 5 % chooses the
-epoch, the rest is trained on; no sentence of either language is in two parts.
+Data: tab-separated, the English sentence first and the French one second. Of the pairs with at most
+eight English words, 20,000 are drawn by seed. Of these, 10 % is the test set and 5 % validation
+data; no sentence of either language is in two of the sets.
 Cost: on two cores about 15 minutes and 2 GB.
-Target: none but to run.
+Target: none.
 """
 
 from pathlib import Path
@@ -27,15 +27,15 @@ SETTINGS = {
 
 
 class Tatoeba(Pairs):
-    """A draw of the short pairs."""
+    """Draws from the short pairs."""
 
-    def parts(self, data: Path, seed: int) -> tuple[Any, Any]:
+    def split_data(self, data: Path, seed: int) -> tuple[Any, Any]:
         from lstm_zoo.translation.corpus import read
 
-        whole = read(data, "en", "fr")
-        short = [i for i, text in enumerate(whole.sources) if len(text.split()) <= WORDS]
+        corpus = read(data, "en", "fr")
+        short = [i for i, text in enumerate(corpus.sources) if len(text.split()) <= WORDS]
         drawn = np.random.default_rng(seed).permutation(short)[:PAIRS]
-        return whole.take(np.sort(drawn)).split(self.test_share, seed)
+        return corpus.take(np.sort(drawn)).split(self.test_share, seed)
 
 
 RECIPE = Tatoeba(
@@ -43,7 +43,7 @@ RECIPE = Tatoeba(
     guide=__doc__,
     read=Path,
     settings=SETTINGS,
-    data="Tatoeba English to French, 20,000 short pairs; 10 % reported on, no sentence twice",
+    data="Tatoeba English to French, 20,000 short pairs; 10 % test, no shared sentences",
     validation_share=0.05,
 )
 main = RECIPE.command()

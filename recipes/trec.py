@@ -1,11 +1,11 @@
-"""TREC questions (Li and Roth 2002): what kind of answer is asked for, six classes.
+"""Classification of TREC questions (Li and Roth 2002) by the kind of answer, six coarse classes.
 
     python recipes/trec.py --data train.txt --run runs/trec
 
-Data: a file of lines `COARSE:fine question`, Latin-1. Over five seeded splits, 10 % is reported on,
-5 % chooses the epoch, the rest is trained on.
+Data: a file of lines `COARSE:fine question`, Latin-1. In each of five splits by seed, 10 % is the
+test set and 5 % validation data.
 Cost: on two cores under 10 minutes and 2 GB.
-Target: the mean accuracy half a point above that of TF-IDF with logistic regression.
+Target: a mean accuracy half a point above TF-IDF with logistic regression.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ RECIPE = Classification(
     guide=__doc__,
     read=read,
     settings=SETTINGS,
-    data="TREC, training part, coarse classes; 10 % reported on, five splits",
+    data="TREC, training set, coarse classes; 10 % test, five splits",
     splits=5,
     validation_share=0.05,
 )

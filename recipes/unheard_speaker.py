@@ -1,12 +1,11 @@
-"""Spoken digit strings by a speaker who was never heard in training, with varied clips or without.
+"""Speech recognition of digit strings by an unseen speaker, with and without data augmentation.
 
     python recipes/unheard_speaker.py --data LibriSpeech --run runs/unheard_speaker
 
-Data: `train` of the digit strings of recipes/digits.py, five speakers. Each seed leaves one of them
-out, seed 0 the first, and reports on all that this one says. 10 % of the training part chooses the
-epoch. Of two trainings, one has the clips at varied speed, with SpecAugment's masks, and beside
-them the same strings in synthetic voices (eSpeak NG, the extra `demo`); the other, `RUN-plain`, the
-clips as they are. Its WER stands in the row beside.
+Data: `train` of the digit strings of recipes/digits.py, five speakers. The utterances of one, by
+seed (0: the first), are the test set; 10 % of the training data is validation data. Two networks
+are trained: one with speed perturbation, SpecAugment and the same strings in synthetic voices
+(eSpeak NG, the extra `demo`); the other, in `RUN-plain`, without augmentation.
 Cost: on two cores about 6 minutes for both trainings and 3 GB.
 Target: a word error rate of 10 % with greedy decoding.
 """
@@ -21,19 +20,19 @@ from recognition import Recognition
 
 SETTINGS = {
     "sample_rate": 8_000,
-    # A coarse spectrum: a voice is in the details, and there are few voices to learn from.
+    # A coarse spectrum: its details depend on the speaker, and there are few speakers.
     "features": "mfcc",
     "num_mfcc": 8,
     "tokens": "pieces",
-    "vocabulary_size": 300,  # a digit is a piece
+    "vocabulary_size": 300,  # so that each digit is one token
     "speed": 0.25,
     "copies": 5,
     "time_mask_width": 8,
     "dropout": 0.3,
     "epochs": 25,
 }
-SAYINGS = 1  # of each string in synthetic voices
-# Nothing varies; what would then have no effect is left at its default.
+SYNTHETIC_COPIES = 1  # utterances in synthetic voices for each recorded one
+# No augmentation; a setting that then has no effect is at its default.
 PLAIN = {
     "speed": 0.0,
     "copies": 3,
@@ -44,63 +43,63 @@ PLAIN = {
 
 
 class UnheardSpeaker(Recognition):
-    """The report part is all that one speaker says; a plain training is judged beside."""
+    """The test set is one speaker; a network trained without augmentation is evaluated too."""
 
     scores = {**Recognition.scores, "WER plain": "wer_plain", "CER plain": "cer_plain"}
 
-    def parts(self, data: Path, seed: int) -> tuple[Any, Any]:
+    def split_data(self, data: Path, seed: int) -> tuple[Any, Any]:
         from lstm_zoo.speech.corpus import read
 
-        whole = read(data / "train")
-        speakers = np.array(whole.speakers)
+        corpus = read(data / "train")
+        speakers = np.array(corpus.speakers)
         names = np.unique(speakers)
         left_out = speakers == names[seed % len(names)]
-        return whole.take(np.flatnonzero(~left_out)), whole.take(np.flatnonzero(left_out))
+        return corpus.take(np.flatnonzero(~left_out)), corpus.take(np.flatnonzero(left_out))
 
     def digest(self) -> str:
-        made_of = super().digest() + json.dumps([PLAIN, SAYINGS], sort_keys=True)
-        return hashlib.sha256(made_of.encode()).hexdigest()[:8]
+        hashed = super().digest() + json.dumps([PLAIN, SYNTHETIC_COPIES], sort_keys=True)
+        return hashlib.sha256(hashed.encode()).hexdigest()[:8]
 
-    def train(self, rest: Any, run: Path, seed: int, **others: Any) -> Any:
+    def train(self, training: Any, run: Path, seed: int, **others: Any) -> Any:
         if others != PLAIN:
-            rest = _with_synthetic_voices(rest, seed)
-        return super().train(rest, run, seed, **others)
+            training = _with_synthetic_voices(training, seed)
+        return super().train(training, run, seed, **others)
 
-    def score(
-        self, corpus: Any, place: Path, seed: int, export_to: str | None = None, **others: Any
+    def train_and_evaluate(
+        self, corpus: Any, run: Path, seed: int, export_to: str | None = None, **others: Any
     ) -> dict[str, Any]:
         from lstm_zoo.runs.environment import read_environment
 
-        found = super().score(corpus, place, seed, export_to, **others)
-        plain = read_environment(_plain(place))
+        result = super().train_and_evaluate(corpus, run, seed, export_to, **others)
+        plain = read_environment(_plain(run))
         return {
-            **found,
-            "training_seconds": found["training_seconds"] + plain["training_seconds"],
-            "peak_memory_bytes": max(found["peak_memory_bytes"], plain["peak_memory_bytes"]),
+            **result,
+            "training_seconds": result["training_seconds"] + plain["training_seconds"],
+            "peak_memory_bytes": max(result["peak_memory_bytes"], plain["peak_memory_bytes"]),
         }
 
-    def evaluate(self, pipeline: Any, rest: Any, report: Any, seed: int) -> dict[str, float]:
-        plain = self.train(rest, _plain(pipeline.run), seed, **PLAIN)
-        scores = plain.evaluate(report.columns, beam_width=1)
+    def evaluate(self, pipeline: Any, training: Any, test: Any, seed: int) -> dict[str, float]:
+        plain = self.train(training, _plain(pipeline.run), seed, **PLAIN)
+        scores = plain.evaluate(test.columns, beam_width=1)
         return {
-            **super().evaluate(pipeline, rest, report, seed),
+            **super().evaluate(pipeline, training, test, seed),
             "wer_plain": scores["wer"],
             "cer_plain": scores["cer"],
         }
 
 
 def _with_synthetic_voices(corpus: Any, seed: int) -> Any:
-    """Add each string as synthetic voices say it, with a pause behind each digit."""
+    """Add each utterance in a synthetic voice, with a pause after each digit."""
     from lstm_zoo.speech import demo
     from lstm_zoo.speech.corpus import read
 
-    texts = corpus.texts * SAYINGS
+    texts = corpus.texts * SYNTHETIC_COPIES
     clips, voices = demo.speak([", ".join(text.lower().split()) for text in texts], seed)
     return read((corpus.clips + clips, corpus.texts + texts, corpus.speakers + voices))
 
 
 def _plain(run: Path) -> Path:
-    """Name the run that is trained without variation."""
+    """Return the run directory of the network trained without augmentation."""
     return run.with_name(run.name + "-plain")
 
 
@@ -109,7 +108,7 @@ RECIPE = UnheardSpeaker(
     guide=__doc__,
     read=Path,
     settings=SETTINGS,
-    data="spoken digit strings, train, four speakers; the fifth reported on",
+    data="spoken digit strings, train; test set: one of five speakers",
     validation_share=0.1,
     test_share=0.0,
 )

@@ -1,4 +1,4 @@
-"""What tests share: the real corpora, a small trained run, the command line as a process."""
+"""Shared fixtures: real corpora, small trained runs, and the command line as a process."""
 
 import base64
 import fcntl
@@ -14,13 +14,15 @@ from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# Properties are tested on the same examples in every run, and a slow machine fails none of them.
+# The same examples in every run, and no failure because a machine is slow.
 settings.register_profile(
     "fixed", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("fixed")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+# Small runs of every family, trained on the demo corpora: ready to load.
+READY_RUNS = Path(__file__).parent / "data/version_0_1"
 
 HOSTILE = [
     "",
@@ -37,20 +39,20 @@ HOSTILE = [
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the examples of the docs, the longest test, so that others run beside it to its end."""
+    """Start with the docs' examples, the longest test; other processes run the rest meanwhile."""
     items.sort(key=lambda item: item.path.name != "test_docs.py")
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real corpora, beside the checkout; a user's machine has none."""
+    """The folder of real corpora, next to the checkout; most machines have none."""
     if not SHARED.is_dir():
-        pytest.skip(f"no real corpora: {SHARED} is not there")
+        pytest.skip(f"no real corpora: there is no {SHARED}")
     return SHARED
 
 
 def trained_once(tmp_path_factory, name, *arguments, **settings) -> Path:
-    """Train a run in whichever of the processes that share the tests asks for it first."""
+    """Train a run once for all processes of pytest-xdist, in the first that needs it."""
     import lstm_zoo
 
     place = tmp_path_factory.getbasetemp()
@@ -92,16 +94,16 @@ def small_pipeline(small_run):
 
 @pytest.fixture(scope="session")
 def digits(shared_data):
-    """The real digit strings that the small recognizer is trained on."""
+    """Real recordings of digit strings, the training data of `recognizer`."""
     from lstm_zoo.speech.corpus import read
 
-    whole = read(shared_data / "digits/LibriSpeech/train")
-    return whole.take(range(0, len(whole), 5))
+    corpus = read(shared_data / "digits/LibriSpeech/train")
+    return corpus.take(range(0, len(corpus), 5))
 
 
 @pytest.fixture(scope="session")
 def recognizer_run(digits, tmp_path_factory):
-    """A run of a tiny network, trained long enough to spell."""
+    """A run of a tiny network, trained long enough to recognize some words."""
     return trained_once(
         tmp_path_factory,
         "digits",
@@ -123,8 +125,16 @@ def recognizer(recognizer_run):
 
 
 @pytest.fixture(scope="session")
+def spoken_recognizer():
+    """A tiny recognizer of the synthetic demo corpus, at 8 kHz; needs no real recordings."""
+    import lstm_zoo
+
+    return lstm_zoo.load(READY_RUNS / "speech")
+
+
+@pytest.fixture(scope="session")
 def translator_run(tmp_path_factory):
-    """A run of a tiny network, trained long enough to get some right and some wrong."""
+    """A run of a tiny network, trained until some translations are right and some wrong."""
     from tests.translation.phrases import phrases
 
     return trained_once(
@@ -152,7 +162,7 @@ def translator(translator_run):
 
 
 def run_cli(*arguments, stdin: bytes = b"", **options) -> subprocess.CompletedProcess:
-    """Run `python -m lstm_zoo` as a user would, in a process of its own."""
+    """Run `python -m lstm_zoo` in a subprocess, as a user would."""
     return subprocess.run(
         [sys.executable, "-m", "lstm_zoo", *map(str, arguments)],
         input=stdin,
@@ -163,10 +173,10 @@ def run_cli(*arguments, stdin: bytes = b"", **options) -> subprocess.CompletedPr
 
 
 def serve_elsewhere(script, exported, tmp_path, batches):
-    """Move an export, make it read-only, and ask it in a fresh process in another directory.
+    """Move an export, make it read-only, and run it in a fresh process in another directory.
 
     The script takes the export's path, reads from standard input a list of batches, each a list of
-    base64, and writes its answers as JSON.
+    base64, and writes its outputs as JSON.
     """
     from lstm_zoo.text.tokenizers import as_bytes
 

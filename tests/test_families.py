@@ -89,9 +89,9 @@ def test_a_family_of_another_package_goes_all_the_way(last_word, capsys):
     )
     assert json.loads(done.stdout.splitlines()[-1]) == answers
 
-    with pytest.raises(CallError, match="beam_width is of families that decode; last_word does"):
+    with pytest.raises(CallError, match="beam_width is for families that decode; last_word does"):
         loaded.export(last_word / "beam", beam_width=4)
-    with pytest.raises(CallError, match="The family last_word has no onnx"):
+    with pytest.raises(CallError, match="The family last_word has no module onnx"):
         loaded.export(last_word / "onnx", format="onnx")
 
 
@@ -118,7 +118,7 @@ def test_the_command_line_has_a_registered_family(last_word):
 
 def test_a_name_that_is_taken_is_not_given_away(last_word):
     families.register("last_word", "the same again", "last_word")
-    with pytest.raises(CallError, match="The family 'speech' is lstm_zoo.speech's"):
+    with pytest.raises(CallError, match="The family 'speech' is already registered, for lstm_zoo.speech"):
         families.register("speech", "another", "last_word")
 
 

@@ -1,1 +1,1 @@
-"""Data on disk and in memory: tables, splits, batches, prepared examples."""
+"""Data on disk and in memory: tables, splits, batches and the cache of features."""

@@ -1,51 +1,68 @@
-"""Batches of examples of similar length: right padding, seeded shuffling."""
+"""Batches of examples of similar length, with seeded shuffling and right padding."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-POOL = 50  # batches sorted by length together: little padding, and still well shuffled
+POOL = 50  # batches sorted by length together: little padding, still well shuffled
 
 
 def count(examples: int, batch_size: int) -> int:
-    """Return the number of batches of a size."""
+    """Return the number of batches of a given size.
+
+    Example:
+
+    >>> count(10, batch_size=4)
+    3
+    """
     return -(-examples // batch_size)
 
 
 def token_sizes(lengths: np.ndarray, batch_tokens: int) -> list[int]:
-    """Cut examples that stand in order of length, the longest first, by what a batch may hold.
+    """Return batch sizes for examples sorted by length, the longest first.
 
     Args:
         lengths: the length of each example, in any order.
-        batch_tokens: time steps that a batch may hold, padding included; one example that is
-            longer is a batch of its own.
+        batch_tokens: the maximum number of time steps of a batch, padding included. A longer
+            example is a batch by itself.
 
     Returns:
-        The number of examples in each batch. They are of few kinds (of one leading binary digit or
-        two), since XLA compiles a training step anew for each.
+        The number of examples in each batch. There are few different sizes (powers of two and their
+        1.5-fold), since XLA compiles a training step for each.
+
+    Example:
+
+    >>> token_sizes(np.array([4, 4, 2, 2, 2, 2, 2]), batch_tokens=8)
+    [2, 4, 1]
     """
     descending = np.sort(lengths)[::-1]
     sizes, start = [], 0
     while start < len(descending):
-        most = max(1, batch_tokens // max(1, int(descending[start])))
-        power = 2 ** (most.bit_length() - 1)
-        size = power + power // 2 if most >= power + power // 2 else power
+        limit = max(1, batch_tokens // max(1, int(descending[start])))
+        power = 2 ** (limit.bit_length() - 1)
+        size = power + power // 2 if limit >= power + power // 2 else power
         sizes.append(min(size, len(descending) - start))
         start += size
     return sizes
 
 
 def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list:
-    """Cut an epoch into batches of similar length, in random order.
+    """Split an epoch into batches of similar length, in random order.
 
     Args:
         lengths: the length of each example.
-        batch_size: examples a batch; the last of a pool may hold fewer.
-        seed: the training's seed.
-        epoch: the number of the epoch; each has an order of its own, the same in every run.
+        batch_size: examples per batch; the last of a pool may have fewer.
+        seed: the seed of the training.
+        epoch: the number of the epoch. Seed and epoch decide the order.
 
     Returns:
-        A list of int64 index arrays in which each example stands once.
+        A list of int64 index arrays, which contain each example once.
+
+    Example:
+
+    >>> batches = shuffled_batches(np.array([3, 1, 4, 1, 5]), 2, seed=0, epoch=1)
+    >>> sorted(map(len, batches)), sorted(np.concatenate(batches).tolist())
+    ([1, 2, 2], [0, 1, 2, 3, 4])
     """
     generator = np.random.default_rng((seed, epoch))
     order = generator.permutation(len(lengths))
@@ -58,35 +75,47 @@ def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int
 
 
 def token_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int) -> list:
-    """Cut an epoch into batches of similar length and about as many time steps, in random order.
+    """Split an epoch into batches of similar length and number of time steps, in random order.
 
     Args:
         lengths: the length of each example.
-        batch_tokens: time steps that a batch may hold, as `token_sizes` takes it.
-        seed: the training's seed.
-        epoch: the number of the epoch; each has an order of its own, the same in every run.
+        batch_tokens: the maximum number of time steps of a batch; see `token_sizes`.
+        seed: the seed of the training.
+        epoch: the number of the epoch. Seed and epoch decide the order.
 
     Returns:
-        As `shuffled_batches`. Every epoch has as many batches, of the same sizes.
+        A list of int64 index arrays, which contain each example once. Every epoch has the same
+        number of batches, of the same sizes.
+
+    Example:
+
+    >>> batches = token_batches(np.array([3, 1, 4, 1, 5]), 8, seed=0, epoch=1)
+    >>> sorted(map(len, batches)), sorted(np.concatenate(batches).tolist())
+    ([1, 2, 2], [0, 1, 2, 3, 4])
     """
     generator = np.random.default_rng((seed, epoch))
-    order = generator.permutation(len(lengths))  # which decides among those of one length
+    order = generator.permutation(len(lengths))  # breaks ties of length
     order = order[np.argsort(-lengths[order], kind="stable")]
     batches = np.split(order, np.cumsum(token_sizes(lengths, batch_tokens))[:-1])
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
 def sorted_batches(lengths: np.ndarray, batch_size: int, batch_steps: int | None = None) -> list:
-    """Cut examples into batches by length, the longest first: for prediction.
+    """Split examples into batches by length, the longest first, for prediction.
 
     Args:
         lengths: the length of each example.
-        batch_size: examples a batch, at the most.
-        batch_steps: time steps that a batch may hold, padding included; one example that is longer
-            is a batch of its own. None for no bound.
+        batch_size: the maximum number of examples of a batch.
+        batch_steps: the maximum number of time steps of a batch, padding included; a longer
+            example is a batch by itself. None for no limit.
 
     Returns:
-        A list of int64 index arrays in which each example stands once.
+        A list of int64 index arrays, which contain each example once.
+
+    Example:
+
+    >>> [batch.tolist() for batch in sorted_batches([3, 1, 4, 1, 5], 2)]
+    [[4, 2], [0, 1], [3]]
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     batches = []
@@ -103,10 +132,15 @@ def pad(sequences: Sequence[np.ndarray]) -> np.ndarray:
     """Pad integer sequences on the right with 0.
 
     Args:
-        sequences: one-dimensional arrays.
+        sequences: integer arrays `(time,)`.
 
     Returns:
         An int32 array `(batch, time)` of at least one time step.
+
+    Example:
+
+    >>> pad([np.array([4, 5]), np.array([6])]).tolist()
+    [[4, 5], [6, 0]]
     """
     width = max([1, *map(len, sequences)])
     padded = np.zeros((len(sequences), width), dtype=np.int32)

@@ -1,4 +1,4 @@
-"""Honest splits: seeded, stratified, and by content, so that no text stands on both sides."""
+"""Splits that are seeded, stratified and without the same text on both sides."""
 
 import re
 import unicodedata
@@ -8,9 +8,14 @@ import numpy as np
 
 
 def content_key(text: str) -> str:
-    """Return what makes two texts the same, as `lstm_zoo.text.tokenizers` may see them.
+    """Return a key that equal texts share, up to what `lstm_zoo.text.tokenizers` normalizes.
 
-    Case, the form of Unicode, HTML line breaks and runs of white space do not count.
+    Ignored are case, the Unicode normalization form, HTML line breaks and the width of white space.
+
+    Example:
+
+    >>> content_key("A good<br/>film ")
+    'a good film'
     """
     text = re.sub(r"<br\s*/?>", " ", text, flags=re.IGNORECASE)
     text = re.sub(r"[\x00-\x1f\x7f]", " ", text)
@@ -18,19 +23,25 @@ def content_key(text: str) -> str:
 
 
 def overlap(training: Sequence[str], held_out: Sequence[str]) -> int:
-    """Count the held-out texts that are, by content, in the training part too."""
+    """Count the held-out texts that also occur in the training data, by `content_key`.
+
+    Example:
+
+    >>> overlap(["A good film"], ["a good  film", "a bad film"])
+    1
+    """
     known = {*map(content_key, training)}
     return sum(content_key(text) in known for text in held_out)
 
 
 def duplicate_groups(*columns: Sequence[str]) -> list[str]:
-    """Group the rows that share, by content, a text of any column, also by way of other rows.
+    """Group rows that share a text of any column by `content_key`, directly or via other rows.
 
     Args:
-        *columns: equally long sequences of texts; a text of one column is not one of another's.
+        *columns: sequences of texts, of one length; texts are compared within a column only.
 
     Returns:
-        The name of its group for each row, for `split` to keep groups together.
+        The name of the group of each row, to pass to `split` as texts.
 
     Example:
 
@@ -56,20 +67,19 @@ def duplicate_groups(*columns: Sequence[str]) -> list[str]:
 def split(
     texts: Sequence[str], labels: Sequence[str], fraction: float, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a corpus in two, keeping each class's share and all copies of a text together.
+    """Split a corpus in two, stratified by label, with duplicate texts on the same side.
 
     Args:
-        texts: the examples' texts.
-        labels: a label for each text. Copies of one text under several labels go
-            with the first one's class.
-        fraction: the share of the examples, above 0 and below 1, that goes to the second part.
-        seed: the same seed on the same corpus gives the same split.
+        texts: the texts; `content_key` decides which are duplicates.
+        labels: the label of each text. Duplicates with different labels count as the first one's.
+        fraction: the share of held-out examples, above 0 and below 1.
+        seed: the same seed and corpus give the same split.
 
     Returns:
-        Two sorted int64 arrays of indices into `texts`: the larger part and the part cut off.
+        Two sorted int64 arrays of indices into `texts`: the remaining and the held-out examples.
 
     Raises:
-        ValueError: if the fraction is not between 0 and 1, or a part would be empty.
+        ValueError: if the fraction is not between 0 and 1, or one side would be empty.
 
     Example:
 
@@ -79,28 +89,28 @@ def split(
     """
     if not 0 < fraction < 1:
         raise ValueError(f"A split takes a fraction between 0 and 1. Received: {fraction}")
-    copies: dict[str, list[int]] = {}
+    duplicates: dict[str, list[int]] = {}
     for index, text in enumerate(texts):
-        copies.setdefault(content_key(text), []).append(index)
+        duplicates.setdefault(content_key(text), []).append(index)
     groups_of_class: dict[str, list[list[int]]] = {}
-    for group in copies.values():
+    for group in duplicates.values():
         groups_of_class.setdefault(labels[group[0]], []).append(group)
     generator = np.random.default_rng(seed)
-    cut_off: list[int] = []
+    held_out: list[int] = []
     for label in sorted(groups_of_class):
         groups = groups_of_class[label]
         wanted = fraction * sum(map(len, groups))
         taken = 0
-        # The first stays, so that no class is cut off whole.
+        # The first group is never held out: every class keeps a text.
         for position in generator.permutation(len(groups))[1:]:
-            # To the count nearest to the wanted one; a text of many copies may be too much.
+            # Get as near to the wanted count as possible; skip groups of too many duplicates.
             if taken + len(groups[position]) / 2 <= wanted:
-                cut_off += groups[position]
+                held_out += groups[position]
                 taken += len(groups[position])
-    rest = np.setdiff1d(np.arange(len(texts)), cut_off)
-    if not len(cut_off) or not len(rest):
+    rest = np.setdiff1d(np.arange(len(texts)), held_out)
+    if not len(held_out) or not len(rest):
         raise ValueError(
-            f"Splitting {len(texts)} examples ({len(copies)} different texts) at "
-            f"{fraction} leaves one part empty; give more examples or another fraction."
+            f"Splitting {len(texts)} examples ({len(duplicates)} different texts) at "
+            f"{fraction} leaves one side empty; give more examples or another fraction."
         )
-    return rest, np.sort(np.asarray(cut_off, dtype=np.int64))
+    return rest, np.sort(np.asarray(held_out, dtype=np.int64))

@@ -17,21 +17,27 @@ def read_rows(
 ) -> Iterator[tuple[str, list[Any]]]:
     """Read some columns of a table, in the order of the file.
 
-    TSV has no quoting; CSV is the csv module's; both have a header. Empty lines don't count.
+    TSV has no quoting; CSV follows the csv module; both need a header. Empty lines are skipped.
 
     Args:
-        path: a file whose name ends in one of `SUFFIXES`.
-        required: the columns that must be there. One of several names is spelled `text/sentence`;
-            the first that is there is taken.
-        optional: columns, in the same spelling, that need not be there.
+        path: a file with one of `SUFFIXES`.
+        required: the names of required columns. `text/sentence` gives alternatives, the first of
+            which is preferred.
+        optional: the names of optional columns, in the same format.
 
     Yields:
-        A row's place, such as `train.tsv:7`, and its values: those of `required`, then those of
-        `optional`. They are strings, None where an optional column is missing; in .jsonl they are
-        whatever JSON has.
+        The row's place, such as `train.tsv:7`, and its values: those of `required`, then those of
+        `optional`, None for a missing column. Values are strings; in .jsonl, any JSON values.
 
     Raises:
-        DataError: if the file is malformed or lacks a column, naming the file and the line.
+        DataError: if the file is malformed or lacks a column; the message names the file and the
+            line.
+
+    Example:
+
+    >>> _ = Path("train.tsv").write_text("label\\ttext\\npos\\tgood\\n")
+    >>> list(read_rows(Path("train.tsv"), ["text/sentence"], ["speaker"]))
+    [('train.tsv:2', ['good', None])]
     """
     names = [name.split("/") for name in (*required, *optional)]
     if path.suffix.lower() == ".jsonl":
@@ -39,27 +45,27 @@ def read_rows(
         return
     rows = _lines_of_tsv(path) if path.suffix.lower() == ".tsv" else _lines_of_csv(path)
     _, header = next(rows, (1, []))
-    found = [next((name for name in some if name in header), None) for some in names]
-    missing = [name for name, there in zip(required, found, strict=False) if there is None]
+    found = [next((name for name in given if name in header), None) for given in names]
+    missing = [name for name, match in zip(required, found, strict=False) if match is None]
     if missing:
         raise DataError(
-            f"{path}:1: no column named {_spell(missing, ' or ')} in the header. "
-            f"Expected {_spell(required)}; found: {', '.join(header) or 'nothing'}."
+            f"{path}:1: no column named {_format_names(missing, ' or ')} in the header. "
+            f"Expected {_format_names(required)}; found: {', '.join(header) or 'nothing'}."
         )
-    places = [None if name is None else header.index(name) for name in found]
+    columns = [None if name is None else header.index(name) for name in found]
     for line, fields in rows:
         if len(fields) != len(header):
             raise DataError(
                 f"{path}:{line}: {len(fields)} fields; expected {len(header)}, as in the header."
             )
-        yield f"{path}:{line}", [None if place is None else fields[place] for place in places]
+        yield f"{path}:{line}", [None if column is None else fields[column] for column in columns]
 
 
 def decode(path: Path) -> str:
-    """Return a file's text.
+    """Read a UTF-8 file, with or without a byte order mark.
 
     Raises:
-        DataError: if it is not UTF-8, naming the line.
+        DataError: if it is not UTF-8; the message names the file and the line.
     """
     data = path.read_bytes()
     try:
@@ -72,15 +78,34 @@ def decode(path: Path) -> str:
 
 
 def all_lines(path: Path) -> list[str]:
-    """Read the lines of a text, the empty ones too.
+    """Read the lines of a file, empty ones included.
 
-    Lines end in LF or CRLF only: the text may hold the other line ends of Unicode.
+    Only LF and CRLF end a line; Unicode's other line ends stay in the text.
+
+    Raises:
+        DataError: if it is not UTF-8; the message names the file and the line.
+
+    Example:
+
+    >>> _ = Path("a.txt").write_bytes(b"one\\r\\n\\ntwo\\n")
+    >>> all_lines(Path("a.txt"))
+    ['one', '', 'two']
     """
     return [line.removesuffix("\r") for line in decode(path).removesuffix("\n").split("\n")]
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Read the lines of a text that are not empty, with their numbers from 1."""
+    """Read the lines of a file that are not empty, with their numbers from 1.
+
+    Raises:
+        DataError: if it is not UTF-8; the message names the file and the line.
+
+    Example:
+
+    >>> _ = Path("a.txt").write_bytes(b"one\\r\\n\\ntwo\\n")
+    >>> list(lines(Path("a.txt")))
+    [(1, 'one'), (3, 'two')]
+    """
     return ((number, line) for number, line in enumerate(all_lines(path), 1) if line)
 
 
@@ -91,8 +116,8 @@ def _lines_of_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _lines_of_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(decode(path), newline=""), strict=True)
     while True:
-        # The default limit refuses texts past 131,072 characters. It is the whole process's, so it
-        # is another one only while a row is read.
+        # The default limit rejects texts above 131,072 characters. It is global to the process:
+        # raise it only while a row is read.
         limit = csv.field_size_limit(2**31 - 1)
         try:
             fields = next(reader, None)
@@ -118,16 +143,16 @@ def _rows_of_jsonl(
         except (ValueError, RecursionError) as error:
             raise DataError(f"{place}: not valid JSON: {error}.") from error
         if not isinstance(row, dict) or any(
-            row.keys().isdisjoint(some) for some in names[: len(required)]
+            row.keys().isdisjoint(given) for given in names[: len(required)]
         ):
-            raise DataError(f"{place}: expected an object with the keys {_spell(required)}.")
-        yield place, [next((row[name] for name in some if name in row), None) for some in names]
+            raise DataError(f"{place}: expected an object with the keys {_format_names(required)}.")
+        yield place, [next((row[name] for name in given if name in row), None) for given in names]
 
 
-def _spell(names: Sequence[str], joint: str = " and ") -> str:
-    """Spell column names for a message: `path and text (or sentence)`."""
-    spelled = []
+def _format_names(names: Sequence[str], joint: str = " and ") -> str:
+    """Format column names for a message: `path and text (or sentence)`."""
+    formatted = []
     for name in names:
         first, *others = name.split("/")
-        spelled.append(f"{first} (or {' or '.join(others)})" if others else first)
-    return joint.join(spelled)
+        formatted.append(f"{first} (or {' or '.join(others)})" if others else first)
+    return joint.join(formatted)

@@ -112,7 +112,9 @@ def _describe_saved_model(path: Path) -> dict[str, Any]:
         "parameters": sum(int(tf.TensorShape(shape).num_elements()) for shape in weights),
         "signatures": saved_model.read_signatures(path),
         "recurrent_layers": (
-            "cuDNN: the graph has its kernels" if has_cudnn else "fused: the graph has no cuDNN kernel"
+            "cuDNN: the graph has its kernels"
+            if has_cudnn
+            else "fused: the graph has no cuDNN kernel"
         ),
         "ops": ops,
     }

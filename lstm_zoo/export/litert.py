@@ -1,4 +1,4 @@
-"""LiteRT files: the numeric core of a pipeline, for phones and small boards, checked on LiteRT."""
+"""Export to LiteRT (TensorFlow Lite), for phones and small boards."""
 
 import importlib.metadata
 import os
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import ai_edge_litert  # noqa: F401  so that it is missed here, before anything is done
+import ai_edge_litert  # noqa: F401  if the extra is missing, fails here, before any work
 import numpy as np
 import tensorflow as tf
 
@@ -25,13 +25,15 @@ from lstm_zoo.text.tokenizers import PADDING
 
 FILE = "model.tflite"
 
-Probes = Mapping[str, list[dict[str, np.ndarray]]]  # by signature, its inputs by name
+Probes = Mapping[str, list[dict[str, np.ndarray]]]  # signature → inputs by name
 
 
 class Signature(NamedTuple):
-    """A function of tensors by name to tensors by name, and the types that it is traced for.
+    """A function to convert.
 
-    Of the shapes, the batch is fixed and the time is open.
+    Attributes:
+        function: from input tensors by name to output tensors by name.
+        inputs: the types it is traced for; the batch size is fixed, the number of time steps open.
     """
 
     function: Callable[..., dict[str, tf.Tensor]]
@@ -41,43 +43,41 @@ class Signature(NamedTuple):
 def export_litert(
     pipeline: families.Pipeline, directory: str | os.PathLike, batch_size: int = 1
 ) -> Path:
-    """Write the numeric core of a pipeline as a LiteRT (TensorFlow Lite) file.
+    """Export the network of a pipeline to a LiteRT (TensorFlow Lite) file.
 
-    What stands before the core (tokenizer, features) and after it (decoding) is the caller's; the
-    files that it needs of the run lie beside. The family's module `litert` says what the signatures
-    are:
+    Preprocessing (tokenizer, features) and decoding are left to the caller; the files that they
+    need are written to the same directory. The family's module `litert` declares the signatures:
 
-    - sentiment, `serving_default`: `ids` int32 `(batch, time)`, padded on the right with 0, to
-      `logits` float32 `(batch, classes)`.
+    - sentiment, `serving_default`: `ids` int32 `(batch, time)`, right-padded with 0, to `logits`
+      float32 `(batch, classes)`.
     - speech, `serving_default`: `features` float32 `(batch, frames, num_features)` and `lengths`
       int32 `(batch,)` to `logits` float32 `(batch, output frames, vocabulary)`.
-    - translation, `encode`: `source`, ids as above, to `summary` and the decoder's first states;
-      `step`: `ids` int32 `(batch,)`, `summary` and the states to `logits` float32 `(batch,
-      vocabulary)` and the new states, of the same names.
+    - translation, `encode`: `source`, ids as above, to the context vector `summary` and the
+      decoder's initial states; `step`: `ids` int32 `(batch,)`, `summary` and the states to `logits`
+      float32 `(batch, vocabulary)` and the new states, under the same names.
 
-    The time is open: a caller resizes the inputs, as LiteRT's signature runners do by themselves.
-    The file is written beside and holds nothing but LiteRT's built-in ops. A fresh process that has
-    neither TensorFlow nor `lstm_zoo` loads it in LiteRT and compares its answers with those of the
-    pipeline's network; only then it is renamed to `directory/model.tflite`.
+    The number of time steps is open: resize the inputs, as LiteRT's signature runners do by
+    themselves. All ops are built into LiteRT. Before the file is moved to `directory/model.tflite`,
+    a fresh process without TensorFlow and `lstm_zoo` compares its outputs with the network's.
 
     Args:
         pipeline: a family's pipeline.
-        directory: where `model.tflite` shall stand, with `card.json` and the files of the tokenizer
-            or of the features.
-        batch_size: the rows of a batch, fixed in the file.
+        directory: where to write `model.tflite`, `card.json`, and the files of the tokenizer or of
+            the features.
+        batch_size: the number of examples in a batch, fixed in the file.
 
     Returns:
         The path of `model.tflite`.
 
     Raises:
-        CallError: if the directory can't be written, the file exists, or another file of a name
-            that is needed does.
-        ExportError: if the network can't be converted, or LiteRT has not all its ops or answers
-            otherwise; nothing is left behind.
+        CallError: if the directory can't be written, the file exists, or a file of another export
+            is in the way.
+        ExportError: if the network can't be converted, or LiteRT lacks an op or gives other
+            outputs; nothing is left behind.
 
     Example:
 
-    >>> export_litert(lstm_zoo.load("runs/imdb"), "exports/imdb")  # doctest: +SKIP
+    >>> export_litert(lstm_zoo.load("runs/imdb"), "exports/imdb")
     PosixPath('exports/imdb/model.tflite')
     """
     directory = Path(directory)
@@ -88,37 +88,37 @@ def export_litert(
         raise CallError(f"{directory / FILE} exists already.")
     family = families.module(pipeline.config["family"], "litert")
     signatures = family.signatures(pipeline, batch_size)
-    with staging_directory(directory) as staging, tempfile.TemporaryDirectory() as elsewhere:
-        written, probes = staging / "written", Path(elsewhere) / "probes.npz"
-        written.mkdir()
-        model, described = _convert(pipeline.model, signatures)
-        (written / FILE).write_bytes(model)
-        np.savez(probes, **_probes(signatures, family.probes(pipeline, batch_size)))
-        run_checks(litert_checks, [(written / FILE).absolute(), probes])
-        pipeline.save_files(written)
+    with staging_directory(directory) as staging, tempfile.TemporaryDirectory() as temporary:
+        staged, probes = staging / "export", Path(temporary) / "probes.npz"
+        staged.mkdir()
+        model, types = _convert(pipeline.model, signatures)
+        (staged / FILE).write_bytes(model)
+        np.savez(probes, **_evaluate_probes(signatures, family.probes(pipeline, batch_size)))
+        run_checks(litert_checks, [(staged / FILE).absolute(), probes])
+        pipeline.save_files(staged)
         card = {
             **cards.describe(pipeline),
             "exported_with": {
                 **versions(),
                 "ai-edge-litert": importlib.metadata.version("ai-edge-litert"),
             },
-            "signatures": described,
+            "signatures": types,
             "ops": litert_checks.read_ops(model),
         }
-        write_json(written / cards.FILE, card)
-        return publish(written, directory, FILE)
+        write_json(staged / cards.FILE, card)
+        return publish(staged, directory, FILE)
 
 
-def probe_ids(batch_size: int, vocabulary_size: int, longest: int) -> list[np.ndarray]:
-    """Draw ids to compare two networks on: whole rows, and rows padded on the right with 0.
+def probe_ids(batch_size: int, vocabulary_size: int, max_time: int) -> list[np.ndarray]:
+    """Draw random ids, full and right-padded, to compare the outputs of two networks on.
 
     Args:
-        batch_size: the rows of a batch.
-        vocabulary_size: the number of ids, 0 included.
-        longest: the most time steps.
+        batch_size: the number of rows.
+        vocabulary_size: the number of ids, the padding id 0 included.
+        max_time: the maximum number of time steps.
 
     Returns:
-        int32 arrays `(batch, time)` of several times, the longest among them.
+        int32 arrays `(batch_size, time)` of several numbers of time steps, up to `max_time`.
 
     Example:
 
@@ -126,21 +126,25 @@ def probe_ids(batch_size: int, vocabulary_size: int, longest: int) -> list[np.nd
     [(2, 1), (2, 2), (2, 17), (2, 50)]
     """
     generator = np.random.default_rng(0)
-    drawn = []
-    for time in (1, 2, 17, longest):
-        for least in (time, 0):  # a row may be of padding alone
-            lengths = generator.integers(least, time + 1, (batch_size, 1))
+    probes = []
+    for time in (1, 2, 17, max_time):
+        for min_length in (time, 0):  # a row may be padding only
+            lengths = generator.integers(min_length, time + 1, (batch_size, 1))
             ids = generator.integers(1, vocabulary_size, (batch_size, time), np.int32)
-            drawn.append(np.where(np.arange(time) < lengths, ids, PADDING).astype(np.int32))
-    return drawn
+            probes.append(np.where(np.arange(time) < lengths, ids, PADDING).astype(np.int32))
+    return probes
 
 
 def _convert(
     network: tf.Module, signatures: Mapping[str, Signature]
 ) -> tuple[bytes, dict[str, dict[str, dict[str, str]]]]:
-    """Trace the signatures on portable loops and convert them; describe their types too."""
+    """Convert the signatures, traced with the portable loops.
+
+    Returns:
+        The bytes of the LiteRT file, and signature → "inputs" and "outputs" → name → type.
+    """
     module = tf.Module()
-    # What the signatures capture must hang on the module, or it is not saved.
+    # Variables that signatures capture are saved only if they are attributes of the module.
     module.network_variables = [variable.value for variable in network.weights]
     try:
         with portable_loops():
@@ -148,17 +152,19 @@ def _convert(
                 name: tf.function(function, autograph=False).get_concrete_function(**inputs)
                 for name, (function, inputs) in signatures.items()
             }
-        with tempfile.TemporaryDirectory() as staging:
-            tf.saved_model.save(module, staging, signatures=traced)
-            converter = tf.lite.TFLiteConverter.from_saved_model(staging, signature_keys=[*traced])
+        with tempfile.TemporaryDirectory() as temporary:
+            tf.saved_model.save(module, temporary, signatures=traced)
+            converter = tf.lite.TFLiteConverter.from_saved_model(
+                temporary, signature_keys=[*traced]
+            )
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-            # Else weights stay variables, which LiteRT finds without a value.
+            # Otherwise weights stay variables, which LiteRT finds uninitialized.
             converter.experimental_enable_resource_variables = False
             compat.update_slices_in_place(converter)
             model = converter.convert()
-    except Exception as error:  # of whatever kind: the converter says no in many
+    except Exception as error:  # the converter raises errors of many types
         raise ExportError(f"The network can't be converted for LiteRT: {_reason(error)}") from error
-    described = {
+    types = {
         name: {
             "inputs": {key: format_spec(spec) for key, spec in sorted(inputs.items())},
             "outputs": {
@@ -168,25 +174,25 @@ def _convert(
         }
         for name, (_, inputs) in signatures.items()
     }
-    return model, described
+    return model, types
 
 
 def _reason(error: Exception) -> str:
-    """Say in a line what a converter means."""
+    """Summarize a converter's error in one line."""
     text = str(error)
-    if lacking := sorted({*re.findall(r"'(tf\.\w+)' op is neither a custom op", text)}):
-        return f"LiteRT has no {', '.join(lacking)}."
+    if missing := sorted({*re.findall(r"'(tf\.\w+)' op is neither a custom op", text)}):
+        return f"LiteRT has no {', '.join(missing)}."
     return " ".join(text.split())[:500] or repr(error)
 
 
-def _probes(signatures: Mapping[str, Signature], probes: Probes) -> dict[str, np.ndarray]:
-    """Name the arrays of the probes and of the network's own answers, as the check reads them."""
+def _evaluate_probes(signatures: Mapping[str, Signature], probes: Probes) -> dict[str, np.ndarray]:
+    """Return the probes and the network's outputs, named as `litert_checks` reads them."""
     arrays = {}
-    for name, (function, specifications) in signatures.items():
-        network = tf.function(function, autograph=False).get_concrete_function(**specifications)
+    for name, (function, types) in signatures.items():
+        network = tf.function(function, autograph=False).get_concrete_function(**types)
         for number, inputs in enumerate(probes[name]):
-            answers = network(**{key: tf.constant(array) for key, array in inputs.items()})
-            for side, tensors in (("inputs", inputs), ("outputs", answers)):
+            outputs = network(**{key: tf.constant(array) for key, array in inputs.items()})
+            for side, tensors in (("inputs", inputs), ("outputs", outputs)):
                 for key, tensor in tensors.items():
                     arrays[f"{name}/{number}/{side}/{key}"] = np.asarray(tensor)
     return arrays

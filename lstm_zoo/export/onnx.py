@@ -1,4 +1,4 @@
-"""ONNX: the network in files that ONNX Runtime answers from, checked in it by a fresh process."""
+"""ONNX export, verified with ONNX Runtime in a separate process."""
 
 import json
 import os
@@ -25,35 +25,35 @@ MODEL = "model.onnx"
 def export_onnx(
     pipeline: families.Pipeline, directory: str | os.PathLike, int8: bool = False
 ) -> Path:
-    """Write a pipeline's network as ONNX, with what a caller needs to feed it.
+    """Export a pipeline's network as ONNX, with its tokenizer's or feature extraction's files.
 
-    `model.onnx` takes ids or features and gives logits; its metadata hold the card and how raw
-    inputs become its own, as JSON, and the tokenizer's or the features' files stand beside it. A
-    translator has `encoder.onnx` and `decoder.onnx` too, a step of decoding. Before any of them
-    appears, a fresh process without TensorFlow checks and loads them, and compares their answers to
-    the network's within 1e-4.
+    `model.onnx` maps ids or features to logits. Its metadata hold, as JSON, the card and how raw
+    inputs are preprocessed. A translator also has `encoder.onnx` and `decoder.onnx`, for decoding
+    step by step. The files appear only after a separate process without TensorFlow has loaded them
+    and compared their outputs with the network's, within 1e-4.
 
     Args:
         pipeline: a family's pipeline.
-        directory: where to write; it may hold other exports of the same run.
-        int8: whether weights are kept in 8 bits, and activations brought to 8 bits as they come,
-            where ONNX Runtime can: in embeddings, dense layers and LSTMs, not in GRUs and simple
-            RNNs. Answers are then near the network's (in the root mean square within a tenth), and
-            change a little with what shares the batch.
+        directory: the export's directory; it may hold other exports of the same run.
+        int8: whether to quantize weights to 8 bits, and activations dynamically, where ONNX Runtime
+            can: embeddings, dense layers and LSTMs, not GRUs and simple RNNs. The root mean square
+            error of the outputs is then up to a tenth of their root mean square, and outputs depend
+            slightly on the rest of the batch.
 
     Returns:
         The path of `model.onnx`.
 
     Raises:
         CallError: if onnx or onnxruntime is not installed, the directory can't be written, or it
-            holds a `model.onnx`, or another run's files.
-        ExportError: if the network has a layer that is not converted, or the files do not load or
-            answer otherwise than it; nothing is left behind.
+            holds a `model.onnx` or another run's files.
+        ExportError: if a layer can't be converted, or a file does not load or has other outputs
+            than the network; no file is left.
 
     Example:
 
-    >>> export_onnx(lstm_zoo.load("runs/imdb"), "exports/imdb-onnx")  # doctest: +SKIP
-    PosixPath('exports/imdb-onnx/model.onnx')
+    >>> path = export_onnx(lstm_zoo.load("runs/imdb"), "exports/imdb-onnx")
+    >>> describe(path)["inputs"], describe(path)["outputs"]
+    ({'ids': 'int32[batch, time]'}, {'logits': 'float32[batch, 2]'})
     """
     directory = Path(directory)
     _check_free(directory / MODEL)
@@ -67,20 +67,21 @@ def export_onnx(
 
 
 def describe(path: str | os.PathLike) -> dict[str, Any]:
-    """Describe an ONNX file: the card in it, what goes in and out, and its ops.
+    """Describe an ONNX file: its card, inputs, outputs and operators.
 
     Args:
         path: the file.
 
     Returns:
-        The card's entries, `inputs`, `outputs` and `ops`.
+        The card's entries; `inputs` and `outputs`, types by name, such as `float32[batch, 2]`; and
+        `ops`, the sorted names of its operators.
 
     Raises:
         CallError: if it is not an ONNX file.
     """
     try:
         model = onnx.load(path)
-    except Exception as error:  # protobuf's, which has no class of its own that stays
+    except Exception as error:  # protobuf's: its class differs between versions
         raise CallError(f"{path}: not an ONNX file ({error}).") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     return {
@@ -92,13 +93,13 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _write(pipeline: families.Pipeline, directory: Path, probes: Path, int8: bool) -> None:
-    """Write the files of an export, and beside them the probes of the ONNX files among them."""
+    """Write the files of an export, and the probes of each ONNX file into another directory."""
     family = families.module(pipeline.config["family"], "onnx")
     network = pipeline.rebuilt(use_cudnn=False).model
     parts = family.parts(network, pipeline.config["network"])
-    unread = set.intersection(*(set(part.graph.unread(network.weights)) for part in parts.values()))
-    if unread:
-        raise ExportError(f"ONNX: there is no conversion of {', '.join(sorted(unread))}.")
+    unused = set.intersection(*(set(part.graph.unused(network.weights)) for part in parts.values()))
+    if unused:
+        raise ExportError(f"ONNX: there is no conversion of {', '.join(sorted(unused))}.")
     runtimes = {module.__name__: module.__version__ for module in (onnx, onnxruntime)}
     card = {**cards.describe(pipeline), "exported_with": {**versions(), **runtimes}}
     metadata = {"card": card, **family.metadata(pipeline)}
@@ -106,31 +107,31 @@ def _write(pipeline: families.Pipeline, directory: Path, probes: Path, int8: boo
     for name, part in parts.items():
         model = part.graph.to_model(name)
         if int8:
-            model = _quantized(model)
+            model = _quantize(model)
         onnx.helper.set_model_props(model, properties)
         onnx.save(model, directory / f"{name}.onnx")
-        np.savez(probes / f"{name}.npz", **dict(_answered(part)))
+        np.savez(probes / f"{name}.npz", **dict(_named_probes(part)))
     pipeline.save_files(directory)
 
 
-def _answered(part: Part) -> Iterator[tuple[str, np.ndarray]]:
-    """Name the arrays of a part's probes and of the network's own answers to them."""
+def _named_probes(part: Part) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the inputs and the network's outputs of each probe, as `onnx_checks` names them."""
     for number, inputs in enumerate(part.probes):
-        for side, arrays in (("inputs", inputs), ("outputs", part.answer(inputs))):
+        for side, arrays in (("inputs", inputs), ("outputs", part.reference(inputs))):
             for name, array in arrays.items():
                 yield f"{number}/{side}/{name}", array
 
 
-def _quantized(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Bring a model's weights to 8 bits."""
+def _quantize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Quantize a model dynamically to 8 bits."""
     from onnxruntime import quantization
 
-    # It asks for a preparation by shape inference, which these graphs do not need.
-    with compat.warnings_not_logged(), tempfile.TemporaryDirectory() as place:
-        path = Path(place) / MODEL
+    # It warns that shape inference should come first, which these graphs do not need.
+    with compat.warnings_not_logged(), tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / MODEL
         quantization.quantize_dynamic(model, path, weight_type=quantization.QuantType.QInt8)
         model = onnx.load(path)
-    del model.metadata_props[:]  # its own notes, which are not JSON
+    del model.metadata_props[:]  # added by the quantization, and not JSON
     return model
 
 
@@ -140,7 +141,7 @@ def _check_free(path: Path) -> None:
 
 
 def _format_type(kind: onnx.TypeProto) -> str:
-    """Spell a type and shape, as in `float32[batch, 2]`."""
+    """Format a type and shape, as in `float32[batch, 2]`."""
     tensor = kind.tensor_type
     sizes = [dimension.dim_param or str(dimension.dim_value) for dimension in tensor.shape.dim]
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)

@@ -1,11 +1,12 @@
-"""What ONNX files must pass, in a fresh process that has neither lstm_zoo nor TensorFlow.
+"""Verify ONNX files in a separate process, without lstm_zoo and TensorFlow.
 
-`lstm_zoo.export.onnx` runs this file as a program of its own:
+`lstm_zoo.export.onnx` runs this file as a program:
 
     DIRECTORY PROBES exact|near
 
-Of each DIRECTORY/NAME.onnx, PROBES/NAME.npz holds what goes in and must come out, `0/inputs/ids`,
-`0/outputs/logits` and so on. It prints as JSON why the files are refused, null if they are not.
+PROBES/NAME.npz holds the inputs and expected outputs of DIRECTORY/NAME.onnx as arrays named
+`0/inputs/ids`, `0/outputs/logits` and so on; NaN is not compared. The program prints, as JSON, why
+the files are refused, or null.
 """
 
 import json
@@ -13,30 +14,39 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-TOLERANCE = 1e-4  # between float32 answers of two runtimes
-NEAR = 0.1  # between answers of 8-bit weights and float32: root mean squares, difference to answer
+TOLERANCE = 1e-4  # relative and absolute, between float32 outputs of two runtimes
+NEAR = 0.1  # root mean square of the 8-bit outputs' error, relative to that of the outputs
 
 
 class Refused(Exception):
-    """A file does not pass; the message says which, and on which probe."""
+    """A file fails a check; the message names the file and the probe."""
 
 
 def main() -> None:
     import numpy as np
 
-    directory, probes, how = sys.argv[1:]
+    directory, probes, mode = sys.argv[1:]
     refused = None
     try:
         for path in sorted(Path(directory).glob("*.onnx")):
             with np.load(Path(probes) / f"{path.stem}.npz") as arrays:
-                check(path, dict(arrays), how)
+                check(path, dict(arrays), mode)
     except Refused as reason:
         refused = str(reason)
     print(json.dumps(refused))
 
 
-def check(path: Path, arrays: Mapping, how: str) -> None:
-    """Make sure that a file is valid ONNX, loads, and answers its probes as it must."""
+def check(path: Path, arrays: Mapping, mode: str) -> None:
+    """Check that a file is valid ONNX, loads, and has the expected outputs.
+
+    Args:
+        path: the ONNX file.
+        arrays: the probes' inputs and expected outputs, named as above.
+        mode: "exact" compares each probe within `TOLERANCE`, "near" each output within `NEAR`.
+
+    Raises:
+        Refused: if a shape, a dtype or the values of an output differ.
+    """
     import numpy as np
     import onnx
     import onnxruntime
@@ -47,28 +57,28 @@ def check(path: Path, arrays: Mapping, how: str) -> None:
     pairs = {name: [] for name in names}
     for number in range(1 + max(int(key.split("/")[0]) for key in arrays)):
         inputs = {i.name: arrays[f"{number}/inputs/{i.name}"] for i in session.get_inputs()}
-        for name, answer in zip(names, session.run(None, inputs), strict=True):
+        for name, output in zip(names, session.run(None, inputs), strict=True):
             expected = arrays[f"{number}/outputs/{name}"]
-            if (expected.shape, expected.dtype) != (answer.shape, answer.dtype):
+            if (expected.shape, expected.dtype) != (output.shape, output.dtype):
                 raise Refused(
-                    f"{path.name} answers {answer.dtype}{list(answer.shape)}, not "
-                    f"{expected.dtype}{list(expected.shape)}: output {name}, probe {number}."
+                    f"{path.name}: output {name} of probe {number} is {output.dtype}"
+                    f"{list(output.shape)}, the network's {expected.dtype}{list(expected.shape)}."
                 )
-            counts = ~np.isnan(expected)
-            expected, answer = expected[counts], answer[counts]
-            pairs[name].append((expected, answer))
-            if how == "exact" and not np.allclose(expected, answer, TOLERANCE, TOLERANCE):
+            compared = ~np.isnan(expected)
+            expected, output = expected[compared], output[compared]
+            pairs[name].append((expected, output))
+            if mode == "exact" and not np.allclose(expected, output, TOLERANCE, TOLERANCE):
                 raise Refused(
-                    f"{path.name} answers otherwise than the network: output {name}, probe "
-                    f"{number}, by up to {np.abs(expected - answer).max():.2g}."
+                    f"{path.name}: outputs differ from the network's: output {name}, probe "
+                    f"{number}, by up to {np.abs(expected - output).max():.2g}."
                 )
     for name, pair in pairs.items():
-        expected, answer = (np.concatenate(column) for column in zip(*pair, strict=True))
-        share = np.sqrt(np.mean((expected - answer) ** 2) / np.mean(expected**2))
-        if how == "near" and not share <= NEAR:
+        expected, output = (np.concatenate(column) for column in zip(*pair, strict=True))
+        error = np.sqrt(np.mean((expected - output) ** 2) / np.mean(expected**2))
+        if mode == "near" and not error <= NEAR:
             raise Refused(
-                f"{path.name} answers otherwise than the network: output {name}, by {share:.2f} of "
-                f"its root mean square; int8 may take {NEAR}."
+                f"{path.name}: outputs differ from the network's: output {name}, by {error:.2f} of "
+                f"its root mean square; at most {NEAR} is allowed with int8."
             )
 
 

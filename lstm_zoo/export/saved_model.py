@@ -1,4 +1,4 @@
-"""SavedModels: from raw inputs to answers, for TF Serving and wherever TensorFlow is."""
+"""Export to SavedModel, from raw inputs to answers, for TF Serving and TensorFlow."""
 
 import base64
 import json
@@ -17,8 +17,9 @@ from lstm_zoo.files import write_json
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.environment import versions
 
-EXTRA = "assets.extra"  # TF Serving's name for what lies beside the graph
-WARM_UP = "tf_serving_warmup_requests"  # TF Serving's name too
+# TF Serving's names, of the folder of additional files and of the requests for warmup in it.
+EXTRA = "assets.extra"
+WARMUP = "tf_serving_warmup_requests"
 
 
 def export_saved_model(
@@ -27,33 +28,37 @@ def export_saved_model(
     version: int | None = None,
     beam_width: int | None = None,
 ) -> Path:
-    """Write a pipeline as a SavedModel that loads on any machine, raw inputs to answers.
+    """Export a pipeline to a SavedModel that takes raw inputs and loads on any machine.
 
-    The network is rebuilt without cuDNN, traced into the pipeline's signatures, and written beside
-    with a card and with requests that warm a server up. Then it is moved, made read-only and
-    verified by a fresh process: its ops, its signatures, and its answers to the pipeline's probes
-    (see `lstm_zoo.export.saved_model_checks`). Only then it is renamed to `directory/<version>`.
+    The network is rebuilt without cuDNN and traced into the pipeline's signatures. A card and
+    requests for a server's warmup are added. A fresh process checks the SavedModel, moved and
+    read-only: its ops, its signatures, and its outputs for the pipeline's probes (see
+    `lstm_zoo.export.saved_model_checks`). Only then is it renamed to `directory/<version>`.
 
     Args:
-        pipeline: a family's pipeline, with `rebuilt`, `signatures` and `probes`.
-        directory: the model's directory, as TF Serving's `model_base_path` takes it.
-        version: the version's number, 1 at least; None for the next free one.
-        beam_width: answers kept while decoding, fixed in the export; None for the pipeline's.
+        pipeline: a family's pipeline.
+        directory: the model's directory: TF Serving's `model_base_path`.
+        version: the version's number, at least 1; None for the next free one.
+        beam_width: the beam width of decoding, fixed in the export; None for the pipeline's.
 
     Returns:
         The path of the version's directory.
 
     Raises:
-        CallError: if the directory can't be written, the version exists, or a pipeline that does
-            not decode is given a beam width.
-        ExportError: if the SavedModel can't be written, holds an op that a server lacks, has a
-            signature that a server can't batch, or answers otherwise than the pipeline; nothing is
-            left behind.
+        CallError: if the directory can't be written, the version exists, or the family does not
+            decode and a beam width is given.
+        ExportError: if the SavedModel can't be written, or a check fails; nothing is left behind.
 
     Example:
 
-    >>> export_saved_model(lstm_zoo.load("runs/imdb"), "exports/imdb")  # doctest: +SKIP
+    >>> path = export_saved_model(lstm_zoo.load("runs/imdb"), "exports/imdb")
+    >>> path
     PosixPath('exports/imdb/1')
+    >>> serve = tf.saved_model.load(path).signatures["serving_default"]
+    >>> serve(text=tf.constant(["a moving film", ""]))["probabilities"].shape
+    TensorShape([2, 2])
+    >>> read_signatures(path)["serving_default"]["inputs"]
+    {'text': 'string[?]'}
     """
     directory = Path(directory)
     if version is not None and version < 1:
@@ -65,19 +70,19 @@ def export_saved_model(
     check_writable(directory)
     with staging_directory(directory) as staging:
         _write(pipeline, staging / "written")
-        # Where it was written is gone before it is verified: an export must not hang on it.
-        moved = (staging / "written").rename(staging / "moved")
-        _verify(moved, _probes(pipeline))
-        return _publish(moved, directory, version)
+        # Moved before the checks, so that they fail if it depends on where it was written.
+        staged = (staging / "written").rename(staging / "moved")
+        _check(staged, _evaluate_probes(pipeline))
+        return _publish(staged, directory, version)
 
 
 def read_signatures(export: str | os.PathLike) -> dict[str, dict[str, dict[str, str]]]:
-    """Describe a SavedModel's signatures: name → {"inputs", "outputs"} → name → type and shape."""
+    """Read a SavedModel's signatures: name → "inputs" and "outputs" → name → type and shape."""
     meta_graph = saved_model_checks.read_meta_graph(Path(export))
     return {
         name: {
-            "inputs": {key: _describe(info) for key, info in sorted(signature.inputs.items())},
-            "outputs": {key: _describe(info) for key, info in sorted(signature.outputs.items())},
+            "inputs": {key: _format_info(info) for key, info in sorted(signature.inputs.items())},
+            "outputs": {key: _format_info(info) for key, info in sorted(signature.outputs.items())},
         }
         for name, signature in sorted(meta_graph.signature_def.items())
         if not name.startswith("__")
@@ -85,32 +90,38 @@ def read_signatures(export: str | os.PathLike) -> dict[str, dict[str, dict[str, 
 
 
 def read_ops(export: str | os.PathLike) -> list[str]:
-    """List the kinds of ops in a SavedModel, its functions included, sorted."""
-    return saved_model_checks.kinds(saved_model_checks.read_meta_graph(Path(export)).graph_def)
+    """List the op types in a SavedModel, its functions included, sorted."""
+    return saved_model_checks.op_types(saved_model_checks.read_meta_graph(Path(export)).graph_def)
 
 
 def read_card(export: str | os.PathLike) -> dict[str, Any]:
-    """Read what a SavedModel tells of itself; {} of one that was not written here."""
+    """Read a SavedModel's card; an empty dict if it has none, such as one of another program."""
     path = Path(export) / EXTRA / cards.FILE
     return cards.read(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def format_spec(specification: tf.TensorSpec) -> str:
-    """Spell a type and shape, "?" where a size is open, as in `float32[?, 2]`."""
+    """Format a type and shape, with "?" for an open size.
+
+    Example:
+
+    >>> format_spec(tf.TensorSpec([None, 2], tf.float32))
+    'float32[?, 2]'
+    """
     sizes = ["?" if size is None else str(size) for size in specification.shape]
     return f"{specification.dtype.name}[{', '.join(sizes)}]"
 
 
 def is_export(path: str | os.PathLike) -> bool:
-    """Tell whether a path is a SavedModel's directory."""
+    """Return whether a path is a SavedModel's directory."""
     return (Path(path) / "saved_model.pb").is_file()
 
 
 def _write(pipeline: families.Pipeline, path: Path) -> None:
-    """Write the SavedModel, its card, and the requests of its warm-up."""
+    """Write the SavedModel, its card, and the requests for warmup."""
     portable = pipeline.rebuilt(use_cudnn=False)
     module = tf.Module()
-    # What the signatures capture must hang on the module, or it is not saved.
+    # What the signatures capture is saved only if it is an attribute of the module.
     module.tokenizer = portable.tokenizer
     module.network_variables = [variable.value for variable in portable.model.weights]
     try:
@@ -126,20 +137,20 @@ def _write(pipeline: families.Pipeline, path: Path) -> None:
         "ops": read_ops(path),
     }
     write_json(extra / cards.FILE, card)
-    _write_warm_up(extra / WARM_UP, pipeline.probes)
+    _write_warmup(extra / WARMUP, pipeline.probes)
 
 
-def _write_warm_up(path: Path, probes: Mapping[str, list[dict[str, tf.Tensor]]]) -> None:
-    """Write requests that TF Serving sends itself before it serves: each signature's probes."""
+def _write_warmup(path: Path, probes: Mapping[str, list[dict[str, tf.Tensor]]]) -> None:
+    """Write each signature's probes as requests that TF Serving runs before it serves."""
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, rows in probes.items():
             for row in rows:
                 if 0 in (len(tensor) for tensor in row.values()):
-                    continue  # a server takes no empty batch for a request to learn from
+                    continue  # TF Serving refuses an empty batch for warmup
                 request = predict_pb2.PredictRequest()
-                request.model_spec.name = "default"  # of no account: the model at hand is meant
+                request.model_spec.name = "default"  # ignored: it is always this model
                 request.model_spec.signature_name = signature
                 for key, tensor in row.items():
                     request.inputs[key].CopyFrom(tf.make_tensor_proto(tensor))
@@ -147,10 +158,12 @@ def _write_warm_up(path: Path, probes: Mapping[str, list[dict[str, tf.Tensor]]])
                 writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
 
 
-def _probes(pipeline: families.Pipeline) -> dict[str, list[dict[str, dict[str, str]]]]:
-    """Spell the pipeline's probes and its own answers to them, as the verification reads them."""
+def _evaluate_probes(
+    pipeline: families.Pipeline,
+) -> dict[str, list[dict[str, dict[str, str]]]]:
+    """Return the probes and the pipeline's outputs, encoded as `saved_model_checks` reads them."""
 
-    def spell(tensors: Mapping[str, tf.Tensor]) -> dict[str, str]:
+    def encode(tensors: Mapping[str, tf.Tensor]) -> dict[str, str]:
         return {
             key: base64.b64encode(tf.make_tensor_proto(tensor).SerializeToString()).decode()
             for key, tensor in tensors.items()
@@ -158,15 +171,15 @@ def _probes(pipeline: families.Pipeline) -> dict[str, list[dict[str, dict[str, s
 
     return {
         name: [
-            {"inputs": spell(probe), "outputs": spell(function(**probe))}
+            {"inputs": encode(probe), "outputs": encode(function(**probe))}
             for probe in pipeline.probes[name]
         ]
         for name, function in pipeline.signatures.items()
     }
 
 
-def _verify(path: Path, probes: Any) -> None:
-    """Have a fresh process check a SavedModel, the files read-only."""
+def _check(path: Path, probes: Any) -> None:
+    """Check a SavedModel in a fresh process, its files read-only."""
     paths = [path, *path.rglob("*")]
     modes = [entry.stat().st_mode for entry in paths]
     for entry, mode in zip(paths, modes, strict=True):
@@ -178,14 +191,14 @@ def _verify(path: Path, probes: Any) -> None:
             entry.chmod(mode)
 
 
-def _publish(written: Path, directory: Path, version: int | None) -> Path:
-    """Rename an export to its version; with none asked for, to the next free one."""
+def _publish(staged: Path, directory: Path, version: int | None) -> Path:
+    """Rename an export to its version; None for the next free one."""
     while True:
         taken = [int(entry.name) for entry in directory.iterdir() if entry.name.isdecimal()]
         target = directory / str(version or max(taken, default=0) + 1)
         try:
-            # Fails if another exporter took the number: a directory that holds files stays.
-            os.rename(written, target)
+            # Fails if another exporter has taken the number: a non-empty directory is not replaced.
+            os.rename(staged, target)
         except OSError as error:
             if version is None and target.exists():
                 continue
@@ -193,5 +206,5 @@ def _publish(written: Path, directory: Path, version: int | None) -> Path:
         return target
 
 
-def _describe(info: Any) -> str:
+def _format_info(info: Any) -> str:
     return format_spec(tf.TensorSpec(info.tensor_shape, tf.as_dtype(info.dtype)))

@@ -1,4 +1,4 @@
-"""Recurrent layers: the cells, their stacks, and why each layer runs as it does."""
+"""Recurrent layers: the cells, stacks of them, pooling, and which path each layer takes."""
 
 from lstm_zoo.recurrent.cells import CELLS, recurrent_layer
 from lstm_zoo.recurrent.explain import explain

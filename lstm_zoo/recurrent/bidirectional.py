@@ -1,4 +1,4 @@
-"""Both directions of a recurrent layer at once."""
+"""A bidirectional recurrent layer."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ import keras
 
 @keras.saving.register_keras_serializable("lstm_zoo")
 class Bidirectional(keras.layers.Bidirectional):
-    """Keras's Bidirectional, with one loop a direction, which TensorFlow runs side by side.
+    """Keras's Bidirectional, with one loop per direction; TensorFlow runs both at once.
 
-    Halving the batch too, as a layer of one direction does, would leave small products that the
-    two cores of the measurement gain nothing by.
+    The batch is not split too, as in a unidirectional layer: two cores gain nothing from four
+    loops.
     """
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
-        self.forward_layer.halves = self.backward_layer.halves = False
+        self.forward_layer.split_batch = self.backward_layer.split_batch = False

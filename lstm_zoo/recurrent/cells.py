@@ -1,10 +1,10 @@
-"""The three cells of the literature, as Keras layers on the fastest path they can take.
+"""The recurrent layers, each on the fastest path available.
 
 simple_rnn: Elman 1990. lstm: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al.
-2000. gru: Cho et al. 2014, in the reset-after form that cuDNN has.
+2000. gru: Cho et al. 2014, in cuDNN's reset-after form.
 
-The layers are Keras's own, weights, configuration and results; only the loop inside is replaced.
-Their names are Keras's too, since a weights file knows a layer by the name of its class.
+The layers are subclasses of Keras's, with the same weights, configuration and results; only the
+loop inside is replaced. They keep Keras's class names, by which a weights file identifies layers.
 """
 
 import functools
@@ -26,15 +26,15 @@ from lstm_zoo.recurrent.bidirectional import Bidirectional
 
 
 class _Fused(compat.LoopOverride):
-    """What the three layers share: the choice of the path, and the fused one."""
+    """A mixin of the three layers: chooses the path, and runs the fused and the portable loop."""
 
-    # Whether a batch is cut in two halves that run at once; a bidirectional layer has two loops
-    # already.
-    halves = True
+    # Whether the batch is split into two halves that run at once; a bidirectional layer has two
+    # loops already.
+    split_batch = True
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
-        # XLA is used inside, where it pays; a whole model under it is slower.
+        # XLA compiles the loop's body only; compiling the entire model is slower.
         self.supports_jit = False
 
     def run_loop(self, sequences, initial_state, mask, training):
@@ -51,7 +51,7 @@ class _Fused(compat.LoopOverride):
 class SimpleRNN(_Fused, keras.layers.SimpleRNN):
     """Keras's SimpleRNN, with the fused loop on a CPU."""
 
-    use_cudnn = False  # cuDNN's has no counterpart in Keras
+    use_cudnn = False  # Keras has no cuDNN path for it
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")
@@ -79,17 +79,17 @@ def recurrent_layer(
 
     Args:
         cell: "simple_rnn", "gru" or "lstm".
-        units: the width of the state, in each direction.
-        bidirectional: whether a second layer runs from the end (Schuster and Paliwal 1997); the
-            outputs of the two are concatenated.
-        use_cudnn: "auto" for cuDNN where it can run, False for never. A SimpleRNN has no cuDNN.
-        **options: what Keras's layer takes, such as `return_sequences`.
+        units: the size of the state, in each direction.
+        bidirectional: whether a second layer reads the sequence backwards (Schuster and Paliwal
+            1997); the outputs of the two are concatenated.
+        use_cudnn: "auto" for cuDNN where it can run, False for never. A SimpleRNN ignores it.
+        **options: further arguments of Keras's layer, such as `return_sequences`.
 
     Returns:
-        A Keras layer that takes `(batch, time, features)`.
+        A Keras layer for inputs `(batch, time, features)`.
 
     Raises:
-        ValueError: on an unknown cell.
+        ValueError: if the cell is unknown.
 
     Example:
 
@@ -103,10 +103,10 @@ def recurrent_layer(
     if not bidirectional:
         return CELLS[cell](units, **options)
     name = options.pop("name", cell)
-    # Both directions are given, since Bidirectional may lose `use_cudnn` in copying one; and named,
-    # since a weights file holds the names, and equal trainings shall leave equal files.
+    # Both directions are given, since Bidirectional may lose `use_cudnn` when it copies one; and
+    # named, since weights files hold the names, and equal training runs must write equal files.
     return Bidirectional(
-        CELLS[cell](units, name=name, **options),  # Keras puts "forward_" before it
+        CELLS[cell](units, name=name, **options),  # Keras prefixes "forward_"
         backward_layer=CELLS[cell](units, name=f"backward_{name}", go_backwards=True, **options),
         name=name,
         dtype=options.get("dtype"),
@@ -114,7 +114,13 @@ def recurrent_layer(
 
 
 def cudnn_obstacle(layer: keras.layers.RNN) -> str | None:
-    """Return the first condition of cuDNN's that a layer misses, or None."""
+    """Return the first condition of cuDNN that a layer does not meet, or None.
+
+    Example:
+
+    >>> cudnn_obstacle(recurrent_layer("simple_rnn", 4))
+    'cuDNN has no SimpleRNN in Keras'
+    """
     if not isinstance(layer, (keras.layers.LSTM, keras.layers.GRU)):
         return f"cuDNN has no {type(layer).__name__} in Keras"
     if layer.use_cudnn is False:
@@ -124,18 +130,24 @@ def cudnn_obstacle(layer: keras.layers.RNN) -> str | None:
         "use_bias is False": layer.use_bias,
         "TensorFlow sees no GPU": bool(tf.config.list_physical_devices("GPU")),
     }
-    return _first_missed(conditions)
+    return _first_unmet(conditions)
 
 
 def fused_obstacle(layer: keras.layers.RNN) -> str | None:
-    """Return the first condition of the fused loop's that a layer misses, or None."""
+    """Return the first condition of the fused loop that a layer does not meet, or None.
+
+    Example:
+
+    >>> fused_obstacle(recurrent_layer("gru", 4, unroll=True))
+    'unroll is set'
+    """
     if not isinstance(layer, _Fused):
         return f"{type(layer).__name__} is not one of lstm_zoo's layers"
-    return _first_missed(_conditions(layer))
+    return _first_unmet(_conditions(layer))
 
 
 def _conditions(layer: keras.layers.RNN) -> dict[str, bool]:
-    """What cuDNN and the fused loop both insist on: how it reads where it is missed."""
+    """Map each condition of both cuDNN and the fused loop, as text if unmet, to whether it is met."""
     sigmoid = keras.activations.sigmoid
     return {
         "activation is not tanh": layer.activation is keras.activations.tanh,
@@ -148,12 +160,12 @@ def _conditions(layer: keras.layers.RNN) -> dict[str, bool]:
     }
 
 
-def _first_missed(conditions: dict[str, bool]) -> str | None:
+def _first_unmet(conditions: dict[str, bool]) -> str | None:
     return next((text for text, met in conditions.items() if not met), None)
 
 
 def _run(layer, sequences, initial_state, mask, training):
-    """Run a layer on the fused loop, and shape its results as Keras's loop does."""
+    """Run a layer on the fused loop; return the results of Keras's `inner_loop`."""
     cell = layer.cell
     states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
     if training and layer.dropout:
@@ -163,11 +175,11 @@ def _run(layer, sequences, initial_state, mask, training):
     if mask is not None:
         mask = tf.reshape(tf.cast(mask, tf.bool), tf.shape(sequences)[:2])
         lengths = padding.lengths(mask)
-        sequences = padding.real_steps_first(sequences, mask, layer.go_backwards)
+        sequences = padding.valid_steps_first(sequences, mask, layer.go_backwards)
     elif layer.go_backwards:
         sequences = tf.reverse(sequences, [1])
     run = functools.partial(fused.run, _NAMES[type(layer)])
-    if tf.executing_eagerly():  # where a loop of TensorFlow's is one of Python's
+    if tf.executing_eagerly():  # where `tf.while_loop` is a Python loop
         run = _in_graph(_NAMES[type(layer)], *kernel.shape)
     outputs, states = run(
         sequences,
@@ -177,19 +189,19 @@ def _run(layer, sequences, initial_state, mask, training):
         bias,
         lengths,
         compiled=bool(training),
-        halves=layer.halves,
+        split_batch=layer.split_batch,
     )
     if mask is not None:
-        outputs = padding.steps_in_place(
+        outputs = padding.restore_step_order(
             outputs, mask, layer.go_backwards, compat.zeroes_masked_outputs(layer)
         )
     return outputs[:, -1], outputs, list(states)
 
 
 def _run_portably(layer, sequences, initial_state, mask):
-    """Run a layer on the portable loop, and shape its results as Keras's loop does."""
+    """Run a layer on the portable loop; return the results of Keras's `inner_loop`."""
     states = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
-    with tf.init_scope():  # out of the graph that is traced, where weights have values
+    with tf.init_scope():  # outside the graph being traced, where weights have values
         weights = [weight.numpy() for weight in _weights(layer)]
     if mask is not None:
         mask = tf.cast(mask, tf.bool)
@@ -202,13 +214,13 @@ def _run_portably(layer, sequences, initial_state, mask):
         states,
         *weights,
         mask,
-        zero_padding=compat.zeroes_masked_outputs(layer),
+        zero_output_for_mask=compat.zeroes_masked_outputs(layer),
     )
     return outputs[:, -1], outputs, states
 
 
 def _weights(layer):
-    """Return a layer's kernel, recurrent kernel, and bias: zeros where it has none."""
+    """Return a layer's kernel, recurrent kernel and bias (zeros if it has none)."""
     cell = layer.cell
     kernel, recurrent_kernel = (
         keras.ops.convert_to_tensor(weight) for weight in (cell.kernel, cell.recurrent_kernel)
@@ -221,7 +233,7 @@ def _weights(layer):
 
 @functools.cache
 def _in_graph(cell, features, width):
-    """Make the function of a size of weights, traced for open batch sizes and steps."""
+    """Make a function per size of weights, traced for any batch size and number of steps."""
     return tf.function(functools.partial(fused.run, cell), reduce_retracing=True)
 
 

@@ -1,4 +1,4 @@
-"""Why each recurrent layer runs the way it does."""
+"""Which path each recurrent layer of a model takes, and why."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from lstm_zoo.recurrent.cells import cudnn_obstacle, fused_obstacle
 
 
 class Path(NamedTuple):
-    """How one layer runs: its name, kind and units, the path, and the condition that decided."""
+    """The path of one recurrent layer: its name, class and units, the path, and the reason."""
 
     layer: str
     kind: str
@@ -20,15 +20,15 @@ class Path(NamedTuple):
 
 
 def explain(model: keras.Model) -> list[Path]:
-    """Tell for every recurrent layer which path it takes on this machine, and why.
+    """Return the path of every recurrent layer on this machine, and the reason for it.
 
     Args:
         model: any Keras model.
 
     Returns:
-        A `Path` for each recurrent layer, both directions of a bidirectional one on its own;
-        `path` is "cuDNN", "fused" (lstm_zoo's loop) or "loop" (Keras's), and `reason` the
-        condition that kept the layer from the path before.
+        A `Path` for each recurrent layer, and for each direction of a bidirectional one. `path` is
+        "cuDNN", "fused" (lstm_zoo's loop) or "loop" (Keras's); `reason` is the condition that
+        ruled out the path before it in this list.
 
     Example:
 
@@ -37,19 +37,19 @@ def explain(model: keras.Model) -> list[Path]:
     """
     rows = []
     for layer in _recurrent_layers(model):
-        path, reason = "cuDNN", "a GPU is here, and the layer is one that cuDNN has"
+        path, reason = "cuDNN", "TensorFlow sees a GPU, and cuDNN supports the layer"
         if obstacle := cudnn_obstacle(layer):
             path, reason = "fused", obstacle
         if obstacle and (obstacle := fused_obstacle(layer)):
             path, reason = "loop", obstacle
-        # A layer of a cell has no units of its own.
+        # A `keras.layers.RNN` has no units.
         units = getattr(layer, "units", None)
         rows.append(Path(layer.name, type(layer).__name__, units, path, reason))
     return rows
 
 
 def _recurrent_layers(layer: keras.Layer) -> Iterator[keras.layers.RNN]:
-    """Find the recurrent layers in a layer, in their order, those inside of others too."""
+    """Find the recurrent layers in a layer, nested ones too, in their order."""
     for inner in compat.sublayers(layer):
         if isinstance(inner, keras.layers.RNN):
             yield inner

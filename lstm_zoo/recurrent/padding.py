@@ -1,51 +1,54 @@
-"""Masked steps: out of the loop's way before it, and back in their places after it."""
+"""Masked steps: moved behind the valid ones before a loop, and restored after it."""
 
 import tensorflow as tf
 
 
-def real_steps_first(sequences: tf.Tensor, mask: tf.Tensor, backwards: bool) -> tf.Tensor:
-    """Move the real steps of each row to its front, in the order in which they are to be read.
+def valid_steps_first(sequences: tf.Tensor, mask: tf.Tensor, go_backwards: bool) -> tf.Tensor:
+    """Move the valid steps of each row to its front, in the order in which they are read.
 
     Args:
         sequences: `(batch, time, features)`.
-        mask: boolean `(batch, time)`, true on the real steps, wherever they are.
-        backwards: whether the rows are read from their ends.
+        mask: boolean `(batch, time)`, true at valid steps, which may be anywhere.
+        go_backwards: whether the rows are read from their ends.
 
     Returns:
-        A tensor like `sequences`; what stands past the real steps of a row has no meaning.
+        A tensor like `sequences`, undefined past the valid steps of a row.
 
     Example:
 
     >>> row = tf.constant([[[1], [2], [3]]])
-    >>> real_steps_first(row, tf.constant([[True, True, False]]), True)[0, :2, 0].numpy().tolist()
+    >>> valid_steps_first(row, tf.constant([[True, True, False]]), True)[0, :2, 0].numpy().tolist()
     [2, 1]
     """
 
-    def by_order():
-        x, m = (tf.reverse(t, [1]) for t in (sequences, mask)) if backwards else (sequences, mask)
+    def sort_steps():
+        x, m = sequences, mask
+        if go_backwards:
+            x, m = tf.reverse(x, [1]), tf.reverse(m, [1])
         order = tf.argsort(tf.cast(m, tf.int32), axis=1, direction="DESCENDING", stable=True)
         return tf.gather(x, order, batch_dims=1)
 
-    def by_length():
-        if not backwards:
+    def use_lengths():
+        if not go_backwards:
             return sequences
         return tf.reverse_sequence(sequences, lengths(mask), seq_axis=1)
 
-    # Nearly always the padding is on the right, where nothing need be sorted.
-    return tf.cond(_is_right_padded(mask), by_length, by_order)
+    # Padding is nearly always on the right, where no sorting is needed.
+    return tf.cond(_is_right_padded(mask), use_lengths, sort_steps)
 
 
-def steps_in_place(
-    outputs: tf.Tensor, mask: tf.Tensor, backwards: bool, zero_padding: bool
+def restore_step_order(
+    outputs: tf.Tensor, mask: tf.Tensor, go_backwards: bool, zero_output_for_mask: bool
 ) -> tf.Tensor:
-    """Undo `real_steps_first` for a loop's outputs, and give the masked steps theirs, as Keras.
+    """Undo `valid_steps_first` for a loop's outputs, and set the masked steps as Keras does.
 
     Args:
-        outputs: `(batch, time, units)`, the real steps first.
-        mask: as `real_steps_first` had it.
-        backwards: likewise. The results are then in the order of reading, as Keras's are.
-        zero_padding: whether a masked step has zeros, not the last real step's output (zeros
-            before the first).
+        outputs: `(batch, time, units)`, the valid steps first.
+        mask: as in `valid_steps_first`.
+        go_backwards: as in `valid_steps_first`. The results are in the order of reading, as in
+            Keras.
+        zero_output_for_mask: whether masked steps have zeros rather than the output of the last
+            valid step before them (zeros before the first).
 
     Returns:
         A tensor like `outputs`.
@@ -54,33 +57,45 @@ def steps_in_place(
 
     >>> row = tf.constant([[[1], [2], [0]]])
     >>> mask = tf.constant([[True, True, False]])
-    >>> steps_in_place(row, mask, False, False)[0, :, 0].numpy().tolist()
+    >>> restore_step_order(row, mask, False, False)[0, :, 0].numpy().tolist()
     [1, 2, 2]
     """
 
-    def by_order():
-        m = tf.reverse(mask, [1]) if backwards else mask
-        position = tf.cumsum(tf.cast(m, tf.int32), axis=1) - 1  # of the last real step so far
-        shown = tf.logical_and(m, position >= 0) if zero_padding else position >= 0
-        placed = tf.gather(outputs, tf.maximum(position, 0), batch_dims=1)
-        return tf.where(shown[..., tf.newaxis], placed, 0)
+    def gather_steps():
+        m = tf.reverse(mask, [1]) if go_backwards else mask
+        position = tf.cumsum(tf.cast(m, tf.int32), axis=1) - 1  # of the last valid step so far
+        kept = tf.logical_and(m, position >= 0) if zero_output_for_mask else position >= 0
+        restored = tf.gather(outputs, tf.maximum(position, 0), batch_dims=1)
+        return tf.where(kept[..., tf.newaxis], restored, 0)
 
-    def by_length():
-        real = mask[..., tf.newaxis]
-        if backwards:  # the padding, read first, has zeros either way
-            kept = tf.where(real, outputs, 0)
+    def use_lengths():
+        valid = mask[..., tf.newaxis]
+        if go_backwards:  # the padding is read first, where it has zeros in either case
+            kept = tf.where(valid, outputs, 0)
             return tf.reverse(tf.reverse_sequence(kept, lengths(mask), seq_axis=1), [1])
-        if zero_padding:
-            return tf.where(real, outputs, 0)
+        if zero_output_for_mask:
+            return tf.where(valid, outputs, 0)
         last = tf.gather(outputs, tf.maximum(lengths(mask) - 1, 0), batch_dims=1)
         last = tf.where(tf.reduce_any(mask, axis=1, keepdims=True), last, 0)
-        return tf.where(real, outputs, last[:, tf.newaxis])
+        return tf.where(valid, outputs, last[:, tf.newaxis])
 
-    return tf.cond(_is_right_padded(mask), by_length, by_order)
+    return tf.cond(_is_right_padded(mask), use_lengths, gather_steps)
 
 
 def lengths(mask: tf.Tensor) -> tf.Tensor:
-    """Count the real steps of each row: int32 `(batch,)`."""
+    """Count the valid steps of each row.
+
+    Args:
+        mask: boolean `(batch, time)`.
+
+    Returns:
+        int32 `(batch,)`.
+
+    Example:
+
+    >>> lengths(tf.constant([[True, True, False], [False, True, False]])).numpy().tolist()
+    [2, 1]
+    """
     return tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
 
 

@@ -1,4 +1,4 @@
-"""From a vector for each time step to one for the sequence."""
+"""Pooling over time: one vector from the outputs of all time steps."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,17 @@ POOLINGS = ("last", "mean", "max")
 
 
 def check_pooling(kinds: str) -> None:
-    """Make sure that a pooling is one or more of `POOLINGS`, each once, with + between.
+    """Check that a pooling is one or more of `POOLINGS`, each once, with + between.
 
     Raises:
         ValueError: if it is not.
+
+    Example:
+
+    >>> check_pooling("mean+max")
+    >>> check_pooling("sum")
+    Traceback (most recent call last):
+    ValueError: pooling is one or more of last, mean, max, each once, ... Received: 'sum'
     """
     names = str(kinds).split("+")
     if len(set(names)) < len(names) or not set(names) <= set(POOLINGS):
@@ -28,16 +35,22 @@ def pool(
     last_states: Sequence[keras.KerasTensor],
     mask: keras.KerasTensor,
 ) -> keras.KerasTensor:
-    """Make one vector of the time steps; padding never counts.
+    """Pool the outputs of a recurrent layer over the valid time steps.
 
     Args:
         kinds: one or more of `POOLINGS` with "+" between, such as "mean+max": concatenated.
         sequence: the outputs of a recurrent layer, `(batch, time, width)`.
-        last_states: its last hidden state of each direction, `(batch, units)` each.
-        mask: boolean `(batch, time)`, true on the real steps, one at least in each row.
+        last_states: its last hidden state in each direction, `(batch, units)` each.
+        mask: boolean `(batch, time)`, true at valid steps, at least one in each row.
 
     Returns:
         A tensor `(batch, pooled width)`: `width` for each kind.
+
+    Example:
+
+    >>> sequence = tf.constant([[[1.0], [3.0], [9.0]]])
+    >>> pool("mean+max", sequence, [], tf.constant([[True, True, False]])).numpy().tolist()
+    [[2.0, 3.0]]
     """
     vectors = []
     for kind in kinds.split("+"):
@@ -46,11 +59,11 @@ def pool(
 
 
 def _reduce(kind: str, sequence: keras.KerasTensor, mask: keras.KerasTensor) -> keras.KerasTensor:
-    real = ops.expand_dims(mask, -1)  # (batch, time, 1)
+    valid = ops.expand_dims(mask, -1)  # (batch, time, 1)
     if kind == "max":
-        # `initial`, without which Keras refuses the empty batch, is below anything that recurrent
-        # layers put out, residuals of a few included; a row has a real step, so it never wins.
+        # Keras's max needs `initial` for an empty batch. It is below every output of a recurrent
+        # layer, sums of a few residuals included, and each row has a valid step: never the result.
         lowest = -100.0
-        return ops.max(ops.where(real, sequence, lowest), axis=1, initial=lowest)
-    weights = ops.cast(real, sequence.dtype)
+        return ops.max(ops.where(valid, sequence, lowest), axis=1, initial=lowest)
+    weights = ops.cast(valid, sequence.dtype)
     return ops.sum(sequence * weights, axis=1) / ops.sum(weights, axis=1)

@@ -1,4 +1,4 @@
-"""Masks and stacks: what stands between a family's inputs and its outputs."""
+"""Length masks and stacks of recurrent layers, which the families' networks share."""
 
 from collections.abc import Sequence
 
@@ -9,21 +9,26 @@ from lstm_zoo.recurrent.cells import recurrent_layer
 
 
 def length_mask(ids: keras.KerasTensor) -> keras.KerasTensor:
-    """Tell which time steps of right-padded ids are real.
+    """Return which time steps of right-padded ids are valid.
 
-    A row of padding only keeps its first step, since cuDNN fails on a row that is all masked.
+    A row of padding keeps its first step, since cuDNN fails on a row that is all masked.
 
     Args:
         ids: `(batch, time)` integers, 0 where padded.
 
     Returns:
-        A boolean `(batch, time)`: a run of true, then false.
+        A boolean `(batch, time)`: true up to the last id that is not 0, then false.
+
+    Example:
+
+    >>> length_mask(tf.constant([[5, 0, 7, 0], [0, 0, 0, 0]])).numpy().astype(int).tolist()
+    [[1, 1, 1, 0], [1, 0, 0, 0]]
     """
-    real = ops.cast(ops.not_equal(ids, 0), "int32")
-    # A step is real if an id that is not 0 stands there or later. (No maximum: Keras's refuses
-    # the empty batch.)
-    from_here_on = ops.flip(ops.cumsum(ops.flip(real, axis=1), axis=1), axis=1)
-    positions = ops.cumsum(ops.ones_like(real), axis=1)  # (batch, time): 1, 2, 3, …
+    nonzero = ops.cast(ops.not_equal(ids, 0), "int32")
+    # A step is valid if its id or a later one is not 0. (No maximum: Keras's refuses the empty
+    # batch.)
+    from_here_on = ops.flip(ops.cumsum(ops.flip(nonzero, axis=1), axis=1), axis=1)
+    positions = ops.cumsum(ops.ones_like(nonzero), axis=1)  # (batch, time): 1, 2, 3, …
     return ops.logical_or(ops.greater(from_here_on, 0), ops.less_equal(positions, 1))
 
 
@@ -38,22 +43,32 @@ def recurrent_stack(
     residual: bool = False,
     use_cudnn: bool | str = "auto",
 ) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:
-    """Run recurrent layers one upon the other, with dropout between.
+    """Stack recurrent layers, with dropout between them.
 
     Args:
         inputs: `(batch, time, features)`.
-        mask: boolean `(batch, time)`, true on the real steps; they come first in each row.
+        mask: boolean `(batch, time)`, true at valid steps, which come first in each row.
         cell: "simple_rnn", "gru" or "lstm".
-        units: the width of each layer, in each direction.
+        units: the units of each layer, in each direction.
         bidirectional: whether every layer runs in both directions.
-        dropout: the share of the outputs dropped between two layers. It is a layer of its own,
-            since dropout inside the recurrence would give up cuDNN.
+        dropout: the dropout rate between two layers, as a layer of its own: dropout inside the
+            recurrence would rule out cuDNN.
         residual: whether a layer as wide as the one below it adds its input to its output.
-        use_cudnn: as `recurrent_layer` takes it.
+        use_cudnn: as in `recurrent_layer`.
 
     Returns:
-        The last layer's outputs `(batch, time, width)`, and its last hidden state of each
-        direction, `(batch, units)` each: of the last real step forward, of the first backward.
+        The last layer's outputs `(batch, time, width)`, and its last hidden state in each
+        direction, `(batch, units)` each: after the last valid step forwards, after the first
+        backwards.
+
+    Example:
+
+    >>> inputs, mask = keras.Input((None, 3)), keras.Input((None,), dtype="bool")
+    >>> sequence, states = recurrent_stack(
+    ...     inputs, mask, cell="gru", units=(4, 2), bidirectional=True, dropout=0.1
+    ... )
+    >>> sequence.shape, [state.shape for state in states]
+    ((None, None, 4), [(None, 2), (None, 2)])
     """
     sequence = inputs
     states = []
@@ -73,6 +88,6 @@ def recurrent_stack(
         if residual and number > 1 and outputs.shape[-1] == sequence.shape[-1]:
             outputs = outputs + sequence
         sequence = outputs
-    # An LSTM's states come as (hidden, cell) for each direction.
+    # An LSTM's states are (hidden, cell) for each direction.
     hidden_states = states[::2] if cell == "lstm" else states
     return sequence, list(hidden_states)

@@ -1,1 +1,1 @@
-"""Run directories: what they hold, and how they are loaded and described."""
+"""Run directories: their files, and loading and describing them."""

@@ -1,4 +1,4 @@
-"""Cards: what a run, or an export of it, tells of itself."""
+"""Cards: the description that an export carries of the run it was made from."""
 
 import json
 from collections.abc import Mapping
@@ -18,9 +18,15 @@ def describe(pipeline: families.Pipeline) -> dict[str, Any]:
         pipeline: a family's pipeline.
 
     Returns:
-        The family and what its answers are made of (classes; alphabet and sample rate; languages),
-        the network's arguments and its number of parameters, the settings, the data with its
-        fingerprint, the scores, and the versions it was trained with.
+        The family and its own entries (classes; alphabet and sample rate; languages), the network's
+        arguments and its number of parameters, the settings, the data with its fingerprint, the
+        scores, and the versions used in training.
+
+    Example:
+
+    >>> card = describe(lstm_zoo.load("runs/imdb"))
+    >>> card["family"], card["classes"], card["network"]["cell"], card["parameters"]
+    ('sentiment', ['neg', 'pos'], 'lstm', 4562)
     """
     config, metrics = pipeline.config, pipeline.run / METRICS
     return {
@@ -30,13 +36,13 @@ def describe(pipeline: families.Pipeline) -> dict[str, Any]:
         "parameters": pipeline.model.count_params(),
         "settings": config["settings"],
         "data": config["data"],
-        "scores": _single_numbers(json.loads(metrics.read_text())) if metrics.is_file() else {},
+        "scores": _scalars(json.loads(metrics.read_text())) if metrics.is_file() else {},
         "trained_with": read_environment(pipeline.run)["versions"],
     }
 
 
 def read(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a card with the keys of today, whichever version of lstm_zoo wrote it.
+    """Return a card with current keys, whichever version of lstm_zoo wrote it.
 
     Example:
 
@@ -46,11 +52,11 @@ def read(card: Mapping[str, Any]) -> dict[str, Any]:
     return {key.replace(" ", "_"): value for key, value in card.items()}
 
 
-def _single_numbers(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the single numbers of a run's metrics, and of its data sets."""
+def _scalars(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the scalars of a run's metrics, and those of its data sets."""
     kept = {}
     for name, value in scores.items():
-        name = "test" if name == "report" else name  # as version 0.1 called the test set
+        name = "test" if name == "report" else name  # version 0.1's name of the test set
         if isinstance(value, Mapping):
             kept[name] = {k: v for k, v in value.items() if isinstance(v, (int, float))}
         elif isinstance(value, (int, float)):

@@ -1,8 +1,8 @@
-"""The run directory: what training leaves, and `load` reads.
+"""The run directory, which training writes and `load` reads.
 
 A run holds `config.json` (every setting, the network's arguments, the data's fingerprints),
-`model.weights.h5` (the best epoch's), the tokenizer's file, `history.csv`, `curves.png`,
-`metrics.json`, `environment.json`, `skipped.tsv`, and `checkpoint/` while it is trained.
+`model.weights.h5` (of the best epoch), the tokenizer's file, `history.csv`, `curves.png`,
+`metrics.json`, `environment.json`, `skipped.tsv`, and during training `checkpoint/`.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from typing import Any
 from lstm_zoo import families
 from lstm_zoo.errors import CallError
 from lstm_zoo.files import atomic_write
-from lstm_zoo.settings import before
+from lstm_zoo.settings import neutral_values
 
 CONFIG = "config.json"
 METRICS = "metrics.json"
@@ -29,8 +29,20 @@ FORMAT = 1  # of config.json: raised when an older reader would misread a newer 
 def read_config(run: str | os.PathLike) -> dict[str, Any]:
     """Read a run's `config.json`.
 
+    Args:
+        run: the run's directory.
+
+    Returns:
+        Its content. A setting that is newer than the run has its neutral value.
+
     Raises:
-        CallError: if the path is not a run directory of this version, saying what is missing.
+        CallError: if the path is not a run directory, or one of another format.
+
+    Example:
+
+    >>> config = read_config("runs/imdb")
+    >>> config["family"], config["settings"]["epochs"]
+    ('sentiment', 3)
     """
     path = Path(run) / CONFIG
     if not Path(run).is_dir():
@@ -49,29 +61,45 @@ def read_config(run: str | os.PathLike) -> dict[str, Any]:
     ]
     if missing:
         raise CallError(f"{path}: not a run's configuration; it has no {missing[0]!r}.")
-    # A setting that came after the run was made stands at what was before it.
-    config["settings"] = {**before(families.settings(config["family"])), **config["settings"]}
+    config["settings"] = {
+        **neutral_values(families.settings(config["family"])),
+        **config["settings"],
+    }
     return config
 
 
 def check_free(run: Path) -> None:
-    """Make sure that a run can begin here: nothing stands there, or an empty directory.
+    """Check that a new run can be written to a path: nothing is there, or an empty directory.
 
     Raises:
-        CallError: if something stands there.
+        CallError: if it can't.
     """
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise CallError(
-            f"{run} exists already; name another run, or train it on with resume (--resume)."
+            f"{run} exists already; name another run, or continue its training with resume "
+            "(--resume)."
         )
 
 
 @contextlib.contextmanager
 def created(run: Path) -> Iterator[Path]:
-    """Give a directory to fill, and make it the run's when the block ends well.
+    """Create a run directory atomically.
+
+    Args:
+        run: its path; directories above it are created too.
+
+    Yields:
+        An empty temporary directory, renamed to `run` if the block ends without an error.
 
     Raises:
-        CallError: if something stands there, or it can't be made.
+        CallError: if `run` exists, or can't be created.
+
+    Example:
+
+    >>> with created(Path("runs/new")) as temporary:
+    ...     _ = (temporary / CONFIG).write_text("{}")
+    >>> [path.name for path in Path("runs/new").iterdir()]
+    ['config.json']
     """
     check_free(run)
     try:
@@ -80,21 +108,32 @@ def created(run: Path) -> Iterator[Path]:
             temporary.mkdir()
             yield temporary
     except OSError as error:
-        raise CallError(f"{run}: can't make a run there: {error.strerror}.") from error
+        raise CallError(f"{run}: can't create a run there: {error.strerror}.") from error
 
 
 def is_finished(run: Path) -> bool:
-    """Tell whether a run's training has come to its end, so that nothing is left to resume."""
+    """Return whether a run's training has finished, so that there is nothing to resume."""
     return (run / METRICS).is_file() and not (run / CHECKPOINT).exists()
 
 
 def default_path(family: str) -> Path:
-    """Return `runs/FAMILY-<time>`."""
+    """Return the path of a run that the user has not named.
+
+    Example:
+
+    >>> default_path("speech")
+    PosixPath('runs/speech-20...')
+    """
     return Path("runs") / f"{family}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def write_history(run: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """Write `history.csv`, a row an epoch."""
+    """Write `history.csv`.
+
+    Args:
+        run: the run's directory.
+        history: a row for each epoch, all with the same keys.
+    """
     with atomic_write(run / "history.csv") as path, path.open("w", newline="") as file:
         writer = csv.DictWriter(file, history[0])
         writer.writeheader()

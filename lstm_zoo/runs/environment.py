@@ -1,4 +1,4 @@
-"""What a training ran on: versions, machine, time and memory."""
+"""The environment of a training: versions, machine, time and memory."""
 
 import importlib.metadata
 import json
@@ -15,7 +15,13 @@ PACKAGES = ("lstm_zoo", "keras", "tensorflow", "tensorflow-text", "numpy")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that matter."""
+    """Return the versions of Python and of the packages that determine results.
+
+    Example:
+
+    >>> list(versions())
+    ['python', 'lstm_zoo', 'keras', 'tensorflow', 'tensorflow-text', 'numpy']
+    """
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -26,12 +32,12 @@ def versions() -> dict[str, str]:
 
 
 def write_environment(run: Path, threads: int | None, seconds: float) -> None:
-    """Write `environment.json`: what a training runs on, and what it has cost so far.
+    """Write `environment.json`: versions, machine, and the time and memory used so far.
 
     Args:
         run: the run's directory.
-        threads: the threads asked for, None for all.
-        seconds: the time trained so far, in all its processes, validation included.
+        threads: the number of processor threads asked for; None for all.
+        seconds: the training time so far, of all processes, validation included.
     """
     import tensorflow as tf
 
@@ -50,5 +56,11 @@ def write_environment(run: Path, threads: int | None, seconds: float) -> None:
 
 
 def read_environment(run: Path) -> dict[str, Any]:
-    """Read what `write_environment` wrote."""
+    """Read a run's `environment.json`.
+
+    Example:
+
+    >>> read_environment(Path("runs/imdb"))["versions"]["lstm_zoo"]
+    '0.1.0'
+    """
     return json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""From a run directory to a pipeline."""
+"""Loading a run as a pipeline."""
 
 import os
 from pathlib import Path
@@ -11,28 +11,27 @@ from lstm_zoo.runs.directory import WEIGHTS, read_config
 def load(run: str | os.PathLike, *, use_cudnn: bool | str = "auto") -> families.Pipeline:
     """Load a trained run as a pipeline.
 
-    The network is rebuilt by today's builder, then its weights are read.
+    The network is rebuilt by the current builder, then its weights are read.
 
     Args:
-        run: the directory that `train` left.
+        run: the directory that `train` wrote.
         use_cudnn: "auto" for cuDNN where it can run, False for never.
 
     Returns:
         The family's pipeline, such as `lstm_zoo.sentiment.pipeline.Pipeline`.
 
     Raises:
-        CallError: if there is no run, or one that has not finished an epoch.
+        CallError: if there is no run, or it has not finished an epoch.
 
     Example:
 
-    >>> import lstm_zoo
-    >>> lstm_zoo.load("runs/imdb").predict(["a wonderful film"])  # doctest: +SKIP
-    [Classification(label='pos', probability=0.98, ...)]
+    >>> lstm_zoo.load("runs/imdb").predict(["a moving film"])[0].label
+    'pos'
     """
     config = read_config(run)
     if not (Path(run) / WEIGHTS).is_file():
         raise CallError(
             f"{run}: no {WEIGHTS} in it; this run has not finished an epoch. "
-            "Train it on with resume (--resume)."
+            "Continue its training with resume (--resume)."
         )
     return families.pipeline(config["family"]).load(Path(run), config, use_cudnn=use_cudnn)

@@ -1,4 +1,4 @@
-"""The pictures that a run leaves."""
+"""Plots in run directories."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +11,12 @@ from lstm_zoo.files import atomic_write
 def draw_curves(
     history: Sequence[Mapping[str, float]], best: Mapping[str, float], monitor: str, path: Path
 ) -> None:
-    """Draw the losses and the monitored metric over the epochs, the best epoch marked.
+    """Plot the losses and the monitored metric over the epochs, with the best epoch marked.
 
     Args:
-        history: a row an epoch, with `epoch`, `loss`, `val_loss` and `val_<monitor>`.
+        history: a row for each epoch, with `epoch`, `loss`, `val_loss` and `val_<monitor>`.
         best: the row of the best epoch.
-        monitor: the metric that chose the best epoch.
+        monitor: the name of the metric that the best epoch is chosen by.
         path: the PNG to write.
     """
     epochs = [row["epoch"] for row in history]
@@ -41,7 +41,7 @@ def draw_curves(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG, the file whole or not at all."""
+    """Write a figure as a PNG, atomically."""
     with atomic_write(path) as temporary:
-        # Without the version of matplotlib in it, equal runs leave equal files.
+        # Without matplotlib's version in the metadata, equal runs write equal files.
         figure.savefig(temporary, dpi=120, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""Sentiment, and any other classification of texts. This file imports no TensorFlow."""
+"""Text classification, such as sentiment analysis. This file imports no TensorFlow."""
 
 from lstm_zoo.settings import (
     Needs,
@@ -13,8 +13,8 @@ from lstm_zoo.settings import (
 )
 
 DATA_HELP = """\
-  a folder with a folder of .txt files per class (aclImdb's; unsup is left out)
-  .tsv or .csv with a header that has text and label; .jsonl with those keys"""
+  a folder with one folder of .txt files per class (as aclImdb; unsup is ignored)
+  .tsv or .csv with columns text and label in its header; .jsonl with those keys"""
 INPUT_HELP = "a text"
 DECODES = False
 
@@ -36,69 +36,71 @@ VARIANTS = {
     "large": {"embedding_size": 256, "units": (256, 256), **_COMMON},
 }
 
-# Settings without a default are the variant's.
+# A default of None means the variant's value.
 SETTINGS = {
     # the network
     "variant": Setting(
         "base",
         choice(*VARIANTS),
-        f"{', '.join(VARIANTS)}: the sizes that the next ones replace",
+        f"{', '.join(VARIANTS)}: sizes, unless set below",
         metavar="NAME",
     ),
     "embedding_size": Setting(
         None,
         optional(integer(1)),
-        "width of a token's vector",
+        "size of the token embeddings",
         needs=Needs(
             ("vectors",),
             lambda vectors: vectors is None,
             "vectors set embedding_size; give only one of the two",
         ),
     ),
-    "units": Setting(None, optional(integers), "width of each recurrent layer, such as 128,128"),
+    "units": Setting(None, optional(integers), "units of each recurrent layer, such as 128,128"),
     "cell": Setting(None, optional(choice("lstm", "gru", "simple_rnn")), "lstm, gru, simple_rnn"),
     "bidirectional": Setting(None, optional(boolean), "run every layer in both directions"),
     "pooling": Setting(None, optional(str), "last, mean, max, or several, such as mean+max"),
     "class_ratios": Setting(
         None,
         optional(boolean),
-        "a table of each token's log-ratio of every class beside its vector",
+        "append each token's log-count ratio for every class to its embedding",
     ),
     "ngrams": Setting(
         None,
         optional(integer(0)),
-        "n-grams of up to so many tokens, averaged with the network; 0: none",
+        "maximum length of n-grams whose logits are averaged with the network's; 0: none",
     ),
     "ngram_buckets": Setting(
         None,
         optional(integer(1)),
-        "rows of the n-grams' table",
+        "hash buckets for the n-grams",
         needs=Needs(("ngrams",), lambda length: length > 0, "set ngrams to 1 or more"),
     ),
-    "word_dropout": Setting(None, optional(number(0, 1)), "share of tokens made unknown"),
-    "embedding_dropout": Setting(None, optional(number(0, 1)), "share of embeddings dropped"),
+    "word_dropout": Setting(
+        None, optional(number(0, 1)), "share of tokens replaced by the unknown token"
+    ),
+    "embedding_dropout": Setting(None, optional(number(0, 1)), "dropout rate of the embeddings"),
     "dropout": Setting(
-        None, optional(number(0, 1)), "share dropped between layers, before the logits, of n-grams"
+        None, optional(number(0, 1)), "dropout rate between layers, before the logits, of n-grams"
     ),
     "vectors": Setting(
         None,
         optional(path),
-        "text file of word vectors (GloVe's format); sets embedding_size",
+        "text file of pretrained word vectors (GloVe's format); sets embedding_size",
         needs=Needs(
-            ("tokens",), lambda tokens: tokens == "words", "vectors go with tokens=words only"
+            ("tokens",), lambda tokens: tokens == "words", "vectors work with tokens=words only"
         ),
     ),
     # the tokenizer
     "tokens": Setting("words", choice("words", "pieces"), "words, or pieces (SentencePiece)"),
-    "vocabulary_size": Setting(30_000, integer(5), "the most token ids there may be"),
+    "vocabulary_size": Setting(30_000, integer(5), "maximum number of token ids"),
     "min_count": Setting(
         2,
         integer(1),
-        "a rarer word is unknown (words only)",
-        needs=Needs(("tokens",), lambda tokens: tokens == "words", "it counts words"),
+        "minimum count of a word; rarer ones are unknown (words only)",
+        needs=Needs(("tokens",), lambda tokens: tokens == "words", "set tokens=words"),
     ),
-    "fold_case": Setting(True, boolean, "fold case before tokens are looked up"),
-    "max_length": Setting(512, integer(1), "tokens of a text past this one are cut"),
+    "fold_case": Setting(True, boolean, "case-fold texts before tokenization"),
+    "max_length": Setting(512, integer(1), "maximum number of tokens of a text; the rest is cut"),
     # the loss
-    "class_weights": Setting(False, boolean, "weigh classes by the inverse of their frequency"),
+    "class_weights": Setting(False, boolean, "weight the loss by inverse class frequency"),
 }

@@ -14,21 +14,21 @@ from lstm_zoo.errors import CallError, DataError
 
 COLUMNS = ("text", "label")
 EXPECTED = (
-    "a folder with a folder of .txt files per class, "
+    "a folder with one folder of .txt files per class, "
     "a .tsv or .csv whose header has text and label, or a .jsonl with those keys"
 )
-LEFT_OUT_CLASSES = {"unsup"}  # aclImdb's reviews without a label
+UNLABELLED_FOLDERS = {"unsup"}  # of aclImdb
 
 
 @dataclass(frozen=True)
 class Corpus(families.Corpus):
-    """Labelled texts, and the rows that could not be used.
+    """Labelled texts, and the rows that were skipped.
 
     Attributes:
         texts: the texts, none of them empty.
-        labels: a class name for each text.
+        labels: the class name of each text.
         places: where each row comes from, such as `train.tsv:7`.
-        skipped: a (place, reason) for each row left out.
+        skipped: a (place, reason) for each skipped row.
     """
 
     texts: list[str]
@@ -46,58 +46,59 @@ class Corpus(families.Corpus):
 
     @property
     def columns(self) -> tuple[list[str], list[str]]:
-        """The texts and the labels, as `read` takes a pair."""
+        """The texts and the labels: a pair that `read` accepts."""
         return self.texts, self.labels
 
     @property
     def identity(self) -> tuple[list[str], list[str]]:
-        """What tells one corpus from another."""
+        """The columns of the fingerprint."""
         return self.columns
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
-        """Return the rows of these indices; what was skipped stays behind."""
+        """Return the rows at these indices, without the skipped ones."""
         columns = (self.texts, self.labels, self.places)
         return Corpus(*([column[i] for i in indices] for column in columns))
 
     def split(self, fraction: float, seed: int) -> tuple["Corpus", "Corpus"]:
-        """Cut a share off by content and class; see `lstm_zoo.data.splits.split`."""
-        rest, cut_off = splits.split(self.texts, self.labels, fraction, seed)
-        return self.take(rest), self.take(cut_off)
+        """Split off a share of the texts, stratified by class; see `lstm_zoo.data.splits.split`."""
+        rest, held_out = splits.split(self.texts, self.labels, fraction, seed)
+        return self.take(rest), self.take(held_out)
 
     def overlap(self, held_out: "Corpus") -> int:
-        """Count the held-out texts that are among these too."""
+        """Count the held-out texts that also occur in this corpus."""
         return splits.overlap(self.texts, held_out.texts)
 
     def class_indices(self, classes: Sequence[str]) -> np.ndarray:
-        """Return the index of each label in `classes`.
+        """Return the index of each label in `classes`, int64 `(texts,)`.
 
         Raises:
-            DataError: if a label is not one of them, naming its place.
+            DataError: if a label is not one of them; the message names its place.
         """
         index_of_class = {name: index for index, name in enumerate(classes)}
         for label, place in zip(self.labels, self.places, strict=True):
             if label not in index_of_class:
                 raise DataError(
-                    f"{place}: the label {label!r} is not one of the classes that were learned: "
+                    f"{place}: the label {label!r} is not one of the training classes: "
                     f"{', '.join(classes)}."
                 )
         return np.array([index_of_class[label] for label in self.labels])
 
 
 def read(data: Any, strict: bool = False) -> Corpus:
-    """Read a corpus, recognising its layout by what it is.
+    """Read a corpus from a folder, a table or a pair of sequences.
 
     Args:
-        data: a path, or a pair of equally long sequences (texts, labels). In a folder the class
-            names are the folders' (one named `unsup` is left out).
-        strict: whether a row that can't be used (no text, or no label) is an error, not skipped.
+        data: a path, or a pair (texts, labels) of sequences of one length. In a folder, each folder
+            is a class (`unsup` is ignored).
+        strict: whether a row without a text or a label is an error; it is skipped otherwise.
 
     Returns:
         The corpus, in the order of the file; a folder is read in the order of its file names.
 
     Raises:
-        CallError: if the path does not exist or its kind is unknown.
-        DataError: if the data is malformed or has no usable row, naming the file and the line.
+        CallError: if the path does not exist or its suffix is unknown.
+        DataError: if the data is malformed or has no usable row; the message names the file and
+            the line.
 
     Example:
 
@@ -162,7 +163,7 @@ def _rows_of_folder(path: Path) -> Iterator[tuple[str, str, str]]:
     classes = [
         folder
         for folder in folders
-        if folder.name not in LEFT_OUT_CLASSES and any(folder.glob("*.txt"))
+        if folder.name not in UNLABELLED_FOLDERS and any(folder.glob("*.txt"))
     ]
     if not classes:
         nested = [f for f in folders if any(f.glob("*/*.txt"))]

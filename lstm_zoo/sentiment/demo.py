@@ -1,28 +1,29 @@
-"""A demo corpus made by the package: synthetic film reviews whose label hangs on word order.
+"""A synthetic demo corpus: film reviews whose sentiment depends on word order.
 
-The sentences are not written by people and not taken from any data set. They come from the small
-grammar below, to show in seconds what a recurrent network gains over a bag of words; a score on
-them says nothing about real reviews.
+The sentences are generated from the small grammar below, not taken from any data set. They show
+within seconds what a recurrent network gains over a bag of words; a score on them does not carry
+over to real reviews.
 """
 
 import re
 
 import numpy as np
 
-# In every construction but "plain" and "denial", the label decides only the order of the words. The
-# same words are drawn for either label, then arranged, so that any bag of words is as likely under
-# one label as under the other and no classifier that sees only the bag can beat chance. In "denial"
-# the words do tell, but not to a linear classifier: "not" turns good and bad adjectives alike.
+# In every construction but "plain" and "denial", the label decides only the order of the words: the
+# same words are sampled for both labels. Any bag of words is equally likely under both, and no
+# bag-of-words classifier can beat chance. In "denial" the bags differ, but not for a linear
+# classifier: "not" negates good and bad adjectives alike.
 #
-# Slots that follow the label:
-#   {win} {lose}    an adjective of the label's polarity, and one of the opposite polarity, which
-#                   trade places where the label changes;
-#   {adj1} {adj2}   adjectives of a polarity drawn without regard to the label, and of the opposite;
-#   {not1} {not2}   "not" stands at the first if {adj1} must be turned round to give the label, at
-#                   the second otherwise;
-#   {only1} {only2} "only" stands at the first if {adj1} gives the label as it is ("not only dull
+# Slots that depend on the label:
+#   {win} {lose}    an adjective of the label's polarity, and one of the opposite polarity; they
+#                   swap when the label changes;
+#   {adj1} {adj2}   an adjective of a polarity sampled independently of the label, and one of the
+#                   opposite polarity;
+#   {not1} {not2}   "not" is at the first if {adj1} must be negated to give the label, at the second
+#                   otherwise;
+#   {only1} {only2} "only" is at the first if {adj1} has the polarity of the label ("not only dull
 #                   but long"), at the second otherwise ("not dull but only long").
-# All adjectives and adverbs begin with a consonant: "a" suits each of them.
+# All adjectives and adverbs begin with a consonant, since "a" may precede them.
 CONSTRUCTIONS = {
     "plain": [
         "{opening} the {part} {be}{hedge} {adverb} {win}",
@@ -86,8 +87,7 @@ CONSTRUCTIONS = {
     ],
 }
 
-# Words and phrases between "not" and its adjective, so that no pair of neighbouring words tells
-# what is denied.
+# Words come between "not" and its adjective: no bigram shows which adjective is negated.
 _CLAIMS = [
     "the {part} {be} {not#}{hedge} {perhaps} {adj#}",
     "this {be} {not#}{hedge} a {perhaps} {adj#} {film}",
@@ -155,67 +155,70 @@ _GRAMMAR = CONSTRUCTIONS | {
 
 
 class Sampler:
-    """Samples sentences of the grammar, dealing the choices of each symbol from a shuffled deck.
+    """A sampler of sentences, which samples the choices of each symbol without replacement.
 
-    A deck is dealt to its end before it is shuffled again, so that all adjectives of a polarity
-    are used equally often. Each deck has a generator of its own: which of "good" and "bad" is
-    dealt from first depends on the label and must not change the words.
+    All choices of a symbol are used once before any is used again: all adjectives of a polarity
+    are equally frequent. Each symbol has its own random generator, since the label decides whether
+    "good" or "bad" is sampled first and must not change the words.
+
+    Args:
+        seed: the seed of the random generators. Must not be negative.
     """
 
     def __init__(self, seed: int):
         self._generators = {
             symbol: np.random.default_rng([seed, number]) for number, symbol in enumerate(_GRAMMAR)
         }
-        self._decks: dict[str, list[int]] = {symbol: [] for symbol in _GRAMMAR}
+        self._remaining: dict[str, list[int]] = {symbol: [] for symbol in _GRAMMAR}
         self._recent: dict[str, list[int]] = {symbol: [] for symbol in _GRAMMAR}
 
-    def _deal(self, symbol: str) -> str:
-        deck, recent = self._decks[symbol], self._recent[symbol]
-        if not deck:
-            # The last few go to the bottom: no sentence shall use an adjective twice.
+    def _sample(self, symbol: str) -> str:
+        remaining, recent = self._remaining[symbol], self._recent[symbol]
+        if not remaining:
+            # Recent choices come last, since no sentence may repeat an adjective.
             order = self._generators[symbol].permutation(len(_GRAMMAR[symbol])).tolist()
-            deck += sorted(order, key=lambda choice: choice not in recent)
-        recent[:] = [*recent[-3:], deck.pop()]
+            remaining += sorted(order, key=lambda choice: choice not in recent)
+        recent[:] = [*recent[-3:], remaining.pop()]
         return _GRAMMAR[symbol][recent[-1]]
 
     def sentence(self, construction: str, positive: bool) -> str:
-        """Return the next sentence of a construction, with the label asked for."""
+        """Return the next sentence of a construction with the given label."""
         win, lose = ("good", "bad") if positive else ("bad", "good")
-        first = self._deal("polarity")
-        denied = "2" if first == win else "1"  # which of the two claims takes the "not"
-        deck_of = {"win": win, "lose": lose, "adj1": first}
-        deck_of["adj2"] = "bad" if first == "good" else "good"
+        first = self._sample("polarity")
+        negated = "2" if first == win else "1"  # which of the two claims has the "not"
+        symbol_of = {"win": win, "lose": lose, "adj1": first}
+        symbol_of["adj2"] = "bad" if first == "good" else "good"
         fixed = {"not1": "", "not2": "", "only1": "", "only2": ""}
-        fixed["not" + denied] = "not"
-        fixed["only1" if denied == "2" else "only2"] = self._deal("only")
-        fixed["be"] = self._deal("be")  # one tense throughout
+        fixed["not" + negated] = "not"
+        fixed["only1" if negated == "2" else "only2"] = self._sample("only")
+        fixed["be"] = self._sample("be")  # the same tense throughout
 
         def expand(slot: re.Match) -> str:
             symbol = slot[1]
-            text = fixed[symbol] if symbol in fixed else self._deal(deck_of.get(symbol, symbol))
+            text = fixed[symbol] if symbol in fixed else self._sample(symbol_of.get(symbol, symbol))
             return re.sub(r"{(\w+)}", expand, text)
 
         text = " ".join(re.sub(r"(\w+)", expand, construction).split())
-        text = re.sub(r" (?=[,;])", "", text)  # a hedge brings its own commas
+        text = re.sub(r" (?=[,;])", "", text)  # a hedge has its own commas
         text = re.sub(r",(?=[,;]|$)", "", text)
         return text[0].upper() + text[1:] + "."
 
 
 def generate(examples: int = 4_000, seed: int = 0) -> tuple[list[str], list[str], list[str]]:
-    """Generate a synthetic corpus of short film reviews whose sentiment hangs on word order.
+    """Generate a synthetic corpus of short film reviews whose sentiment depends on word order.
 
     Args:
-        examples: how many reviews to generate, at least 1. An even number gives as many negative as
-            positive ones, overall and within each construction; an odd number one negative more.
+        examples: the number of reviews, at least 1. The labels are balanced, overall and within
+            each construction; an odd number gives one more negative review.
         seed: the same seed gives the same corpus. Must not be negative.
 
     Returns:
-        Three lists of the same length: the texts, their labels, `"neg"` or `"pos"`, and the names
-        of the constructions they were made by, keys of `CONSTRUCTIONS`. On `"plain"` reviews a
-        linear classifier of bags of words does well; on all others it can only guess.
+        Three lists of one length: the texts; their labels, `"neg"` or `"pos"`; and the names of
+        their constructions, keys of `CONSTRUCTIONS`. A linear bag-of-words classifier does well on
+        `"plain"` reviews and can only guess on all others.
 
     Raises:
-        ValueError: if no example or a negative seed is asked for.
+        ValueError: if `examples` is below 1 or the seed is negative.
 
     Example:
 
@@ -229,11 +232,11 @@ def generate(examples: int = 4_000, seed: int = 0) -> tuple[list[str], list[str]
         raise ValueError(f"A corpus takes at least 1 example. Received: {examples}")
     sampler, generator = Sampler(seed), np.random.default_rng(seed)
     # Plain reviews are four in fourteen; the other constructions share the rest equally.
-    turns = ["plain"] * 3 + list(CONSTRUCTIONS)
-    turns = [turns[turn] for turn in generator.permutation(len(turns))]
+    schedule = ["plain"] * 3 + list(CONSTRUCTIONS)
+    schedule = [schedule[position] for position in generator.permutation(len(schedule))]
     rows = []
     for row in range(examples):
-        construction, positive = turns[row // 2 % len(turns)], row % 2 == 1
+        construction, positive = schedule[row // 2 % len(schedule)], row % 2 == 1
         label = "pos" if positive else "neg"
         rows.append((sampler.sentence(construction, positive), label, construction))
     rows = [rows[row] for row in generator.permutation(examples)]

@@ -1,4 +1,4 @@
-"""What of a classifier becomes a LiteRT file: from ids to logits."""
+"""LiteRT export of a classifier: the network, from ids to logits."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from lstm_zoo.export.litert import Probes, Signature, probe_ids
 
 
 def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
-    """Return the function to convert; see `lstm_zoo.export.litert.export_litert` for its names."""
+    """Return the function to convert; see `lstm_zoo.export.litert.export_litert`."""
 
     def classify(ids: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"logits": pipeline.model(ids)}
@@ -18,7 +18,7 @@ def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
 
 
 def probes(pipeline: Any, batch_size: int) -> Probes:
-    """Return inputs on which LiteRT must answer as the network does, up to the full length."""
+    """Return inputs to compare LiteRT with the network on, up to the maximum length."""
     ids = probe_ids(
         batch_size,
         pipeline.config["network"]["vocabulary_size"],

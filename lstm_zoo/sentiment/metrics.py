@@ -1,4 +1,4 @@
-"""What a model is judged by."""
+"""Classification metrics."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ def classification(references: np.ndarray, predictions: np.ndarray, classes: Seq
     """Compute accuracy, macro F1, and precision, recall and F1 of each class.
 
     Args:
-        references: the true classes' indices, `(examples,)`.
-        predictions: the predicted classes' indices, `(examples,)`.
-        classes: the class names.
+        references: indices of the true classes, integers `(examples,)`.
+        predictions: indices of the predicted classes, integers `(examples,)`.
+        classes: the class names, by index.
 
     Returns:
-        `accuracy` and `macro_f1` (the mean over the classes that occur in either array) as
-        fractions, `classes` with `precision`, `recall`, `f1` and `support` by name, and
-        `confusion`, a list of rows: the true class down, the predicted one across.
+        `accuracy` and `macro_f1` (the mean over the classes that occur in either array), both in
+        0..1; `classes`: `precision`, `recall`, `f1` and `support` by class name; and
+        `confusion`: counts as nested lists, `(true classes, predicted classes)`.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""The network: stacked recurrent layers over embedded tokens, pooled, to class logits."""
+"""The network: token embeddings, a recurrent stack, pooling and class logits."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,38 +35,37 @@ def build_sentiment(
     """Build a text classifier: embedding, recurrent stack, pooling, logits.
 
     Args:
-        vocabulary_size: the number of token ids, 0 for padding included.
-        num_classes: the number of classes, two at least.
-        variant: a row of `lstm_zoo.sentiment.VARIANTS`: "tiny", "small", "base" or "large".
-        vectors: a float matrix `(vocabulary_size, embedding_size)` that the embedding starts from;
-            None for random ones.
-        ratios: with `class_ratios`, the table `(vocabulary_size, num_classes)` of
-            `class_log_ratios`; None for zeros, to load weights into.
+        vocabulary_size: the number of token ids, padding (id 0) included.
+        num_classes: the number of classes, at least 2.
+        variant: a key of `lstm_zoo.sentiment.VARIANTS`: "tiny", "small", "base" or "large".
+        vectors: initial embeddings, floats `(vocabulary_size, embedding_size)`; None for random
+            ones.
+        ratios: with `class_ratios`, what `class_log_ratios` returns, floats
+            `(vocabulary_size, num_classes)`; None for zeros, where weights are loaded later.
         use_cudnn: "auto" for cuDNN where it can run, False for never (a model that must also run
             on a CPU). It is not saved with the model.
-        **sizes: what replaces an entry of the variant:
-            embedding_size: the width of a token's vector.
+        **sizes: override an entry of the variant:
+            embedding_size: the size of the token embeddings.
             cell: "lstm", "gru" or "simple_rnn".
-            units: the width of each recurrent layer, in each direction.
+            units: the units of each recurrent layer, in each direction.
             bidirectional: whether the layers run in both directions.
-            pooling: how time steps become one vector: "last" (the last states), "mean", "max",
-                or several with "+" between, concatenated. Padding never counts.
-            class_ratios: whether a fixed table of each token's log-ratio of every class stands
-                beside its vector (after Wang and Manning 2012, who weigh a linear model so).
-            ngrams: the tokens of the longest n-grams whose scores are averaged with the network's
-                logits (see `NgramScores`, and `MeanOrOne` on how both are trained); 0 for none.
-            ngram_buckets: the rows of the table that n-grams share.
-            word_dropout: the share of tokens that are made unknown in training.
-            embedding_dropout: the share of the embeddings dropped.
-            dropout: the share dropped between recurrent layers, before the logits, and of n-grams.
+            pooling: how time steps become one vector: "last" (the last hidden states), "mean",
+                "max", or several, concatenated, such as "mean+max". Padding is ignored.
+            class_ratios: whether each token's log-count ratio for every class is appended to its
+                embedding, untrained (the ratios of Wang and Manning 2012).
+            ngrams: the maximum length of n-grams whose logits are averaged with the network's
+                (see `NgramScores`, and `MeanOrOne` for the training of both); 0 for none.
+            ngram_buckets: the hash buckets of the n-grams.
+            word_dropout: the share of tokens replaced by the unknown token in training.
+            embedding_dropout: the dropout rate of the embeddings.
+            dropout: the dropout rate between recurrent layers, before the logits and of n-grams.
 
     Returns:
         A functional `keras.Model` from int32 ids `(batch, time)`, right-padded with 0, to float32
         logits `(batch, num_classes)`.
 
     Raises:
-        CallError: (a ValueError) on an unknown variant or keyword, listing the known ones, or on
-            a bad value.
+        CallError: (a ValueError) on an unknown variant or keyword, or a bad value.
 
     Example:
 
@@ -83,7 +82,7 @@ def build_sentiment(
             f"({vocabulary_size}, {sizes['embedding_size']}). Received: {vectors.shape}"
         )
     if ratios is not None and not sizes["class_ratios"]:
-        raise CallError("ratios go with class_ratios=True.")
+        raise CallError("ratios need class_ratios=True.")
     if ratios is not None and ratios.shape != (vocabulary_size, num_classes):
         raise CallError(
             f"ratios has the shape (vocabulary_size, num_classes) = ({vocabulary_size}, "
@@ -146,18 +145,18 @@ def build_sentiment(
 def class_log_ratios(
     ids: Sequence[np.ndarray], targets: np.ndarray, vocabulary_size: int, num_classes: int
 ) -> np.ndarray:
-    """Compute how much more often each token stands in texts of a class than in the others.
+    """Compute the log-count ratio of each token for each class (Wang and Manning 2012).
 
     Args:
-        ids: the token ids of each text.
-        targets: the class of each text, `(texts,)`.
+        ids: the token ids of each text, integers `(time,)`.
+        targets: the class index of each text, integers `(texts,)`.
         vocabulary_size: the number of token ids.
         num_classes: the number of classes.
 
     Returns:
-        A float32 table `(vocabulary_size, num_classes)`: the logarithm of the token's share in
-        the texts of the class over its share in the others, with one text of each kind added to
-        every count, divided by 4 to be of an embedding's scale; 0 for padding and unknown tokens.
+        float32 `(vocabulary_size, num_classes)`: the log of the token's share in the texts of the
+        class over its share in the other texts. Texts are counted once per token, with add-one
+        smoothing. Divided by 4, to the scale of the embeddings; 0 for padding and unknown tokens.
 
     Example:
 
@@ -176,17 +175,22 @@ def class_log_ratios(
 
 
 def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
-    """Give every size of the network its value: the variant's, where none is given.
+    """Return the sizes of a variant with some of them overridden.
 
     Args:
-        variant: a name in `VARIANTS`.
-        **sizes: entries that replace the variant's.
+        variant: a key of `VARIANTS`.
+        **sizes: entries that override the variant's.
 
     Returns:
-        A row like those of `VARIANTS`.
+        A value for every size, as in `VARIANTS`.
 
     Raises:
         CallError: (a ValueError) on an unknown variant, an unknown size, or a bad value.
+
+    Example:
+
+    >>> resolve_sizes("tiny", units=16)["units"]
+    (16,)
     """
     resolved = with_variant(VARIANTS, variant, sizes)
     resolved["units"] = positive_integers("units", resolved["units"])

@@ -1,4 +1,4 @@
-"""A linear classifier of n-grams, to stand beside a recurrent network."""
+"""A linear n-gram classifier, to average with a recurrent network."""
 
 from typing import Any
 
@@ -7,30 +7,31 @@ from keras import ops
 
 from lstm_zoo.text.tokenizers import PADDING
 
-FACTOR = 1_000_003  # of the hash: a prime, so that no usual number of buckets shares a divisor
-# Scores grow by an optimizer's steps of fixed size, and those of rare n-grams by few: without a
-# gain, the network beside has learned the texts by heart before they count.
+HASH_FACTOR = 1_000_003  # a prime: no usual number of buckets shares a divisor with it
+# AdamW's steps have a fixed size, and the scores of rare n-grams get few of them. Without a gain,
+# the network memorizes the training texts before the n-grams have an effect.
 GAIN = 16.0
-# The share of the texts that n-grams answer alone in training: they take fewer passes than
-# a network does.
-ALONE = 1 / 3
+# The probability that a training text gets the logits of the n-grams, not of the network: n-grams
+# need fewer epochs.
+NGRAM_PROBABILITY = 1 / 3
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")
 class NgramScores(keras.layers.Layer):
-    """Scores each class by the n-grams of a text, whatever their order.
+    """Class logits from a bag of n-grams.
 
-    The logits are `GAIN` times the sum of a score for each n-gram over the root of their number.
-    N-grams share a table's rows by a hash (Weinberger et al. 2009).
+    The logits are `GAIN` times the sum of the n-grams' scores over the square root of their number.
+    N-grams are hashed to the rows of one table of scores (Weinberger et al. 2009).
 
-    It takes int32 ids `(batch, time)`, padded on the right with 0, to `(batch, num_classes)`.
+    The input is int32 ids `(batch, time)`, right-padded with 0; the output is
+    `(batch, num_classes)`.
 
     Args:
         num_classes: the number of classes.
-        length: the tokens of the longest n-grams; 2 for single tokens and pairs.
+        length: the maximum length of an n-gram; 2 for unigrams and bigrams.
         buckets: the rows of the table.
         dropout: the share of n-grams dropped in training.
-        seed: an integer, or None for one drawn from Keras's.
+        seed: an integer, or None for one drawn by Keras.
 
     Example:
 
@@ -61,17 +62,17 @@ class NgramScores(keras.layers.Layer):
 
     def call(self, ids: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         ids = ops.cast(ids, "int64")
-        hashed, rows, real = ops.zeros_like(ids), [], []
+        hashed, rows, valid = ops.zeros_like(ids), [], []
         for number in range(self.length):
-            # The n-grams that begin at each token: those one shorter, and the token after.
+            # The n-grams that start at each token extend those one token shorter.
             token = ops.pad(ids, [[0, 0], [0, number]])[:, number:]
-            hashed = hashed * FACTOR % self.buckets + token
+            hashed = hashed * HASH_FACTOR % self.buckets + token
             rows.append(hashed % self.buckets)
-            real.append(ops.cast(token != PADDING, self.compute_dtype))
+            valid.append(ops.cast(token != PADDING, self.compute_dtype))
         rows = ops.stack(rows, axis=2)
-        real = ops.stack(real, axis=2)  # (batch, time, length)
-        count = ops.sum(real, axis=(1, 2))
-        kept = ops.expand_dims(self.dropout(real, training=training), 3)
+        valid = ops.stack(valid, axis=2)  # (batch, time, length)
+        count = ops.sum(valid, axis=(1, 2))
+        kept = ops.expand_dims(self.dropout(valid, training=training), 3)
         scores = ops.take(ops.convert_to_tensor(self.table), rows, axis=0)
         total = ops.sum(scores * kept, axis=(1, 2))  # (batch, num_classes)
         return GAIN * total / ops.sqrt(ops.maximum(ops.expand_dims(count, 1), 1.0))
@@ -92,16 +93,21 @@ class NgramScores(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("lstm_zoo")
 class MeanOrOne(keras.layers.Layer):
-    """Averages the logits of a network and of n-grams; in training, each text has those of one.
+    """Mean of the logits of a network and of n-grams; in training, one of the two per text.
 
-    Trained on their sum, n-grams know the training texts by heart so soon that a network beside
-    them learns nothing. So of each text, drawn anew each time, one of them answers alone, the
-    n-grams with the probability `ALONE` (after Neverova et al. 2016, ModDrop).
+    Trained on their sum, n-grams memorize the training texts before the network learns anything.
+    Therefore each training text randomly gets the logits of one of the two, those of the n-grams
+    with probability `NGRAM_PROBABILITY` (after ModDrop, Neverova et al. 2016).
 
-    It takes both logits `(batch, num_classes)`, the network's first.
+    The inputs are the logits of the network and of the n-grams, both `(batch, num_classes)`.
 
     Args:
-        seed: an integer, or None for one drawn from Keras's.
+        seed: an integer, or None for one drawn by Keras.
+
+    Example:
+
+    >>> MeanOrOne()(ops.ones((1, 2)), ops.zeros((1, 2))).numpy().tolist()
+    [[0.5, 0.5]]
     """
 
     def __init__(self, seed: int | None = None, **options: Any):
@@ -112,12 +118,12 @@ class MeanOrOne(keras.layers.Layer):
     def call(
         self, network: keras.KerasTensor, ngrams: keras.KerasTensor, training: bool = False
     ) -> keras.KerasTensor:
-        # Not `network + ngrams`: of an empty batch, Keras takes the one for a bias of the other.
+        # Not `network + ngrams`: with an empty batch, Keras takes one for a bias of the other.
         both = ops.stack([network, ngrams])
         if not training:
             return ops.mean(both, axis=0)
         drawn = keras.random.uniform((ops.shape(network)[0], 1), seed=self.seed_generator)
-        return ops.where(drawn < ALONE, both[1], both[0])
+        return ops.where(drawn < NGRAM_PROBABILITY, both[1], both[0])
 
     def compute_output_shape(self, network_shape: tuple, ngrams_shape: tuple) -> tuple:
         return network_shape

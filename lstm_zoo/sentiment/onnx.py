@@ -1,4 +1,4 @@
-"""The network as an ONNX graph, and what a caller needs to feed it."""
+"""ONNX export of a classifier: the network's graph, and the metadata of its inputs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,16 +17,16 @@ from lstm_zoo.export.onnx_graph import (
     token_lengths,
 )
 from lstm_zoo.sentiment.model import resolve_sizes
-from lstm_zoo.sentiment.ngrams import FACTOR, GAIN, NgramScores
+from lstm_zoo.sentiment.ngrams import GAIN, HASH_FACTOR, NgramScores
 from lstm_zoo.text.tokenizers import PADDING
 
 
 def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
-    """Compose the graphs of an export by the names of their files.
+    """Build the graphs of an export, by file name.
 
     Args:
-        model: what `build_sentiment(**network)` built.
-        network: its arguments.
+        model: the network that `build_sentiment(**network)` returned.
+        network: the arguments of `build_sentiment`.
 
     Returns:
         `model`: from `ids` int32 `(batch, time)` to `logits` float32 `(batch, num_classes)`.
@@ -60,14 +60,14 @@ def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
         logits = graph.add("Mul", graph.add("Add", logits, scores), np.float32(0.5))
     graph.output("logits", logits, "float32", ["batch", num_classes])
 
-    def answer(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def reference(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {"logits": model(inputs["ids"]).numpy()}
 
-    return {"model": Part(graph, _probes(vocabulary_size), answer)}
+    return {"model": Part(graph, _probes(vocabulary_size), reference)}
 
 
 def metadata(pipeline: Any) -> dict[str, Any]:
-    """Tell how texts become ids: the vocabulary in the order of the ids, or the pieces' file."""
+    """Return how texts become ids: settings, and the vocabulary by id or the pieces' file."""
     settings = pipeline.config["settings"]
     tokenizer = {name: settings[name] for name in ("tokens", "fold_case", "max_length")}
     if settings["tokens"] == "words":
@@ -76,31 +76,31 @@ def metadata(pipeline: Any) -> dict[str, Any]:
 
 
 def _ngram_scores(graph: Graph, layer: NgramScores, ids: Tensor) -> Tensor:
-    """Score the n-grams, as `NgramScores` does."""
+    """Add the ops of `NgramScores` to a graph."""
     buckets = np.int64(layer.buckets)
     ids = graph.cast(ids, "int64")
     hashed = graph.add("Mul", ids, np.int64(0))
-    rows, real = [], []
+    rows, valid = [], []
     for number in range(layer.length):
         padded = graph.add("Pad", ids, np.array([0, 0, 0, number]))
         end = np.iinfo(np.int64).max
         token = graph.add("Slice", padded, *(np.array([n]) for n in (number, end, 1)))
-        shifted = graph.add("Mod", graph.add("Mul", hashed, np.int64(FACTOR)), buckets)
+        shifted = graph.add("Mod", graph.add("Mul", hashed, np.int64(HASH_FACTOR)), buckets)
         hashed = graph.add("Add", shifted, token)
         rows.append(graph.add("Mod", hashed, buckets))
-        real.append(graph.add("Not", graph.add("Equal", token, np.int64(PADDING))))
-    rows, real = (graph.add("Concat", *each, axis=1) for each in (rows, real))
+        valid.append(graph.add("Not", graph.add("Equal", token, np.int64(PADDING))))
+    rows, valid = (graph.add("Concat", *each, axis=1) for each in (rows, valid))
     (table,) = map(graph.read, layer.weights)
-    real = graph.add("Unsqueeze", graph.cast(real, "float32"), np.array([2]))
-    scores = graph.add("Mul", graph.add("Gather", table, rows), real)
+    valid = graph.add("Unsqueeze", graph.cast(valid, "float32"), np.array([2]))
+    scores = graph.add("Mul", graph.add("Gather", table, rows), valid)
     total = graph.add("ReduceSum", scores, np.array([1]), keepdims=0)  # (batch, num_classes)
-    count = graph.add("ReduceSum", real, np.array([1]), keepdims=0)
+    count = graph.add("ReduceSum", valid, np.array([1]), keepdims=0)
     root = graph.add("Sqrt", graph.add("Max", count, np.float32(1)))
     return graph.add("Mul", total, graph.add("Div", np.float32(GAIN), root))
 
 
 def _probes(vocabulary_size: int) -> list[dict[str, np.ndarray]]:
-    """Several rows, one and none, of several lengths, with padding inside, and of padding alone."""
+    """Batches of 5, 1 and 0 rows: several lengths, id 0 inside a text, rows of padding alone."""
     ids = np.random.default_rng(0).integers(1, vocabulary_size, (5, 40), np.int32)
     for row, length in zip(ids, (40, 17, 3, 1, 0), strict=True):
         row[length:] = 0

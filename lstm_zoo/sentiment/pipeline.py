@@ -1,4 +1,4 @@
-"""Raw texts in, labels out."""
+"""The pipeline of a trained classifier: from raw texts to labels."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from lstm_zoo.text import tokenizers
 
 
 class Classification(NamedTuple):
-    """An answer: the most probable label, its probability, and those of all classes by name."""
+    """A prediction: the most probable label, its probability, and those of all classes by name."""
 
     label: str
     probability: float
@@ -29,9 +29,7 @@ class Classification(NamedTuple):
 
 
 class Pipeline(pipeline.Pipeline):
-    """A trained classifier of texts.
-
-    `lstm_zoo.train` and `lstm_zoo.load` return one.
+    """A trained text classifier, as `lstm_zoo.train` and `lstm_zoo.load` return it.
 
     Attributes:
         run: the run's directory.
@@ -58,16 +56,16 @@ class Pipeline(pipeline.Pipeline):
 
     @property
     def card(self) -> dict[str, Any]:
-        """What a card tells of the answers: the classes, in the order of the logits."""
+        """The entries of an export's card: the classes, in the order of the logits."""
         return {"classes": self.classes}
 
-    # Never compiled by XLA: stock TF Serving does not run what must be.
+    # Never compiled by XLA: stock TF Serving can't run a function that must be.
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")], jit_compile=False)
     def classify(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classify a batch of texts, in the graph: what `predict` runs and an export serves.
+        """Classify a batch of texts in the graph; `predict` and a SavedModel run this function.
 
         Args:
-            text: string tensor `(batch,)`, any bytes.
+            text: string tensor `(batch,)`; any bytes.
 
         Returns:
             `label` string `(batch,)`; `probability` float32 `(batch,)`; `probabilities` float32
@@ -85,7 +83,7 @@ class Pipeline(pipeline.Pipeline):
 
     @property
     def probes(self) -> dict[str, list[dict[str, tf.Tensor]]]:
-        """Inputs for each signature on which an export must answer as this pipeline does."""
+        """Inputs of each signature to compare an export with this pipeline on."""
         batches = [[], [""], ["", "x"], ["good", b"\xff\xfe", "\x00", "word " * 2_000, "\u202e"]]
         return {"serving_default": [{"text": tf.constant(batch, tf.string)} for batch in batches]}
 
@@ -98,18 +96,20 @@ class Pipeline(pipeline.Pipeline):
         """Classify texts.
 
         Args:
-            texts: the texts, str or UTF-8 bytes; an empty list gives an empty list.
-            batch_size: texts computed at once; it does not change the answers.
+            texts: the texts, str or UTF-8 bytes; may be empty.
+            batch_size: texts per batch; it does not change the results.
 
         Returns:
-            A `Classification` for each text, in their order.
+            A `Classification` for each text, in order.
 
         Raises:
             CallError: if `texts` is one text rather than a sequence of texts.
 
         Example:
 
-        >>> lstm_zoo.load("runs/imdb").predict(["a wonderful film"])  # doctest: +SKIP
+        >>> predictions = lstm_zoo.load("runs/imdb").predict(["a wonderful film", "a dull film"])
+        >>> [prediction.label for prediction in predictions]
+        ['pos', 'neg']
         """
         probabilities = self._probabilities(texts, batch_size)
         return [
@@ -122,26 +122,29 @@ class Pipeline(pipeline.Pipeline):
         ]
 
     def evaluate(self, data: Any, *, strict: bool = False, batch_size: int = 64) -> dict[str, Any]:
-        """Judge the classifier on labelled texts.
+        """Evaluate the classifier on labelled texts.
 
         Args:
-            data: a path or a pair (texts, labels), as `lstm_zoo.sentiment.corpus.read` takes it.
-            strict: whether a row without text or label is an error, not skipped.
-            batch_size: texts computed at once; it does not change the result.
+            data: a path or a pair (texts, labels); see `lstm_zoo.sentiment.corpus.read`.
+            strict: whether a row without a text or a label is an error; it is skipped otherwise.
+            batch_size: texts per batch; it does not change the results.
 
         Returns:
             `accuracy`, `macro_f1`, `classes` and `confusion`, as
-            `lstm_zoo.sentiment.metrics.classification` gives them; `examples` and `skipped`,
-            counted; and `predictions`, a row (text, label, predicted, probability) for each
+            `lstm_zoo.sentiment.metrics.classification` returns them; the numbers of `examples` and
+            `skipped` rows; and `predictions`, a row (text, label, predicted, probability) per
             example.
 
         Raises:
             CallError: if there is no such data.
-            DataError: if it is malformed, or has a label that the classifier does not know.
+            DataError: if it is malformed, or a label is not one of the training classes.
 
         Example:
 
-        >>> lstm_zoo.load("runs/imdb").evaluate("aclImdb/test")["accuracy"]  # doctest: +SKIP
+        >>> texts, labels = ["a wonderful film", "a dull film"], ["pos", "neg"]
+        >>> scores = lstm_zoo.load("runs/imdb").evaluate((texts, labels))
+        >>> scores["examples"], scores["confusion"]
+        (2, [[1, 0], [0, 1]])
         """
         labelled = corpus.read(data, strict=strict)
         references = labelled.class_indices(self.classes)
@@ -161,7 +164,7 @@ class Pipeline(pipeline.Pipeline):
 
     @staticmethod
     def report(scores: Mapping[str, Any]) -> str:
-        """Lay out what `evaluate` returns as a table for a person."""
+        """Format the result of `evaluate` as a table."""
         width = max(8, *map(len, scores["classes"]))
         lines = [
             f"accuracy {scores['accuracy']:.4f}  macro F1 {scores['macro_f1']:.4f}  "
@@ -176,7 +179,7 @@ class Pipeline(pipeline.Pipeline):
         return "\n".join(lines)
 
     def draw(self, data: Any, scores: Mapping[str, Any]) -> None:
-        """Draw what `evaluate` found of some data, the confusion matrix, into the run."""
+        """Write the confusion matrix that `evaluate` returned to `confusion.png` in the run."""
         plots.draw_confusion(scores["confusion"], self.classes, self.run / "confusion.png")
 
     def _probabilities(self, texts: Sequence[str | bytes], batch_size: int) -> np.ndarray:
@@ -184,7 +187,7 @@ class Pipeline(pipeline.Pipeline):
             raise CallError("predict takes a list of texts, such as [text]. Received: one text")
         encoded = tokenizers.as_bytes(texts)
         probabilities = np.zeros((len(encoded), len(self.classes)), dtype=np.float32)
-        # By length, so that a long text does not pad the short ones.
+        # Batches of similar length, so that a long text does not pad short ones.
         for indices in batching.sorted_batches(np.array([*map(len, encoded)]), batch_size):
             batch = tf.constant([encoded[index] for index in indices])
             probabilities[indices] = self.classify(batch)["probabilities"].numpy()

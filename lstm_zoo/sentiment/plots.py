@@ -1,4 +1,4 @@
-"""The plot of a confusion matrix."""
+"""Plot of a confusion matrix."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +10,16 @@ from lstm_zoo.runs.plots import save
 
 
 def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
-    """Draw a confusion matrix: counts, shaded by the share of the true class.
+    """Draw a confusion matrix: counts, shaded by their share of the true class.
 
     Args:
-        confusion: a row a true class, a column a predicted one.
+        confusion: counts, `(true classes, predicted classes)`.
         classes: the class names.
-        path: the PNG to write.
+        path: the PNG file to write.
+
+    Example:
+
+    >>> draw_confusion([[3, 1], [0, 4]], ["neg", "pos"], Path("confusion.png"))
     """
     counts = np.asarray(confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

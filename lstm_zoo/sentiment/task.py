@@ -1,4 +1,4 @@
-"""What training must know of the family: examples, loss, metrics."""
+"""The training task: examples, batches, loss and metrics."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -26,24 +26,24 @@ DEMO_TEST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Examples(families.Examples):
-    """A corpus as the network sees it: ids and the classes' indices."""
+    """A tokenized corpus: ids, class indices and loss weights."""
 
     ids: list[np.ndarray]
     targets: np.ndarray
-    weights: np.ndarray  # what each example counts in the loss
-    skipped: tuple = ()  # a text of which nothing can be made is empty, not skipped
+    weights: np.ndarray  # of each example in the loss
+    skipped: tuple = ()  # a text without tokens is an example, not skipped
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def lengths(self) -> np.ndarray:
-        """The number of tokens of each example."""
+        """The number of tokens of each example, int64 `(examples,)`."""
         return np.array([len(ids) for ids in self.ids])
 
 
 class Task(families.Task):
-    """The classes and the tokenizer, learned from the training part, and what follows from them.
+    """The classes and the tokenizer, learned from the training data, and how to train with them.
 
     Args:
         settings: a value for every name of `lstm_zoo.sentiment.SETTINGS`.
@@ -61,7 +61,7 @@ class Task(families.Task):
 
     @staticmethod
     def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
-        """Read a corpus, as `lstm_zoo.sentiment.corpus.read` does; settings are not used."""
+        """Read a corpus with `lstm_zoo.sentiment.corpus.read`; settings are ignored."""
         return corpus.read(data, strict)
 
     @staticmethod
@@ -72,23 +72,23 @@ class Task(families.Task):
 
     @classmethod
     def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
-        """Learn the classes and the vocabulary of the training part.
+        """Learn the classes and the vocabulary from the training data.
 
         Args:
-            training: the training part, and nothing of the others.
+            training: the training data only.
             settings: a value for every name of `lstm_zoo.sentiment.SETTINGS`.
-            seed: of what is random in learning pieces.
+            seed: the seed of SentencePiece's sampling.
 
         Returns:
             The task.
 
         Raises:
-            DataError: if there is one class only, or too little text for pieces.
+            DataError: if there is only one class, or too little text for SentencePiece.
         """
         if len(training.classes) < 2:
             raise DataError(
                 f"Only one class, {training.classes[0]!r}, in {len(training)} examples "
-                f"(the first: {training.places[0]}); a classifier needs two at least."
+                f"(the first: {training.places[0]}); a classifier needs at least two."
             )
         kind = settings["tokens"]
         options = {
@@ -105,7 +105,7 @@ class Task(families.Task):
 
     @classmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> "Task":
-        """Read what `save` and `learned` left in a run."""
+        """Load a task from a run directory and its `config.json`."""
         settings = config["settings"]
         tokenizer = tokenizers.TOKENIZERS[settings["tokens"]].load(run, settings["fold_case"])
         return cls(settings, config["learned"]["classes"], tokenizer)
@@ -116,7 +116,7 @@ class Task(families.Task):
 
     @property
     def learned(self) -> dict[str, Any]:
-        """What `config.json` keeps of what was learned."""
+        """The entry `learned` of `config.json`: the classes."""
         return {"classes": self.classes}
 
     def network_arguments(self) -> dict[str, Any]:
@@ -133,15 +133,15 @@ class Task(families.Task):
         """Build the network to train.
 
         Args:
-            examples: the training part, for `class_ratios`.
-            seed: of the vectors of words that `vectors` lacks.
+            examples: the training examples, for `class_ratios`.
+            seed: the seed of the vectors of words that the file `vectors` lacks.
 
         Returns:
             The network, and the arguments with which `build_sentiment` rebuilds it.
 
         Raises:
-            CallError: on a bad size, or if there is no file of vectors.
-            DataError: if the file of vectors is malformed.
+            CallError: on a bad size, or if the file `vectors` does not exist.
+            DataError: if the file `vectors` is malformed.
         """
         arguments = self.network_arguments()
         vectors = ratios = None
@@ -164,15 +164,15 @@ class Task(families.Task):
     def encode(
         self, labelled: Corpus, *, training: bool = False, cache: Path | None = None
     ) -> Examples:
-        """Turn a corpus into examples.
+        """Tokenize a corpus.
 
         Args:
             labelled: the corpus.
-            training: of no account: what is trained on is not varied.
-            cache: of no account: tokens are made faster than read.
+            training: ignored: there is no augmentation.
+            cache: ignored: tokenizing is faster than reading a cache.
 
         Returns:
-            Its ids, class indices and weights, in its order.
+            The ids, class indices and loss weights, in the order of the corpus.
 
         Raises:
             DataError: on a label that is not one of the classes.
@@ -191,12 +191,13 @@ class Task(families.Task):
         """Return a training batch.
 
         Args:
-            examples: the examples to take it from.
-            indices: which, `(batch,)`.
-            generator: of no account: nothing in a batch is random.
+            examples: the training examples.
+            indices: the indices of the batch's examples, `(batch,)`.
+            generator: ignored: nothing in a batch is random.
 
         Returns:
-            int32 ids `(batch, time)`, padded on the right; class indices and weights `(batch,)`.
+            int32 ids `(batch, time)`, right-padded with 0; class indices and float32 weights
+            `(batch,)`.
         """
         ids = batching.pad([examples.ids[index] for index in indices])  # (batch, time)
         return ids, examples.targets[indices], examples.weights[indices]
@@ -206,14 +207,15 @@ class Task(families.Task):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Judge a network while it is trained.
+        """Evaluate a network during training.
 
         Args:
             model: the network, compiled.
-            examples: what to judge it on.
+            examples: the validation examples.
 
         Returns:
-            `loss`, the mean cross-entropy in nats, and what `metrics.classification` returns.
+            `loss`, the unweighted mean cross-entropy in nats, and the result of
+            `metrics.classification`.
         """
         logits = np.zeros((len(examples.ids), len(self.classes)), dtype=np.float32)
         for indices in batching.sorted_batches(examples.lengths, 128):
@@ -225,7 +227,7 @@ class Task(families.Task):
         return {"loss": float(loss), **scores}
 
     def format_samples(self, predictions: Sequence[tuple[str, str, str, float]]) -> list[str]:
-        """Return a line to show for each of some rows of `SentimentPipeline.evaluate`."""
+        """Format rows of `predictions`, as `Pipeline.evaluate` returns them, a line each."""
         width = max(map(len, self.classes))
         return [
             f"  true {label:{width}}  predicted {predicted:{width}} ({probability:.2f})  "

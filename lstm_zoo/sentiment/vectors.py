@@ -11,20 +11,28 @@ from lstm_zoo.errors import CallError, DataError
 def read_vectors(
     path: str | os.PathLike, words: Sequence[str], seed: int = 0
 ) -> tuple[np.ndarray, int]:
-    """Read the vectors of a vocabulary.
+    """Read the vectors of a vocabulary from a file in GloVe's format.
 
     Args:
-        path: a text file with a word and its numbers a line, a space between each (GloVe's
-            format; a first line of two numbers, as word2vec and fastText write it, is passed over).
-        words: the vocabulary, in the order of the rows wanted.
-        seed: draws the rows of words that the file lacks, with the spread of those it has.
+        path: a text file: on each line a word and its numbers, separated by spaces. A first line of
+            two fields, the header of word2vec and fastText, is skipped.
+        words: the vocabulary, in the order of the rows.
+        seed: the seed of the rows of missing words: normal, with the mean and standard deviation
+            of the rows found.
 
     Returns:
-        A float32 matrix `(words, size)`, and how many of the words the file has.
+        A float32 matrix `(words, size)`, and the number of words found.
 
     Raises:
-        CallError: if there is no such file.
-        DataError: if a line is not a word and as many numbers as the others, or no word is known.
+        CallError: if the file does not exist.
+        DataError: if a line is not a word and `size` numbers, or no word is found.
+
+    Example:
+
+    >>> _ = Path("vectors.txt").write_text("good 1 2\\nbad -1 -2\\n")
+    >>> matrix, found = read_vectors("vectors.txt", ["bad", "good"])
+    >>> matrix.tolist(), found
+    ([[-1.0, -2.0], [1.0, 2.0]], 2)
     """
     if not os.path.isfile(path):
         raise CallError(f"{path}: no such file of word vectors.")
@@ -37,7 +45,7 @@ def read_vectors(
             if number == 1 and len(fields) == 2:
                 continue
             size = size or len(fields) - 1
-            # Some of GloVe's words hold spaces: the numbers are counted from the end.
+            # Some of GloVe's words contain spaces: count the numbers from the end.
             word = " ".join(fields[:-size])
             try:
                 vector = np.array(fields[-size:], dtype=np.float32) if word else None
@@ -48,7 +56,7 @@ def read_vectors(
             if word in row_of_word:
                 found[row_of_word[word]] = vector
     if not found:
-        raise DataError(f"{path}: none of the vocabulary's {len(words)} words is in it.")
+        raise DataError(f"{path}: none of the vocabulary's {len(words)} words is in this file.")
     rows = np.stack(list(found.values()))
     generator = np.random.default_rng(seed)
     matrix = generator.normal(rows.mean(), rows.std(), (len(words), size)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Speech recognition with CTC: from audio to text. This file imports no TensorFlow."""
+"""Speech recognition with CTC. This file imports no TensorFlow."""
 
 from lstm_zoo.settings import (
     TRAINING,
@@ -14,9 +14,9 @@ from lstm_zoo.settings import (
 )
 
 DATA_HELP = """\
-  a LibriSpeech folder (*.trans.txt beside the audio, at any depth)
+  a LibriSpeech folder (*.trans.txt next to the audio, at any depth)
   an LJSpeech folder (metadata.csv, wavs/)
-  a manifest .tsv, .csv or .jsonl with path and text (or Common Voice's sentence)"""
+  a .tsv, .csv or .jsonl manifest with path and text (or sentence, as in Common Voice)"""
 INPUT_HELP = "the path of a clip"
 DECODES = True
 SUBSAMPLING_KINDS = ("stack", "conv")
@@ -41,47 +41,53 @@ VARIANTS = {
     "large": {"units": (256, 256, 256), **_COMMON},
 }
 
-# Settings without a default are the variant's.
+# A default of None means the variant's value, for the settings in `VARIANTS`.
 SETTINGS = {
     # the network
     "variant": Setting(
         "base",
         choice(*VARIANTS),
-        f"{', '.join(VARIANTS)}: the sizes that the next ones replace",
+        f"{', '.join(VARIANTS)}: sizes, unless set below",
         metavar="NAME",
     ),
-    "units": Setting(None, optional(integers), "width of each recurrent layer, such as 128,128"),
+    "units": Setting(None, optional(integers), "units of each recurrent layer, such as 128,128"),
     "cell": Setting(None, optional(choice("lstm", "gru", "simple_rnn")), "lstm, gru, simple_rnn"),
     "bidirectional": Setting(None, optional(boolean), "run every layer in both directions"),
-    "subsampling": Setting(None, optional(integer(1)), "frames that become one; 1: all stay"),
+    "subsampling": Setting(None, optional(integer(1)), "frames merged into one; 1: none"),
     "subsampling_kind": Setting(
         None,
         optional(choice(*SUBSAMPLING_KINDS)),
-        "stack (frames side by side) or conv (a strided convolution)",
+        "stack (concatenate frames) or conv (strided convolution)",
         needs=Needs(("subsampling",), lambda factor: factor > 1, "set subsampling to 2 or more"),
     ),
     "dropout": Setting(
-        None, optional(number(0, 1)), "share dropped between layers and before the logits"
+        None, optional(number(0, 1)), "dropout rate between layers and before the logits"
     ),
     # SpecAugment
-    "time_masks": Setting(None, optional(integer(0)), "masks of frames in training; 0: none"),
+    "time_masks": Setting(None, optional(integer(0)), "time masks in training; 0: none"),
     "time_mask_width": Setting(
         None,
         optional(integer(0)),
-        "the most frames of a mask",
-        needs=Needs(("time_masks",), lambda masks: masks > 0, "there is no mask"),
+        "maximum width of a time mask, in frames",
+        needs=Needs(("time_masks",), lambda masks: masks > 0, "set time_masks to 1 or more"),
     ),
-    "frequency_masks": Setting(None, optional(integer(0)), "masks of features in training"),
+    "frequency_masks": Setting(None, optional(integer(0)), "frequency masks in training; 0: none"),
     "frequency_mask_width": Setting(
         None,
         optional(integer(0)),
-        "the most features of a mask",
-        needs=Needs(("frequency_masks",), lambda masks: masks > 0, "there is no mask"),
+        "maximum width of a frequency mask, in features",
+        needs=Needs(
+            ("frequency_masks",), lambda masks: masks > 0, "set frequency_masks to 1 or more"
+        ),
     ),
     # the features
-    "features": Setting("log_mel", choice(*FEATURE_KINDS), "log_mel, or mfcc with two deltas"),
+    "features": Setting(
+        "log_mel", choice(*FEATURE_KINDS), "log_mel, or mfcc with first and second deltas"
+    ),
     "sample_rate": Setting(
-        None, optional(integer(1_000)), "in Hz; none: most training clips', 16000 at the most"
+        None,
+        optional(integer(1_000)),
+        "in Hz; none: the most frequent in the training data, at most 16000",
     ),
     "num_mels": Setting(40, integer(1), "filters of the mel filter bank"),
     "num_mfcc": Setting(
@@ -90,23 +96,27 @@ SETTINGS = {
         "cepstral coefficients (mfcc only)",
         needs=Needs(("features",), lambda kind: kind == "mfcc", "set features=mfcc"),
     ),
-    "window": Setting(25.0, number(1), "milliseconds of a window"),
-    "hop": Setting(10.0, number(1), "milliseconds from one window to the next"),
+    "window": Setting(25.0, number(1), "window length in milliseconds"),
+    "hop": Setting(10.0, number(1), "hop length in milliseconds"),
     "normalization": Setting(
         "utterance",
         choice(*NORMALIZATIONS),
-        "utterance, global or none: over what a feature has mean 0 and variance 1",
+        "mean and variance of each feature per utterance, global (training data) or none",
     ),
-    "cache": Setting(None, optional(path), "folder of computed features; none: beside the run"),
-    # the training clips
-    "speed": Setting(0.0, number(0, 0.5), "speed varies by up to this share; 0: not"),
+    "cache": Setting(
+        None, optional(path), "folder of cached features; none: cache, next to the run"
+    ),
+    # augmentation
+    "speed": Setting(0.0, number(0, 0.5), "maximum relative change of speed, such as 0.1; 0: none"),
     "noise": Setting(
-        None, optional(number(-20)), "the least dB of signal over added noise; none: no noise"
+        None,
+        optional(number(-20)),
+        "minimum signal-to-noise ratio of added noise, in dB; none: no noise",
     ),
     "copies": Setting(
         3,
         integer(1),
-        "varied copies of each clip, where speed or noise varies",
+        "augmented copies of each clip (with speed or noise)",
         needs=Needs(
             ("speed", "noise"),
             lambda speed, noise: speed > 0 or noise is not None,
@@ -114,22 +124,24 @@ SETTINGS = {
         ),
     ),
     # the transcripts
-    "lower_case": Setting(True, boolean, "learn transcripts in lower case"),
-    "punctuation": Setting("drop", choice("drop", "keep"), "of transcripts: drop or keep"),
+    "lower_case": Setting(True, boolean, "lower-case the transcripts"),
+    "punctuation": Setting(
+        "drop", choice("drop", "keep"), "drop or keep punctuation in transcripts"
+    ),
     "tokens": Setting(
         "characters", choice("characters", "pieces"), "characters, or pieces (SentencePiece)"
     ),
     "vocabulary_size": Setting(
         400,
         integer(5),
-        "the most ids of pieces, 256 bytes among them",
+        "maximum number of SentencePiece ids, 256 byte pieces included",
         needs=Needs(("tokens",), lambda tokens: tokens == "pieces", "set tokens=pieces"),
     ),
     # decoding
     "beam_width": Setting(
-        8, integer(1), "transcripts kept while decoding; 1: the best alignment (greedy)"
+        8, integer(1), "hypotheses kept while decoding; 1: greedy (best alignment)"
     ),
-    # training: at first CTC predicts nothing but blanks, for some epochs
+    # training: in the first epochs CTC predicts only blanks, so patience is longer
     "epochs": TRAINING["epochs"]._replace(default=30),
     "patience": TRAINING["patience"]._replace(default=15),
 }

@@ -1,7 +1,7 @@
-"""Characters to CTC's labels and back, both in the graph.
+"""Character tokenizer for CTC, in the graph.
 
-CTC's blank is the id 0, so these ids are not those of `lstm_zoo.text.tokenizers`. SentencePiece's
-pieces (`PieceTokenizer` there) serve as labels too: their id 0, padding, is in no text.
+The id 0 is CTC's blank. `lstm_zoo.text.tokenizers.PieceTokenizer` can replace it: its id 0 is
+padding, which no text contains.
 """
 
 import os
@@ -15,18 +15,18 @@ from lstm_zoo.files import atomic_write
 
 BLANK = 0
 BLANK_TOKEN = "<blank>"
-UNKNOWN = -1  # of a character that is not in the alphabet; such ids are left out
+UNKNOWN = -1  # id of an out-of-vocabulary character, which `tokenize` drops
 FILE = "alphabet.txt"
 
 
 class CharacterTokenizer(tf.Module):
-    """An alphabet: one id for each character (Unicode code point), from 1 on.
+    """Map each character (Unicode code point) to an id, from 1 on.
 
     Args:
-        characters: the characters, each once; none is a line end.
+        characters: the alphabet, without duplicates and without line feeds.
 
     Raises:
-        DataError: if there is no character, or one of them is there twice or ends a line.
+        DataError: if the alphabet is empty, or has a duplicate or a line feed.
 
     Example:
 
@@ -41,9 +41,11 @@ class CharacterTokenizer(tf.Module):
         super().__init__()
         self.characters = tuple(characters)
         if not self.characters or len(set(self.characters)) < len(self.characters):
-            raise DataError(f"An alphabet has characters, each once. Received: {self.characters}")
+            raise DataError(
+                f"An alphabet needs characters, without duplicates. Received: {self.characters}"
+            )
         if "\n" in self.characters:
-            raise DataError("An alphabet has no line end; normalise the transcripts first.")
+            raise DataError("An alphabet can't have a line feed; normalize the transcripts first.")
         ids = tf.range(1, len(self.characters) + 1)
         self._id_of_character = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(tf.constant(self.characters), ids),
@@ -52,7 +54,7 @@ class CharacterTokenizer(tf.Module):
 
     @classmethod
     def learn(cls, texts: Iterable[str]) -> "CharacterTokenizer":
-        """Learn the alphabet of the training part's normalised transcripts, sorted."""
+        """Build the sorted alphabet of the training data's normalized transcripts."""
         return cls(sorted(set().union(*texts)))
 
     @property
@@ -62,15 +64,15 @@ class CharacterTokenizer(tf.Module):
 
     @property
     def vocabulary(self) -> list[str]:
-        """Every character in the order of the ids, the blank first."""
+        """The characters in the order of the ids, the blank first."""
         return [BLANK_TOKEN, *self.characters]
 
-    def outside(self, text: str) -> list[str]:
-        """Return the characters of a normalised text that are not in the alphabet, sorted."""
+    def out_of_vocabulary(self, text: str) -> list[str]:
+        """Return the sorted characters of a normalized text that are not in the alphabet."""
         return sorted(set(text) - set(self.characters))
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Turn normalised texts into labels; characters outside the alphabet are left out.
+        """Convert normalized texts to labels; out-of-vocabulary characters are dropped.
 
         Args:
             texts: string tensor `(batch,)`.
@@ -83,7 +85,7 @@ class CharacterTokenizer(tf.Module):
         return tf.ragged.boolean_mask(ids, ids != UNKNOWN)
 
     def detokenize(self, ids: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
-        """Turn labels into text; the blank, and so padding, is nothing.
+        """Convert labels to text; the blank, which is also the padding, is dropped.
 
         Args:
             ids: integer tensor `(..., time)`, or ragged `(batch, None)`.
@@ -95,12 +97,12 @@ class CharacterTokenizer(tf.Module):
         return tf.strings.reduce_join(tf.gather(characters, ids), axis=-1)
 
     def save(self, directory: str | os.PathLike) -> None:
-        """Write `alphabet.txt`, a character a line in the order of the ids from 1 on."""
+        """Write `alphabet.txt`, one character per line in the order of the ids."""
         with atomic_write(Path(directory) / FILE) as path:
             path.write_bytes("".join(f"{character}\n" for character in self.characters).encode())
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> "CharacterTokenizer":
-        """Read what `save` wrote."""
-        # Not splitlines(): a character may be one of those that it takes for line ends.
+        """Load the alphabet that `save` wrote."""
+        # Not splitlines(): it splits at more characters than the line feed.
         return cls((Path(directory) / FILE).read_bytes().decode().split("\n")[:-1])

@@ -1,6 +1,6 @@
-"""Audio to mono float32 samples: files and arrays of any rate, and WAV bytes in the graph.
+"""Read audio as mono float32 samples: files and arrays, and WAV bytes in the graph.
 
-Samples are amplitudes, 1 at full scale. Channels are mixed by their mean.
+Samples are amplitudes, 1 at full scale. Channels are averaged.
 """
 
 import contextlib
@@ -13,33 +13,33 @@ import tensorflow as tf
 
 from lstm_zoo.errors import CallError, DataError
 
-MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; beyond them a header is taken for damaged
-MAX_AMPLITUDE = 1e6  # its power still fits a float32; audio that is no integer's scale stays below
+MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; other rates in a header mean a damaged file
+MAX_AMPLITUDE = 1e6  # higher ones could overflow float32 in the power spectrum
 NOT_FINITE = f"it has samples that are not numbers, infinite or beyond {MAX_AMPLITUDE:g}"
 NO_SAMPLES = "no samples"
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE  # WAV's format tags
-MAX_CHUNKS = 256  # of a WAV file that are looked at before its samples
+MAX_CHUNKS = 256  # searched for the samples of a WAV file
 _SAMPLE_FORMATS = ((PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64))
 
 
 def read_audio(source: Any, sample_rate: int) -> np.ndarray:
-    """Read a clip as mono audio at the rate asked for.
+    """Read a clip as mono audio at a sample rate.
 
     Args:
         source: a path to a file that libsndfile reads (WAV, FLAC, Ogg Vorbis and Opus, MP3, …), or
-            a pair (samples, sample_rate) whose samples are `(samples,)` or `(samples, channels)`:
-            floats, or integers of a width of 8 (unsigned), 16 or 32 bits that are scaled to 1.
-        sample_rate: the wanted rate in Hz; a clip of another one is resampled by soxr.
+            a pair (samples, sample_rate). Its samples are `(samples,)` or `(samples, channels)`:
+            floats, or integers of 8 (unsigned), 16 or 32 bits, which are scaled to 1.
+        sample_rate: the rate to resample to (by soxr), in Hz.
 
     Returns:
         float32 samples `(samples,)`, at least one, all finite.
 
     Raises:
         CallError: if the source is neither a path nor such a pair.
-        DataError: if the file is missing, not audio, damaged or empty, or a sample is not a finite
-            number; the message names the file. A FLAC file that ends early is damaged; in WAV, Ogg
-            and MP3 libsndfile takes any end for the end.
+        DataError: if the file is missing, empty, damaged or not audio, or a sample is not finite;
+            the message names the file. A truncated FLAC file is an error; truncated WAV, Ogg and
+            MP3 files are not, since libsndfile does not detect them.
 
     Example:
 
@@ -52,14 +52,14 @@ def read_audio(source: Any, sample_rate: int) -> np.ndarray:
     else:
         name = "the given audio"
         samples, rate = as_pair(source)
-        samples = _scaled(samples)
+        samples = _scale_integers(samples)
     if not MIN_RATE <= rate <= MAX_RATE:
         raise DataError(
             f"{name}: a sample rate of {rate} Hz; expected {MIN_RATE} to {MAX_RATE} Hz."
         )
     if not samples.size:
         raise DataError(f"{name}: {NO_SAMPLES}.")
-    # Written so that it is false for NaN too.
+    # Not `max() > MAX_AMPLITUDE`: a comparison with NaN is false.
     if not np.abs(samples).max() <= MAX_AMPLITUDE:
         raise DataError(f"{name}: {NOT_FINITE}.")
     mono = samples if samples.ndim == 1 else samples.mean(axis=1)
@@ -69,44 +69,54 @@ def read_audio(source: Any, sample_rate: int) -> np.ndarray:
 
 
 def read_rate(source: Any) -> int:
-    """Return a clip's sample rate in Hz; of a file only the header is read.
+    """Return a clip's sample rate in Hz, of a file from its header.
 
     Args:
-        source: as `read_audio` takes it.
+        source: as for `read_audio`.
 
     Raises:
         CallError: if the source is neither a path nor a pair.
-        DataError: if the file is missing, or not audio; the message names it.
+        DataError: if the file is missing or not audio; the message names it.
+
+    Example:
+
+    >>> read_rate("call.wav")
+    8000
     """
     if not isinstance(source, (str, os.PathLike)):
         return as_pair(source)[1]
-    with _opened(os.fspath(source)) as file:
+    with _open_audio(os.fspath(source)) as file:
         return file.samplerate
 
 
 def as_pair(source: Any) -> tuple[np.ndarray, int]:
-    """Return a clip that is no path as its samples and its rate.
+    """Check a clip given as a pair (samples, sample_rate).
 
     Args:
-        source: a pair (samples, sample_rate), as `read_audio` takes it.
+        source: a pair, as for `read_audio`.
 
     Returns:
         The samples as an array, and the rate in Hz.
 
     Raises:
-        CallError: if it is no such pair.
+        CallError: if it is not such a pair.
+
+    Example:
+
+    >>> as_pair(([0.5, -0.25], 8_000))
+    (array([ 0.5 , -0.25]), 8000)
     """
     try:
         samples, rate = source
         samples, rate = np.asarray(samples), int(rate)
-        # Plain integers, of 64 bits, would be silence beside their full scale.
+        # Not 64 bits, the type of a list of integers: scaled by 2**63, audio would be silence.
         is_number = samples.dtype.kind == "f" or samples.dtype.kind in "iu" and samples.itemsize < 8
         if samples.ndim not in (1, 2) or not is_number:
             raise TypeError
     except (TypeError, ValueError, OverflowError):
         raise CallError(
             "Audio is a path or a pair (samples, sample_rate), the samples floats or integers of "
-            "32 bits at the most, of shape (samples,) or (samples, channels). "
+            "at most 32 bits, of shape (samples,) or (samples, channels). "
             f"Received: {type(source).__name__}"
         ) from None
     return samples, rate
@@ -118,21 +128,26 @@ def resample(samples: np.ndarray, from_rate: float, to_rate: float) -> np.ndarra
     Args:
         samples: float samples `(samples,)`, at least one.
         from_rate: their rate in Hz.
-        to_rate: the wanted rate in Hz.
+        to_rate: the new rate in Hz.
 
     Returns:
-        float32 samples, at least one: the clip's length in seconds stays.
+        float32 samples of the same duration, at least one.
+
+    Example:
+
+    >>> resample(np.zeros(16_000), 16_000, 8_000).shape
+    (8000,)
     """
     import soxr
 
     resampled = soxr.resample(samples.astype(np.float32), from_rate, to_rate)
-    # A clip shorter than one sample of the new rate.
+    # soxr returns none for a clip shorter than one sample at the new rate.
     return resampled if len(resampled) else samples[:1].astype(np.float32)
 
 
 @contextlib.contextmanager
-def _opened(name: str) -> Iterator[Any]:
-    """Open a file of audio, and say of any failure to read it which file it was."""
+def _open_audio(name: str) -> Iterator[Any]:
+    """Open an audio file; errors name it."""
     import soundfile
 
     if not os.path.isfile(name):
@@ -140,27 +155,27 @@ def _opened(name: str) -> Iterator[Any]:
     if not os.path.getsize(name):
         raise DataError(f"{name}: an empty file; expected audio.")
     try:
-        # As bytes: it would encode a str strictly, and fail on a name that is not UTF-8.
+        # As bytes: soundfile encodes a str strictly, which fails for names that are not UTF-8.
         with soundfile.SoundFile(os.fsencode(name)) as file:
             yield file
-    # soundfile's own errors are RuntimeErrors; the others come of headers that lie.
+    # soundfile raises RuntimeErrors; damaged headers also cause the others.
     except (RuntimeError, OSError, ValueError, TypeError, MemoryError) as error:
         reason = str(error).rstrip(".").split(": ")[-1]
         raise DataError(f"{name}: not audio, or damaged ({reason}).") from error
 
 
 def _read_file(name: str) -> tuple[np.ndarray, int]:
-    with _opened(name) as file:
+    with _open_audio(name) as file:
         samples, rate = file.read(dtype="float32"), file.samplerate
-        # Of an MP3 without an index the length is a guess.
+        # libsndfile estimates the length of an MP3 file without an index.
         missing = 0 if file.format == "MP3" else file.frames - len(samples)
     if missing > 0:
         raise DataError(f"{name}: truncated; {missing} samples are missing.")
     return samples, rate
 
 
-def _scaled(samples: np.ndarray) -> np.ndarray:
-    """Scale integers so that their full scale is 1."""
+def _scale_integers(samples: np.ndarray) -> np.ndarray:
+    """Scale integers to amplitudes, 1 at full scale."""
     if samples.dtype.kind == "f":
         return samples
     full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
@@ -171,53 +186,66 @@ def _scaled(samples: np.ndarray) -> np.ndarray:
 def check_waveforms(
     audio: tf.Tensor, num_samples: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Find the rows of a batch of audio that can't be used, in the graph.
+    """Find the unusable rows of a batch of audio, in the graph.
 
     Args:
-        audio: float32 `(batch, samples)`; what stands past a row's own samples does not count.
-        num_samples: int32 `(batch,)`, the samples of each row.
+        audio: float32 `(batch, samples)`; values in the padding are ignored.
+        num_samples: int32 `(batch,)`, the valid samples of each row.
 
     Returns:
-        `audio` with zeros past each row's samples and in all of a row that can't be used, and at
-        least one sample wide; `num_samples`, 0 for such a row; `error`, string `(batch,)`, "" when
-        good: no samples, more than there are, or samples that are not finite.
+        `audio` with zeros in the padding and in unusable rows, at least one sample wide;
+        `num_samples`, 0 for an unusable row; `error`, string `(batch,)`, "" for a good row: no
+        samples, `num_samples` too large, or samples that are not finite.
+
+    Example:
+
+    >>> audio, num_samples, error = check_waveforms(tf.zeros([2, 9]), tf.constant([9, 0]))
+    >>> error.numpy().tolist()
+    [b'', b'no samples']
     """
     width = tf.shape(audio)[1]
-    inside = tf.sequence_mask(num_samples, width)
-    # A comparison that is false for NaN too.
-    usable = tf.reduce_all((tf.abs(audio) <= MAX_AMPLITUDE) | ~inside, axis=1)
+    valid = tf.sequence_mask(num_samples, width)
+    # Not `> MAX_AMPLITUDE`: a comparison with NaN is false.
+    usable = tf.reduce_all((tf.abs(audio) <= MAX_AMPLITUDE) | ~valid, axis=1)
     error = tf.where(usable, "", NOT_FINITE)
     error = tf.where(num_samples > width, "num_samples is more than the samples there are", error)
     error = tf.where(num_samples < 1, NO_SAMPLES, error)
     good = error == ""
-    # Chosen, not multiplied: NaN times 0 is NaN.
-    audio = tf.where(inside & good[:, tf.newaxis], audio, 0.0)
+    # Not a product with the mask: NaN times 0 is NaN.
+    audio = tf.where(valid & good[:, tf.newaxis], audio, 0.0)
     missing = tf.cast(width < 1, tf.int32)
     return tf.pad(audio, [[0, 0], [0, missing]]), tf.where(good, num_samples, 0), error
 
 
 def parse_wav(wav: tf.Tensor, sample_rate: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Read the bytes of WAV files, in the graph; a bad row never fails its batch.
+    """Decode WAV files in the graph; a bad row never fails its batch.
 
-    Integers of 8 (unsigned), 16, 24 and 32 bits and floats of 32 and 64 bits are read, with a plain
-    or an extensible header. Chunks before the samples are skipped. A length of the samples that is
-    past the end, or 0 where no other chunk follows, as a writer that can't seek leaves it, means
-    until the end of the file. Core TensorFlow ops only, so stock TF Serving runs it;
-    `tf.audio.decode_wav` would fail the whole batch at its first bad row, and reads 16 bits only.
+    Formats: integers of 8 (unsigned), 16, 24 and 32 bits and floats of 32 and 64 bits, with a plain
+    or an extensible header. Other chunks are skipped. If the data chunk's length is past the end of
+    the file, or is 0 and no chunk follows (streaming writers leave such headers), the samples
+    extend to the end of the file. All ops are core TensorFlow ops, which stock TF Serving has.
+    `tf.audio.decode_wav` fails the whole batch for one bad row, and reads 16 bits only.
 
     Args:
         wav: string `(batch,)`, any bytes.
-        sample_rate: the only rate in Hz that is taken; the graph does not resample.
+        sample_rate: the required rate in Hz; the graph does not resample.
 
     Returns:
-        `audio` float32 `(batch, samples)`, mono, 0 where it is padded and in bad rows, at least one
-        sample wide; `num_samples` int32 `(batch,)`, 0 for a bad row; `error` string `(batch,)`,
-        what is wrong with the row, "" when good.
+        `audio` float32 `(batch, samples)`, mono, 0 in the padding and in bad rows, at least one
+        sample wide; `num_samples` int32 `(batch,)`, 0 for a bad row; `error` string `(batch,)`, ""
+        for a good row.
+
+    Example:
+
+    >>> wav = tf.constant([Path("call.wav").read_bytes(), b"RIFF"])
+    >>> audio, num_samples, error = parse_wav(wav, 8_000)
+    >>> error.numpy().tolist()
+    [b'', b'not a WAV file: it does not begin with RIFF and WAVE']
     """
-    wav = tf.concat([wav, [""]], axis=0)  # a row to drop at the end: map_fn fails on an empty batch
+    wav = tf.concat([wav, [""]], axis=0)  # map_fn fails on an empty batch; dropped at the end
     header = _parse_headers(wav, sample_rate)
     width = tf.reduce_max(header["num_samples"])
-    # One file after the other: their formats differ.
+    # Row by row, since the sample formats differ.
     audio = tf.map_fn(
         lambda row: _decode_samples(*row, width),
         (wav, header["start"], header["num_samples"], header["channels"], header["format"]),
@@ -229,41 +257,42 @@ def parse_wav(wav: tf.Tensor, sample_rate: int) -> tuple[tf.Tensor, tf.Tensor, t
 
 
 def _parse_headers(wav: tf.Tensor, sample_rate: int) -> dict[str, tf.Tensor]:
-    """Walk the chunks of all files at once, up to the samples of each.
+    """Find the format and the samples of all files at once, by iterating over their chunks.
 
     Returns:
-        Tensors `(batch,)`: `start`, the first sample's byte; `num_samples`, 0 in bad rows;
+        Tensors `(batch,)`: `start`, the byte offset of the samples; `num_samples`, 0 in bad rows;
         `channels`; `format`, an index into `_SAMPLE_FORMATS`; `error`.
     """
-    size = tf.strings.length(wav)  # (batch,) int32: no string of a tensor is longer than 2 GiB
+    size = tf.strings.length(wav)  # (batch,) int32: strings in tensors are at most 2 GiB long
     is_riff = (tf.strings.substr(wav, 0, 4) == "RIFF") & (_substr(wav, 8 + 0 * size, 4) == "WAVE")
     zeros = tf.zeros_like(size)
 
-    def still_walking(position, format_at, format_size, data_at, data_size):
+    def is_searching(position, format_at, format_size, data_at, data_size):
         return tf.reduce_any((data_at == 0) & (position + 8 <= size))
 
     def next_chunk(position, format_at, format_size, data_at, data_size):
-        walking = (data_at == 0) & (position + 8 <= size)
+        searching = (data_at == 0) & (position + 8 <= size)
         name = _substr(wav, position, 4)
-        # Up to the end of the file: beyond it no length means anything, and int32 holds the sums.
-        room = tf.maximum(size - position - 8, 0)
+        # Lengths are clipped to the end of the file, so that sums fit an int32.
+        remaining = tf.maximum(size - position - 8, 0)
         declared = _unsigned(wav, position + 4, 4)
-        length = tf.cast(tf.minimum(declared, tf.cast(room, tf.int64)), tf.int32)
-        is_format = walking & (name == "fmt ")
-        is_data = walking & (name == "data")
+        length = tf.cast(tf.minimum(declared, tf.cast(remaining, tf.int64)), tf.int32)
+        is_format = searching & (name == "fmt ")
+        is_data = searching & (name == "data")
         format_at = tf.where(is_format, position + 8, format_at)
         format_size = tf.where(is_format, length, format_size)
         data_at = tf.where(is_data, position + 8, data_at)
         end = position + 8 + length
         follows = _is_chunk(wav, end)
-        unknown = (length == 0) & ~follows  # else the samples are none indeed
-        data_size = tf.where(is_data, tf.where(unknown, room, length), data_size)
-        # Chunks begin at even places, but for writers that forget it.
-        after = tf.where(follows, end, end + length % 2)
-        return tf.where(walking, after, position), format_at, format_size, data_at, data_size
+        unknown = (length == 0) & ~follows  # otherwise the file has no samples
+        data_size = tf.where(is_data, tf.where(unknown, remaining, length), data_size)
+        # Chunks are padded to even offsets, but not by all writers.
+        next_position = tf.where(follows, end, end + length % 2)
+        position = tf.where(searching, next_position, position)
+        return position, format_at, format_size, data_at, data_size
 
     _, format_at, format_size, data_at, data_size = tf.while_loop(
-        still_walking,
+        is_searching,
         next_chunk,
         (tf.where(is_riff, 12, size), zeros, zeros, zeros, zeros),
         maximum_iterations=MAX_CHUNKS,
@@ -272,22 +301,22 @@ def _parse_headers(wav: tf.Tensor, sample_rate: int) -> dict[str, tf.Tensor]:
     channels = _unsigned(wav, format_at + 2, 2)
     rate = _unsigned(wav, format_at + 4, 4)
     bits = _unsigned(wav, format_at + 14, 2)
-    # An extensible header has the tag at the start of a longer name, its subformat.
+    # In an extensible header the tag is the first two bytes of the subformat's GUID.
     extended = (tag == EXTENSIBLE) & (format_size >= 26)
     tag = tf.where(extended, _unsigned(wav, format_at + 24, 2), tag)
     matches = tf.stack([(tag == t) & (bits == b) for t, b in _SAMPLE_FORMATS])
     frame_size = tf.maximum(channels * bits // 8, 1)  # bytes of a sample of all channels
     num_samples = tf.cast(tf.cast(data_size, tf.int64) // frame_size, tf.int32)
 
-    spelled = tf.strings.as_string
-    checks = [  # the first that fails is told
+    to_text = tf.strings.as_string
+    checks = [  # the first failing check gives the error
         (size > 0, "an empty file; expected the bytes of a WAV file"),
         (is_riff, "not a WAV file: it does not begin with RIFF and WAVE"),
         (format_size >= 16, "no format chunk in the WAV header"),
         (
             tf.reduce_any(matches, axis=0),
             tf.strings.join(
-                ["a WAV file of format ", spelled(tag), " with ", spelled(bits), " bits; expected "]
+                ["a WAV file of format ", to_text(tag), " with ", to_text(bits), " bits; expected "]
                 + ["8, 16, 24 or 32 bit integers (format 1) or 32 or 64 bit floats (format 3)"]
             ),
         ),
@@ -295,7 +324,7 @@ def _parse_headers(wav: tf.Tensor, sample_rate: int) -> dict[str, tf.Tensor]:
         (
             rate == sample_rate,
             tf.strings.join(
-                ["a sample rate of ", spelled(rate), f" Hz; expected {sample_rate} Hz"]
+                ["a sample rate of ", to_text(rate), f" Hz; expected {sample_rate} Hz"]
             ),
         ),
         (num_samples > 0, NO_SAMPLES),
@@ -346,7 +375,7 @@ def _decode_samples(
 
 
 def _is_chunk(wav: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-    """Tell whether a chunk begins at a place: a name in ASCII, and a length within the file."""
+    """Return whether a chunk starts at a position: an ASCII name, and a length within the file."""
     name = tf.io.decode_raw(_substr(wav, position, 4), tf.uint8, fixed_length=4)
     named = tf.reduce_all((name >= ord(" ")) & (name <= ord("~")), axis=-1)
     end = tf.cast(position, tf.int64) + 8 + _unsigned(wav, position + 4, 4)
@@ -354,13 +383,13 @@ def _is_chunk(wav: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
 
 
 def _substr(strings: tf.Tensor, start: tf.Tensor, length: int) -> tf.Tensor:
-    """Take bytes of each string; what is past its end is "", where `tf.strings.substr` fails."""
+    """Return a substring of each string; "" past its end, where `tf.strings.substr` fails."""
     return tf.strings.substr(
         strings, tf.minimum(start, tf.strings.length(strings)), tf.fill(tf.shape(start), length)
     )
 
 
 def _unsigned(strings: tf.Tensor, start: tf.Tensor, length: int) -> tf.Tensor:
-    """Read a little-endian integer at a place of each string as int64; 0s stand past the end."""
-    places = tf.io.decode_raw(_substr(strings, start, length), tf.uint8, fixed_length=length)
-    return tf.reduce_sum(tf.cast(places, tf.int64) * [256**place for place in range(length)], -1)
+    """Decode a little-endian integer from each string as int64, zero-padded past its end."""
+    digits = tf.io.decode_raw(_substr(strings, start, length), tf.uint8, fixed_length=length)
+    return tf.reduce_sum(tf.cast(digits, tf.int64) * [256**power for power in range(length)], -1)

@@ -1,4 +1,4 @@
-"""Readers of transcribed speech: LibriSpeech's and LJSpeech's folders, .tsv, .csv and .jsonl."""
+"""Read transcribed speech: LibriSpeech and LJSpeech folders, and .tsv, .csv, .jsonl manifests."""
 
 import hashlib
 import os
@@ -19,26 +19,25 @@ from lstm_zoo.speech.audio import as_pair
 
 COLUMNS = ("path", "text/sentence")
 SPEAKER_COLUMN = "speaker/client_id"
-CLIPS_FOLDER = "clips"  # Common Voice's manifests leave it out of their paths
-SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")  # of a clip that is named without one
+CLIPS_FOLDER = "clips"  # paths in Common Voice's manifests are relative to it
+SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")  # tried for clips that are named without one
 EXPECTED = (
-    "a LibriSpeech folder (*.trans.txt beside the audio), an LJSpeech folder (metadata.csv and "
+    "a LibriSpeech folder (*.trans.txt next to the audio), an LJSpeech folder (metadata.csv and "
     "wavs), or a .tsv, .csv or .jsonl with path and text (or sentence)"
 )
 
 
 @dataclass(frozen=True)
 class Corpus(families.Corpus):
-    """Clips with their transcripts, and the rows that could not be used.
-
-    The clips are not opened yet: `lstm_zoo.speech.audio.read_audio` takes them.
+    """Clips and their transcripts.
 
     Attributes:
-        clips: for each clip its path, or a pair (samples, sample_rate).
-        texts: the transcripts as they are written, none of them empty.
-        speakers: who speaks, "" where that is not known.
-        places: where each row comes from, such as `train.tsv:7`.
-        skipped: a (place, reason) for each row left out.
+        clips: for each clip its path or a pair (samples, sample_rate), as
+            `lstm_zoo.speech.audio.read_audio` takes it.
+        texts: the transcripts, not normalized, none of them empty.
+        speakers: the speaker of each clip, "" if unknown.
+        places: the source of each row, such as `train.tsv:7`.
+        skipped: a (place, reason) for each skipped row.
     """
 
     clips: list[Any]
@@ -52,39 +51,39 @@ class Corpus(families.Corpus):
 
     @property
     def columns(self) -> tuple[list[Any], list[str], list[str]]:
-        """The clips, transcripts and speakers, as `read` takes them."""
+        """The clips, transcripts and speakers, as accepted by `read`."""
         return self.clips, self.texts, self.speakers
 
     @property
     def identity(self) -> tuple[list[str], list[str]]:
-        """What tells one corpus from another: of each clip a fingerprint, and its transcript.
+        """A fingerprint of each clip, and its transcript.
 
-        A file counts by its name and size, so that a corpus may be moved, and need not be read.
+        The fingerprint of a file is its name and size: it does not change when a corpus is moved,
+        and no audio is read.
         """
         return [*map(_fingerprint, self.clips)], self.texts
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
-        """Return the rows of these indices; what was skipped stays behind."""
+        """Return the rows with these indices, without `skipped`."""
         columns = (self.clips, self.texts, self.speakers, self.places)
         return Corpus(*([column[i] for i in indices] for column in columns))
 
     def split(self, fraction: float, seed: int) -> tuple["Corpus", "Corpus"]:
-        """Cut a share off by transcript and speaker; see `lstm_zoo.data.splits.split`.
+        """Split by transcript, stratified by speaker; see `lstm_zoo.data.splits.split`.
 
-        Each speaker keeps their share; those with too few clips for one to be cut off share theirs,
-        with the clips of unknown speakers.
+        Speakers with too few clips, and unknown ones, are one stratum together.
         """
         counts = Counter(self.speakers)
         speakers = [name if counts[name] * fraction >= 1 else "" for name in self.speakers]
-        rest, cut_off = splits.split(self._contents(), speakers, fraction, seed)
-        return self.take(rest), self.take(cut_off)
+        rest, held_out = splits.split(self._contents(), speakers, fraction, seed)
+        return self.take(rest), self.take(held_out)
 
     def overlap(self, held_out: "Corpus") -> int:
-        """Count the held-out clips whose transcript is among these too."""
+        """Count the held-out clips whose transcript is also in this corpus."""
         return splits.overlap(self._contents(), held_out._contents())
 
     def _contents(self) -> list[str]:
-        """Return the transcripts in the form in which equal ones are equal under any settings."""
+        """Return the transcripts in lower case, without punctuation, to find equal ones."""
         return [
             normalize_transcript(text, lower_case=True, punctuation="drop") for text in self.texts
         ]
@@ -92,29 +91,29 @@ class Corpus(families.Corpus):
 
 class _Row(NamedTuple):
     place: str
-    clip: Any  # a path that was found, a pair, or None
-    name: str  # the clip as the corpus names it
+    clip: Any  # the path of an existing file, a pair, or None
+    name: str  # the clip's name in the corpus
     text: str
     speaker: str
 
 
 def read(data: Any, strict: bool = False) -> Corpus:
-    """Read a corpus, recognising its layout by what it is.
+    """Read a corpus, detecting its format.
 
     Args:
         data: a path, or equally long sequences (clips, texts) or (clips, texts, speakers), each
-            clip a path or a pair (samples, sample_rate). In a manifest the paths are relative to
-            it, or to the folder `clips` beside it, as Common Voice has them.
-        strict: whether a row that can't be used (no text, or no such clip) is an error, not
+            clip a path or a pair (samples, sample_rate). Paths in a manifest are relative to its
+            folder or, as in Common Voice, to the folder `clips` there.
+        strict: whether an unusable row (no text, or no such clip) is an error; otherwise it is
             skipped.
 
     Returns:
-        The corpus, in the order of the file; LibriSpeech's in the order of the names of its files.
+        The corpus, in the order of the file; LibriSpeech's is sorted by file name.
 
     Raises:
-        CallError: if the path does not exist or its kind is unknown, or a clip is neither a path
+        CallError: if the path does not exist or its format is unknown, or a clip is neither a path
             nor a pair.
-        DataError: if the data is malformed or has no usable row, naming the file and the line.
+        DataError: if the data is malformed or has no usable row; the message names file and line.
 
     Example:
 
@@ -157,21 +156,19 @@ def read(data: Any, strict: bool = False) -> Corpus:
 
 
 def normalize_transcript(text: str, *, lower_case: bool, punctuation: str) -> str:
-    """Bring a transcript to the form that is learned and compared.
+    """Normalize a transcript for training and scoring.
 
-    Unicode goes to NFKC. Control characters become spaces, invisible format characters (but the
-    joiners that some scripts spell with) and halves of surrogate pairs are dropped. Runs of white
-    space become one space, and none stands at either end.
+    Applies Unicode NFKC. Control characters become spaces; format characters (except the zero-width
+    joiner and non-joiner) and lone surrogates are removed. White space is collapsed and stripped.
 
     Args:
         text: the transcript.
-        lower_case: whether letters become lower case.
-        punctuation: "keep", or "drop": every punctuation mark becomes a space, but an apostrophe
-            between letters, which becomes or stays "'". What Unicode calls a symbol, such as "$"
-            and "+", stays.
+        lower_case: whether to convert it to lower case.
+        punctuation: "keep", or "drop" to replace punctuation by spaces, except apostrophes between
+            letters, which become "'". Unicode symbols, such as "$" and "+", are not punctuation.
 
     Returns:
-        The normalised transcript; "" if nothing is left of it.
+        The normalized transcript; "" if nothing is left of it.
 
     Example:
 
@@ -180,7 +177,7 @@ def normalize_transcript(text: str, *, lower_case: bool, punctuation: str) -> st
     """
     text = unicodedata.normalize("NFKC", text)
     if lower_case:
-        # Some small letters are decomposed by lower().
+        # lower() decomposes some letters.
         text = unicodedata.normalize("NFKC", text.lower())
     if punctuation == "drop":
         text = re.sub(r"(?<=[^\W\d_])’(?=[^\W\d_])", "'", text)
@@ -258,7 +255,7 @@ def _rows_of_ljspeech(folder: Path) -> Iterator[_Row]:
         if len(texts) not in (1, 2):
             raise DataError(
                 f"{place}: {len(texts) + 1} fields; "
-                "expected 2 or 3 with | between: the clip's name, its text, the text as it is read."
+                "expected 2 or 3, separated by |: the clip's name, its text, its normalized text."
             )
         yield _Row(place, _find(folder / "wavs", name), name, texts[-1] or texts[0], "")
 
@@ -274,7 +271,7 @@ def _rows_of_manifest(path: Path) -> Iterator[_Row]:
 
 
 def _find(folder: Path, name: str) -> str | None:
-    """Find a clip by its name without the ending (or with it)."""
+    """Find a clip by its name, with or without a suffix."""
     names = (f"{name}{suffix}" for suffix in ("", *SUFFIXES))
     return next((str(folder / name) for name in names if os.path.isfile(folder / name)), None)
 

@@ -1,4 +1,4 @@
-"""CTC (Graves et al. 2006): the loss on true lengths."""
+"""The CTC loss (Graves et al. 2006)."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ BLANK = 0
 
 @keras.saving.register_keras_serializable("lstm_zoo")
 class CTCLoss(keras.losses.Loss):
-    """The negative log-likelihood of transcripts, in nats, over true lengths only.
+    """The negative log-likelihood of transcripts in nats; padding is ignored.
 
-    It takes targets as `pack_targets` makes them, and logits `(batch, frames, vocabulary)` without
-    a Keras mask. As any Keras loss, it is the mean over the rows by default.
+    Targets are those of `pack_targets`; logits are `(batch, frames, vocabulary)`, without a Keras
+    mask. As in any Keras loss, the default reduction is the mean over the batch.
 
     Example:
 
@@ -26,20 +26,20 @@ class CTCLoss(keras.losses.Loss):
     """
 
     def call(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        targets = tf.cast(targets, tf.int32)  # Keras has made them floats, exact up to 2**24
+        targets = tf.cast(targets, tf.int32)  # Keras casts them to float32, exact up to 2**24
         return negative_log_likelihood(logits, targets[:, 1], targets[:, 2:], targets[:, 0])
 
 
 def pack_targets(labels: Sequence[np.ndarray], num_frames: Sequence[int]) -> np.ndarray:
-    """Put transcripts and lengths into the one array that a Keras loss can be given.
+    """Pack transcripts and lengths into one array, since a Keras loss takes one.
 
     Args:
-        labels: the label ids of each row, none of them 0.
-        num_frames: the true number of frames of each row's logits; see
+        labels: the label ids of each row, without blanks.
+        num_frames: the number of valid frames of each row's logits; see
             `lstm_zoo.speech.model.output_lengths`.
 
     Returns:
-        int32 `(batch, 2 + max_labels)`: the number of labels, the number of frames, the labels,
+        int32 `(batch, 2 + max_labels)`: the number of labels, the number of frames, and the labels,
         padded with 0.
 
     Example:
@@ -56,14 +56,13 @@ def pack_targets(labels: Sequence[np.ndarray], num_frames: Sequence[int]) -> np.
 
 
 def feasible(num_frames: int, labels: np.ndarray) -> bool:
-    """Tell whether a transcript fits into its frames: one a label, one more between equal ones.
+    """Return whether CTC has an alignment of a transcript; without one, the loss is infinite.
+
+    An alignment needs a frame for each label, and a blank between equal ones.
 
     Args:
-        num_frames: the true number of frames of the logits.
+        num_frames: the number of valid frames of the logits.
         labels: the label ids, `(labels,)`.
-
-    Returns:
-        Whether CTC has an alignment; without one, the loss is infinite.
 
     Example:
 
@@ -77,41 +76,47 @@ def feasible(num_frames: int, labels: np.ndarray) -> bool:
 def negative_log_likelihood(
     logits: tf.Tensor, num_frames: tf.Tensor, labels: tf.Tensor, num_labels: tf.Tensor
 ) -> tf.Tensor:
-    """Compute the loss of each row.
+    """Compute the CTC loss of each row.
 
     Args:
         logits: float32 `(batch, frames, vocabulary)`.
-        num_frames: int32 `(batch,)`, the true lengths; what is beyond them does not count.
+        num_frames: int32 `(batch,)`, the valid frames; the others are ignored.
         labels: int32 `(batch, max_labels)`.
         num_labels: int32 `(batch,)`.
 
     Returns:
-        float32 `(batch,)`, in nats; infinity, with no gradient, where the frames are too few.
+        float32 `(batch,)`, in nats; infinite, with a gradient of 0, for rows with too few frames.
+
+    Example:
+
+    >>> frames, labels, num_labels = tf.constant([3]), tf.constant([[1, 2]]), tf.constant([2])
+    >>> negative_log_likelihood(tf.zeros([1, 3, 4]), frames, labels, num_labels).numpy().round(4)
+    array([2.5494], dtype=float32)
     """
-    labels = tf.pad(labels, [[0, 0], [0, 1]])  # so that it has a column
-    real = tf.sequence_mask(num_labels, tf.shape(labels)[1])
-    repeats = tf.logical_and(real[:, 1:], labels[:, 1:] == labels[:, :-1])
+    labels = tf.pad(labels, [[0, 0], [0, 1]])  # at least one column
+    valid = tf.sequence_mask(num_labels, tf.shape(labels)[1])
+    repeats = tf.logical_and(valid[:, 1:], labels[:, 1:] == labels[:, :-1])
     needed = num_labels + tf.reduce_sum(tf.cast(repeats, tf.int32), axis=1)
     enough = needed <= num_frames
 
-    # The kernel refuses a batch for a row without labels, and one without enough frames: in their
-    # place it is given one label, and its answer is not used.
+    # The kernel fails for a row without labels or with too few frames: such a row gets one label
+    # as a placeholder, and its loss is replaced below.
     usable = tf.logical_and(enough, num_labels > 0)
-    stand_in = tf.one_hot(tf.zeros_like(num_labels), tf.shape(labels)[1], dtype=tf.int32)
-    labels = tf.where(usable[:, tf.newaxis], labels, stand_in)
-    real = tf.sequence_mask(tf.where(usable, num_labels, 1), tf.shape(labels)[1])
+    placeholder = tf.one_hot(tf.zeros_like(num_labels), tf.shape(labels)[1], dtype=tf.int32)
+    labels = tf.where(usable[:, tf.newaxis], labels, placeholder)
+    valid = tf.sequence_mask(tf.where(usable, num_labels, 1), tf.shape(labels)[1])
     losses = compat.ctc_loss(
         tf.SparseTensor(
-            tf.where(real),
-            tf.boolean_mask(labels, real) - 1,
+            tf.where(valid),
+            tf.boolean_mask(labels, valid) - 1,
             tf.shape(labels, out_type=tf.int64),
         ),
         tf.roll(logits, -1, axis=-1),  # the kernel's blank is the last class
         tf.maximum(num_frames, 1),
     )
-    # Without labels there is one alignment: blanks.
+    # An empty transcript has one alignment: blanks.
     blanks = tf.nn.log_softmax(logits)[..., BLANK]  # (batch, frames)
-    within = tf.sequence_mask(num_frames, tf.shape(logits)[1])
-    silence = -tf.reduce_sum(tf.where(within, blanks, 0.0), axis=1)
-    losses = tf.where(num_labels > 0, losses, silence)
+    valid_frames = tf.sequence_mask(num_frames, tf.shape(logits)[1])
+    all_blank = -tf.reduce_sum(tf.where(valid_frames, blanks, 0.0), axis=1)
+    losses = tf.where(num_labels > 0, losses, all_blank)
     return tf.where(enough, losses, np.inf)

@@ -1,8 +1,8 @@
-"""eSpeak NG as a program of its own: requests on standard input, samples on standard output.
+"""Run eSpeak NG as a program: requests on standard input, samples on standard output.
 
-The engine keeps the phases of its oscillators, its echo and its noise from one utterance to the
-next, and has no way to forget them: only a fresh process says the same in the same way. It also
-keeps a fault in the engine, which is C, out of a training.
+The engine keeps state (oscillator phases, echo, noise) from one utterance to the next, which can't
+be reset: only a fresh process is reproducible. A process also keeps a crash of the C library out of
+a training.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ import struct
 import sys
 from typing import BinaryIO
 
-# Of speak_lib.h.
+# Constants of speak_lib.h.
 AUDIO_OUTPUT_SYNCHRONOUS = 2
 POS_CHARACTER = 1
 CHARS_UTF8 = 1
@@ -22,17 +22,17 @@ _CALLBACK = ctypes.CFUNCTYPE(
 )
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Speak every request.
+def serve(requests: BinaryIO, responses: BinaryIO) -> None:
+    """Synthesize every request.
 
     Args:
         requests: lines of JSON with `text`, `voice` (such as "en-us+f2"), `rate` (words a minute),
-            `pitch` and `range` (0 to 100, 50 is usual).
-        answers: gets for each the number of its samples, 4 bytes, and its samples of 16 bits, all
+            `pitch` and `range` (0 to 100; 50 is the default).
+        responses: for each request the number of samples as uint32, and the samples as int16, all
             little-endian.
 
     Raises:
-        RuntimeError: if the engine does not start, or lacks a voice.
+        RuntimeError: if the engine does not start, or does not have a voice.
     """
     import espeakng_loader
 
@@ -41,13 +41,13 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     rate = library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, data, 0)
     if rate != SAMPLE_RATE:
         raise RuntimeError(f"eSpeak NG did not start at {SAMPLE_RATE} Hz; it returned {rate}")
-    library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # it would begin with the time of day
-    spoken: list[bytes] = []
+    library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # the default seed is the time
+    chunks: list[bytes] = []
 
     @_CALLBACK
     def collect(samples, count, _events):
         if count > 0:
-            spoken.append(ctypes.string_at(samples, 2 * count))
+            chunks.append(ctypes.string_at(samples, 2 * count))
         return 0
 
     library.espeak_SetSynthCallback(collect)
@@ -58,12 +58,12 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         for name, number in PARAMETERS.items():
             library.espeak_SetParameter(number, request[name], 0)
         text = request["text"].encode()
-        spoken.clear()
+        chunks.clear()
         library.espeak_Synth(
             text, ctypes.c_size_t(len(text) + 1), 0, POS_CHARACTER, 0, CHARS_UTF8, None, None
         )
-        samples = b"".join(spoken)
-        answers.write(struct.pack("<I", len(samples) // 2) + samples)
+        samples = b"".join(chunks)
+        responses.write(struct.pack("<I", len(samples) // 2) + samples)
 
 
 if __name__ == "__main__":

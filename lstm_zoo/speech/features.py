@@ -1,9 +1,10 @@
-"""Log-mel and MFCC features: librosa's, and the same in the graph.
+"""Log-mel and MFCC features, computed by librosa or in the graph.
 
-A clip is padded with zeros by half a window on both sides (librosa's `center`, `pad_mode=
-"constant"`), cut into periodic Hann windows that are as long as the FFT, and each window's power is
-summed by librosa's filter bank (Slaney's mel scale and norm). Log-mel is `ln(power + 1e-6)`; there
-is no `top_db`, which looks at the whole clip. An empty clip has one frame, of silence.
+A clip is padded with zeros by half a window on both sides (librosa's `center=True`,
+`pad_mode="constant"`). The power spectrum of periodic Hann windows, as long as the FFT, is
+summed by librosa's mel filter bank (Slaney's mel scale and norm). Log-mel features are
+`ln(power + 1e-6)`, without `top_db`, which depends on the whole clip. An empty clip has one frame
+of silence.
 """
 
 import os
@@ -19,28 +20,28 @@ from lstm_zoo.errors import CallError
 from lstm_zoo.files import atomic_write
 from lstm_zoo.speech import FEATURE_KINDS, NORMALIZATIONS
 
-LOG_FLOOR = 1e-6  # added to the power, so that silence has a logarithm
-VARIANCE_FLOOR = 1e-3  # added to the variance, so that an empty band of the spectrum stays small
-DELTA_WIDTH = 9  # frames that a delta looks at
+LOG_FLOOR = 1e-6  # added to the power, since log(0) is infinite
+VARIANCE_FLOOR = 1e-3  # added to the variance, so that constant features are not amplified
+DELTA_WIDTH = 9  # frames from which a delta is computed
 FILE = "features.npz"
 
 
 @dataclass(frozen=True)
 class FeatureSettings:
-    """What features are, as a run's `config.json` keeps it (`dataclasses.asdict`).
+    """The settings of the features, saved in a run's `config.json` by `dataclasses.asdict`.
 
     Attributes:
-        kind: "log_mel", or "mfcc": cepstral coefficients with their first and second deltas.
-        sample_rate: of the audio, in Hz.
-        num_mels: filters of the mel filter bank.
-        num_mfcc: cepstral coefficients ("mfcc" only), at most `num_mels`.
-        window: length of a window in milliseconds.
-        hop: milliseconds from one window's start to the next one's.
-        normalization: "utterance" for a mean of 0 and a variance of 1 of each feature over each
-            clip, "global" for means and deviations of the training part, "none".
+        kind: "log_mel", or "mfcc" for cepstral coefficients with first and second deltas.
+        sample_rate: the sample rate in Hz.
+        num_mels: the number of filters of the mel filter bank.
+        num_mfcc: the number of cepstral coefficients ("mfcc" only), at most `num_mels`.
+        window: the window length in milliseconds.
+        hop: the hop length in milliseconds.
+        normalization: "utterance" for mean 0 and variance 1 of each feature over each clip,
+            "global" for the means and standard deviations of the training data, or "none".
 
     Raises:
-        CallError: if a value can't be, or the window is too short for so many filters.
+        CallError: on an invalid value.
 
     Example:
 
@@ -70,47 +71,48 @@ class FeatureSettings:
             )
         if self.hop_length < 1 or self.n_fft < 2:
             raise CallError(
-                "window and hop are milliseconds, of a sample or more. "
+                "window and hop are milliseconds, at least one sample long. "
                 f"Received: {self.window} and {self.hop} at {self.sample_rate} Hz"
             )
 
     @property
     def n_fft(self) -> int:
-        """Samples of a window, and points of its Fourier transform: an even number.
+        """The window and FFT length in samples.
 
-        So a window has a middle, and TensorFlow cuts windows several times as fast at 22.05 kHz.
+        It is even, so that a window has a middle; at 22.05 kHz this also makes TensorFlow's framing
+        several times as fast.
         """
         return 2 * round(self.sample_rate * self.window / 2_000)
 
     @property
     def hop_length(self) -> int:
-        """Samples from one window to the next."""
+        """The hop length in samples."""
         return round(self.sample_rate * self.hop / 1_000)
 
     @property
     def num_features(self) -> int:
-        """The width of a frame."""
+        """The number of features of a frame."""
         return self.num_mels if self.kind == "log_mel" else 3 * self.num_mfcc
 
     def num_frames(self, num_samples: Any) -> Any:
-        """Return the frames of a clip, at least 1; an int, array or tensor of samples alike."""
+        """Return the number of frames of a clip, at least 1, for an int, array or tensor."""
         return 1 + num_samples // self.hop_length
 
 
 class Features(tf.Module):
-    """Features of one kind, in Python by librosa and in the graph by TensorFlow.
+    """Feature extraction by librosa, and the same in the graph by TensorFlow.
 
-    The two agree within 1e-3 before they are normalised. The filter bank is librosa's, and travels
-    with the run: neither a graph nor a run that is loaded asks librosa again.
+    Before normalization the two agree within 1e-3. The filter bank is librosa's and is saved with
+    the run: graphs and loaded runs do not need librosa.
 
     Args:
-        settings: what the features are.
+        settings: the settings of the features.
         filter_bank: float32 `(num_mels, 1 + n_fft // 2)`; None for librosa's.
-        mean: of each feature, for "global" normalisation; None until it is learned.
-        deviation: the standard deviation of each feature, likewise.
+        mean: the mean of each feature, for "global" normalization; None before `learn`.
+        deviation: the standard deviation of each feature; None before `learn`.
 
     Raises:
-        CallError: if the window is too short for so many filters.
+        CallError: if the window is too short for that many filters.
 
     Example:
 
@@ -136,7 +138,7 @@ class Features(tf.Module):
         self.deviation = deviation
 
     def extract(self, samples: np.ndarray) -> np.ndarray:
-        """Compute the features of a clip by librosa, not yet normalised.
+        """Compute the features of a clip by librosa, without normalization.
 
         Args:
             samples: mono float samples `(samples,)` at the settings' rate.
@@ -148,7 +150,7 @@ class Features(tf.Module):
 
         settings = self.settings
         samples = np.asarray(samples, np.float32)
-        # What `center` does; librosa's own would warn of each clip shorter than a window.
+        # As center=True, which warns for each clip shorter than a window.
         spectrum = librosa.stft(
             np.pad(samples, settings.n_fft // 2),
             n_fft=settings.n_fft,
@@ -169,16 +171,15 @@ class Features(tf.Module):
     def extract_batch(
         self, audio: tf.Tensor, num_samples: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Compute the features of a batch of clips in the graph, not yet normalised.
+        """Compute the features of a batch of clips in the graph, without normalization.
 
         Args:
             audio: mono float32 samples `(batch, samples)` at the settings' rate.
-            num_samples: int32 `(batch,)`, the samples of each clip; what stands past them does not
-                change a feature.
+            num_samples: int32 `(batch,)`, the valid samples of each clip; the others are ignored.
 
         Returns:
-            float32 features `(batch, frames, num_features)`, 0 past a clip's own frames and at
-            least one frame wide, and int32 `(batch,)`, the frames of each clip.
+            float32 features `(batch, frames, num_features)`, at least one frame, 0 in the padding;
+            and int32 `(batch,)`, the valid frames of each clip.
         """
         settings = self.settings
         audio = tf.where(tf.sequence_mask(num_samples, tf.shape(audio)[1]), audio, 0.0)
@@ -192,26 +193,26 @@ class Features(tf.Module):
         features = tf.math.log(mels + LOG_FLOOR)  # (batch, frames, mels)
         num_frames = settings.num_frames(num_samples)
         if settings.kind == "mfcc":
-            cepstra = tf.linalg.matmul(features, _cosines(settings.num_mels, settings.num_mfcc))
+            cepstra = tf.linalg.matmul(features, _dct_matrix(settings.num_mels, settings.num_mfcc))
             features = tf.concat([cepstra, *_deltas(cepstra, num_frames)], axis=-1)
-        inside = tf.sequence_mask(num_frames, tf.shape(features)[1])[:, :, tf.newaxis]
-        return tf.where(inside, features, 0.0), num_frames
+        valid = tf.sequence_mask(num_frames, tf.shape(features)[1])[:, :, tf.newaxis]
+        return tf.where(valid, features, 0.0), num_frames
 
     def learn(self, clips: list[np.ndarray]) -> None:
-        """Learn the means and deviations of "global" normalisation.
+        """Compute the means and standard deviations for "global" normalization.
 
         Args:
-            clips: the features of the training part, as `extract` returns them.
+            clips: features of training clips, as returned by `extract`.
         """
         frames = sum(map(len, clips))
-        # In float64 and clip by clip: a corpus of features need not stand twice in memory.
+        # In float64, and clip by clip to save memory.
         self.mean = sum(clip.sum(axis=0, dtype=np.float64) for clip in clips) / frames
         squares = sum(((clip - self.mean) ** 2).sum(axis=0) for clip in clips)
         self.deviation = np.sqrt(squares / frames + VARIANCE_FLOOR).astype(np.float32)
         self.mean = self.mean.astype(np.float32)
 
     def normalize(self, features: np.ndarray) -> np.ndarray:
-        """Normalise a clip's features `(frames, num_features)`, as the settings say."""
+        """Normalize a clip's features `(frames, num_features)`."""
         if self.settings.normalization == "none":
             return features
         if self.settings.normalization == "global":
@@ -221,35 +222,35 @@ class Features(tf.Module):
         return ((features - mean) / np.sqrt(variance)).astype(np.float32)
 
     def normalize_batch(self, features: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
-        """Normalise a batch of features in the graph.
+        """Normalize a batch of features in the graph.
 
         Args:
             features: float32 `(batch, frames, num_features)`.
-            num_frames: int32 `(batch,)`, the frames of each clip; the others do not count.
+            num_frames: int32 `(batch,)`, the valid frames of each clip; the others are ignored.
 
         Returns:
-            float32 `(batch, frames, num_features)`, 0 past a clip's own frames.
+            float32 `(batch, frames, num_features)`, 0 in the padding.
         """
         if self.settings.normalization == "none":
             return features
-        inside = tf.sequence_mask(num_frames, tf.shape(features)[1])[:, :, tf.newaxis]
+        valid = tf.sequence_mask(num_frames, tf.shape(features)[1])[:, :, tf.newaxis]
         if self.settings.normalization == "global":
-            return tf.where(inside, (features - self.mean) / self.deviation, 0.0)
+            return tf.where(valid, (features - self.mean) / self.deviation, 0.0)
         count = tf.cast(num_frames, tf.float32)[:, tf.newaxis, tf.newaxis]
-        mean = tf.reduce_sum(tf.where(inside, features, 0.0), axis=1, keepdims=True) / count
-        centred = tf.where(inside, features - mean, 0.0)
-        variance = tf.reduce_sum(centred**2, axis=1, keepdims=True) / count
-        return centred / tf.sqrt(variance + VARIANCE_FLOOR)
+        mean = tf.reduce_sum(tf.where(valid, features, 0.0), axis=1, keepdims=True) / count
+        centered = tf.where(valid, features - mean, 0.0)
+        variance = tf.reduce_sum(centered**2, axis=1, keepdims=True) / count
+        return centered / tf.sqrt(variance + VARIANCE_FLOOR)
 
     def save(self, directory: str | os.PathLike) -> None:
-        """Write `features.npz`: the filter bank, and the statistics where there are some."""
+        """Write `features.npz`: the filter bank, and the global statistics if there are any."""
         arrays = {"filter_bank": self.filter_bank, "mean": self.mean, "deviation": self.deviation}
         with atomic_write(Path(directory) / FILE) as path:
             np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
 
     @classmethod
     def load(cls, directory: str | os.PathLike, settings: FeatureSettings) -> "Features":
-        """Read what `save` wrote."""
+        """Load the features that `save` wrote."""
         with np.load(Path(directory) / FILE, allow_pickle=False) as arrays:
             return cls(settings, **arrays)
 
@@ -258,7 +259,7 @@ def _mel_filters(settings: FeatureSettings) -> np.ndarray:
     import librosa
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of empty filters: an error below
+        warnings.simplefilter("ignore", UserWarning)  # for empty filters, which are an error below
         filters = librosa.filters.mel(
             sr=settings.sample_rate, n_fft=settings.n_fft, n_mels=settings.num_mels
         )
@@ -266,13 +267,13 @@ def _mel_filters(settings: FeatureSettings) -> np.ndarray:
     if empty:
         raise CallError(
             f"{empty} of {settings.num_mels} mel filters are empty for a window of "
-            f"{settings.n_fft} samples; take fewer filters or a longer window."
+            f"{settings.n_fft} samples; use fewer filters or a longer window."
         )
     return filters
 
 
-def _cosines(num_mels: int, num_mfcc: int) -> np.ndarray:
-    """The orthonormal discrete cosine transform of type 2, float32 `(num_mels, num_mfcc)`."""
+def _dct_matrix(num_mels: int, num_mfcc: int) -> np.ndarray:
+    """Return the orthonormal DCT-II matrix, float32 `(num_mels, num_mfcc)`."""
     angles = np.pi * np.outer(np.arange(num_mels) + 0.5, np.arange(num_mfcc)) / num_mels
     basis = np.sqrt(2 / num_mels) * np.cos(angles)
     basis[:, 0] /= np.sqrt(2)
@@ -280,15 +281,15 @@ def _cosines(num_mels: int, num_mfcc: int) -> np.ndarray:
 
 
 def _deltas(cepstra: tf.Tensor, num_frames: tf.Tensor) -> list[tf.Tensor]:
-    """First and second derivatives in time; a clip's first and last frames stand beyond its ends.
+    """Return first and second deltas, with a clip's first and last valid frames as padding.
 
-    Each is the derivative of the polynomial (of degree 1 and 2) nearest to `DELTA_WIDTH` frames, as
-    Savitzky and Golay (1964) smooth: librosa's definition.
+    As in librosa, they are the derivatives of polynomials of degree 1 and 2 that are fitted to
+    `DELTA_WIDTH` frames (Savitzky and Golay 1964).
     """
     half = DELTA_WIDTH // 2
     offsets = np.arange(-half, half + 1)
     slopes = offsets / (offsets**2).sum()
-    # The rows of the pseudoinverse give the polynomial's coefficients; 2 derives the square.
+    # The rows of the pseudoinverse give the coefficients of the fit; x**2 has the derivative 2.
     curvatures = 2 * np.linalg.pinv(np.vander(offsets, 3))[0]
     times = tf.range(tf.shape(cepstra)[1])[tf.newaxis]  # (1, frames)
     last = num_frames[:, tf.newaxis] - 1

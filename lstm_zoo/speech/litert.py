@@ -1,4 +1,4 @@
-"""What of a recognizer becomes a LiteRT file: from features to logits."""
+"""LiteRT export of a recognizer: the network, from features to logits."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ FRAMES = (1, 2, 20, 300)
 
 
 def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
-    """Return the function to convert; see `lstm_zoo.export.litert.export_litert` for its names."""
+    """Return the function to convert; see `lstm_zoo.export.litert.export_litert`."""
 
     def recognize(features: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"logits": pipeline.model([features, lengths])}
@@ -25,16 +25,16 @@ def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
 
 
 def probes(pipeline: Any, batch_size: int) -> Probes:
-    """Return inputs on which LiteRT must answer as the network does; their padding is noise."""
+    """Return inputs, padded with noise, to compare LiteRT with the network on."""
     generator = np.random.default_rng(0)
     num_features = pipeline.config["network"]["num_features"]
     return {
         "serving_default": [
             {
                 "features": generator.normal(size=(batch_size, frames, num_features)).astype("f"),
-                "lengths": generator.integers(least, frames + 1, batch_size, np.int32),
+                "lengths": generator.integers(min_length, frames + 1, batch_size, np.int32),
             }
             for frames in FRAMES
-            for least in (frames, 0)
+            for min_length in (frames, 0)
         ]
     }

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 
-def error_rates(references: Sequence[str], transcripts: Sequence[str]) -> dict[str, float]:
-    """Compute the word and the character error rate of transcripts.
+def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, float]:
+    """Compute the word and the character error rate of a corpus.
 
-    Both are of the whole: all substitutions, deletions and insertions over all words (characters,
-    spaces among them) of the references.
+    Each is the number of substitutions, deletions and insertions in all hypotheses, divided by the
+    number of words (for `cer` of characters, spaces included) in all references.
 
     Args:
-        references: what was said; one word at least in all of them together.
-        transcripts: what was recognised, in the same order.
+        references: the reference transcripts, with at least one word in total.
+        hypotheses: the recognized transcripts, in the same order.
 
     Returns:
-        `wer` and `cer` as fractions, above 1 where more is inserted than there is.
+        `wer` and `cer` as fractions; they can be above 1 because of insertions.
 
     Example:
 
@@ -24,6 +24,6 @@ def error_rates(references: Sequence[str], transcripts: Sequence[str]) -> dict[s
     import jiwer
 
     return {
-        "wer": float(jiwer.wer([*references], [*transcripts])),
-        "cer": float(jiwer.cer([*references], [*transcripts])),
+        "wer": float(jiwer.wer([*references], [*hypotheses])),
+        "cer": float(jiwer.cer([*references], [*hypotheses])),
     }

@@ -1,4 +1,4 @@
-"""The network: features, fewer frames, stacked recurrent layers, to logits for CTC."""
+"""The speech network: subsampling, stacked recurrent layers, logits for CTC."""
 
 from typing import Any
 
@@ -21,36 +21,36 @@ def build_speech(
     use_cudnn: bool | str = "auto",
     **sizes: Any,
 ) -> keras.Model:
-    """Build a speech recognizer: subsampling in time, recurrent stack, logits for CTC.
+    """Build a speech recognizer for CTC.
 
     Args:
-        vocabulary_size: the number of label ids, 0 for the blank included; two at least.
-        num_features: the width of a frame.
-        variant: a row of `lstm_zoo.speech.VARIANTS`: "tiny", "small", "base" or "large".
-        mask_fill: what `SpecAugment` fills with: "zero", or "mean" for features that are not
-            normalised.
-        use_cudnn: "auto" for cuDNN where it can run, False for never (a model that must also run
-            on a CPU). It is not saved with the model.
-        **sizes: what replaces an entry of the variant:
+        vocabulary_size: the number of label ids, the blank 0 included; at least 2.
+        num_features: the number of features of a frame.
+        variant: a name in `lstm_zoo.speech.VARIANTS`: "tiny", "small", "base" or "large".
+        mask_fill: the value of `SpecAugment`'s masks: "zero", or "mean" for features that are not
+            normalized.
+        use_cudnn: "auto" to use cuDNN where available, False for a model that must also run on a
+            CPU. It is not saved with the model.
+        **sizes: override entries of the variant:
             cell: "lstm", "gru" or "simple_rnn".
-            units: the width of each recurrent layer, in each direction.
+            units: the units of each recurrent layer, in each direction.
             bidirectional: whether the layers run in both directions.
-            subsampling: how many frames become one; 1 leaves them all.
-            subsampling_kind: "stack" puts their features side by side; "conv" is a convolution
-                over twice as many frames and one, as wide as stacked frames.
-            dropout: the share dropped between recurrent layers and before the logits.
-            time_masks, time_mask_width, frequency_masks, frequency_mask_width: of `SpecAugment`,
-                in training only.
+            subsampling: the number of frames merged into one; 1 for no subsampling.
+            subsampling_kind: "stack" concatenates the frames; "conv" is a convolution with stride
+                `subsampling`, kernel size `2 * subsampling + 1` and as many filters as features of
+                stacked frames.
+            dropout: the dropout rate between recurrent layers and before the logits.
+            time_masks, time_mask_width, frequency_masks, frequency_mask_width: arguments of
+                `SpecAugment`.
 
     Returns:
-        A functional `keras.Model` from float32 features `(batch, frames, num_features)`, padded on
-        the right, and their int32 lengths `(batch,)`, to float32 logits
-        `(batch, output frames, vocabulary_size)`, without a Keras mask. Of each row, the first
-        `output_lengths` are real; what the padding holds changes none of them.
+        A functional `keras.Model` from right-padded float32 features
+        `(batch, frames, num_features)` and int32 lengths `(batch,)` to float32 logits
+        `(batch, output frames, vocabulary_size)`, without a Keras mask. The first `output_lengths`
+        frames of each row are valid; they do not depend on the padding.
 
     Raises:
-        CallError: (a ValueError) on an unknown variant or keyword, listing the known ones, or on
-            a bad value.
+        CallError: (a ValueError) on an unknown variant or keyword, or an invalid value.
 
     Example:
 
@@ -68,9 +68,9 @@ def build_speech(
     features = keras.Input((None, num_features), dtype="float32", name="features")
     lengths = keras.Input((), dtype="int32", name="lengths")  # (batch,)
 
-    # Padding is zeros from here on, since subsampling lets frames see their neighbours.
-    real = ops.expand_dims(_length_mask(features, lengths), 2)  # (batch, frames, 1)
-    sequence = ops.where(real, features, 0.0)  # (batch, frames, num_features)
+    # Padding is set to zero, since subsampling mixes neighboring frames.
+    valid = ops.expand_dims(_length_mask(features, lengths), 2)  # (batch, frames, 1)
+    sequence = ops.where(valid, features, 0.0)  # (batch, frames, num_features)
     sequence = SpecAugment(
         sizes["time_masks"],
         sizes["time_mask_width"],
@@ -85,7 +85,7 @@ def build_speech(
     if factor > 1 and sizes["subsampling_kind"] == "stack":
         sequence = FrameStack(factor, name="stack")(sequence)
     elif factor > 1:
-        # The padding is spelled out: Keras's "same" begins at a frame that depends on the width.
+        # Explicit padding: with "same", the first window depends on the padded length.
         sequence = keras.layers.ZeroPadding1D(factor, name="conv_padding")(sequence)
         sequence = Conv1D(
             factor * num_features,
@@ -114,14 +114,14 @@ def build_speech(
 
 
 def output_lengths(lengths: Any, subsampling: int) -> Any:
-    """Return how many frames of the logits are real.
+    """Return the number of valid frames of the logits.
 
     Args:
-        lengths: frames of the features: an int, array or tensor.
-        subsampling: how many frames become one; the last of them may be fewer.
+        lengths: the number of valid frames of the features: an int, array or tensor.
+        subsampling: the number of frames merged into one; the last group may be smaller.
 
     Returns:
-        The same as `lengths` is.
+        The same type as `lengths`.
 
     Example:
 
@@ -133,10 +133,15 @@ def output_lengths(lengths: Any, subsampling: int) -> Any:
 
 @keras.saving.register_keras_serializable("lstm_zoo")
 class FrameStack(keras.layers.Layer):
-    """Puts the features of several frames side by side; the last frames are filled up with 0.
+    """Concatenate the features of adjacent frames; the last group is padded with zeros.
 
     Args:
-        factor: how many frames become one.
+        factor: the number of frames merged into one.
+
+    Example:
+
+    >>> FrameStack(2)(np.array([[[1.0], [2.0], [3.0]]])).numpy().tolist()
+    [[[1.0, 2.0], [3.0, 0.0]]]
     """
 
     def __init__(self, factor: int, **options: Any):
@@ -159,7 +164,7 @@ class FrameStack(keras.layers.Layer):
 class Conv1D(keras.layers.Conv1D):
     """Keras's convolution with a bias, unpadded and undilated, as one matrix product.
 
-    TensorFlow's op gives a batch without rows the wrong width where oneDNN computes it.
+    With oneDNN, TensorFlow's op returns the wrong number of filters for an empty batch.
     """
 
     def call(self, sequence: keras.KerasTensor) -> keras.KerasTensor:
@@ -172,12 +177,12 @@ class Conv1D(keras.layers.Conv1D):
 
 @keras.saving.register_keras_serializable("lstm_zoo")
 class Logits(keras.layers.Dense):
-    """A dense layer that ends the mask: Keras would multiply a loss by it, row by frame."""
+    """A dense layer without an output mask, by which Keras would multiply the loss."""
 
     def call(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
         if not portable.is_chosen():
             return super().call(inputs, training=training)
-        # In rows, else shapes are computed: see `lstm_zoo.recurrent.portable` for what that does.
+        # As a matrix of rows: see `lstm_zoo.recurrent.portable`.
         batch, _, width = inputs.shape
         rows = super().call(ops.reshape(inputs, (-1, width)), training=training)
         return ops.reshape(rows, (batch, -1, self.units))
@@ -187,17 +192,22 @@ class Logits(keras.layers.Dense):
 
 
 def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
-    """Give every size of the network its value: the variant's, where none is given.
+    """Return the sizes of a variant with overrides, checked.
 
     Args:
         variant: a name in `VARIANTS`.
-        **sizes: entries that replace the variant's.
+        **sizes: override entries of the variant.
 
     Returns:
-        A row like those of `VARIANTS`.
+        A value for every size.
 
     Raises:
-        CallError: (a ValueError) on an unknown variant, an unknown size, or a bad value.
+        CallError: (a ValueError) on an unknown variant, an unknown size, or an invalid value.
+
+    Example:
+
+    >>> resolve_sizes("tiny", cell="gru")["units"]
+    (64,)
     """
     resolved = with_variant(VARIANTS, variant, sizes)
     for name, known in (("cell", CELLS), ("subsampling_kind", SUBSAMPLING_KINDS)):
@@ -213,17 +223,17 @@ def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
 
 
 def _windows(sequence: keras.KerasTensor, width: int, stride: int) -> keras.KerasTensor:
-    """Put the frames of each window that lies within the sequence side by side."""
-    # Of each offset into a window, as many frames as there are windows.
+    """Concatenate the frames of each window that lies within the sequence."""
+    # For each offset within a window, one frame of every window.
     ends = [*range(1 - width, 0), None]
-    parts = [sequence[:, start:end:stride] for start, end in enumerate(ends)]
-    return ops.concatenate(parts, axis=-1)
+    frames = [sequence[:, start:end:stride] for start, end in enumerate(ends)]
+    return ops.concatenate(frames, axis=-1)
 
 
 def _length_mask(sequence: keras.KerasTensor, lengths: keras.KerasTensor) -> keras.KerasTensor:
-    """Tell which of the frames `(batch, frames, features)` are real; the first one always is.
+    """Return a mask of the valid frames `(batch, frames)`; the first one is always valid.
 
-    cuDNN fails on a row that is all masked.
+    cuDNN fails for a row without valid time steps.
     """
     ones = ops.ones_like(sequence[:, :, 0], dtype="int32")
     positions = ops.cumsum(ones, axis=1)  # (batch, frames): 1, 2, 3, …

@@ -1,4 +1,4 @@
-"""The network as an ONNX graph, and what a caller needs to feed it."""
+"""ONNX export of a recognizer: the network's graph, and metadata for its inputs and outputs."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -22,16 +22,16 @@ from lstm_zoo.speech.model import output_lengths, resolve_sizes
 
 
 def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
-    """Compose the graphs of an export by the names of their files.
+    """Build the graphs of an export by file name.
 
     Args:
-        model: what `build_speech(**network)` built.
-        network: its arguments.
+        model: a model from `build_speech(**network)`.
+        network: the arguments that built it.
 
     Returns:
-        `model`: from `features` float32 `(batch, frames, num_features)`, padded on the right, and
-        `lengths` int32 `(batch,)`, to `logits` float32 `(batch, output frames, vocabulary_size)`.
-        Of each row, the first `output_lengths` are real.
+        `model`: from `features` float32 `(batch, frames, num_features)`, right-padded, and
+        `lengths` int32 `(batch,)` to `logits` float32 `(batch, output frames, vocabulary_size)`.
+        The first `output_lengths` frames of each row are valid.
     """
     network = {name: value for name, value in network.items() if name != "mask_fill"}
     vocabulary_size, width = network.pop("vocabulary_size"), network.pop("num_features")
@@ -42,17 +42,17 @@ def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
     sequence = graph.input("features", "float32", ["batch", "frames", width])
     lengths = graph.input("lengths", "int32", ["batch"])
 
-    # Padding is zeros from here on, since subsampling lets frames see their neighbours.
+    # Padding is set to zero, since subsampling mixes neighboring frames.
     lengths = graph.add("Max", lengths, np.int32(1))
     lengths = graph.add("Min", lengths, steps(graph, sequence))
-    real = step_mask(graph, sequence, lengths)
-    sequence = graph.add("Where", real, sequence, np.float32(0))
+    valid = step_mask(graph, sequence, lengths)
+    sequence = graph.add("Where", valid, sequence, np.float32(0))
 
     # Subsampling
     if factor > 1 and sizes["subsampling_kind"] == "stack":
-        sequence = _stacked(graph, sequence, factor)
+        sequence = _stack_frames(graph, sequence, factor)
     elif factor > 1:
-        sequence = _convolved(graph, model.get_layer("conv"), sequence, factor)
+        sequence = _convolve(graph, model.get_layer("conv"), sequence, factor)
     lengths = graph.add("Add", lengths, np.int32(factor - 1))
     lengths = graph.add("Div", lengths, np.int32(factor))
 
@@ -74,7 +74,7 @@ def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
 
 
 def metadata(pipeline: Any) -> dict[str, Any]:
-    """Tell how audio becomes features, and labels text."""
+    """Return the settings of the features and the tokenizer's vocabulary."""
     settings = pipeline.features.settings
     labels = {"tokens": pipeline.config["settings"]["tokens"], "blank": BLANK}
     return {
@@ -90,8 +90,8 @@ def metadata(pipeline: Any) -> dict[str, Any]:
     }
 
 
-def _stacked(graph: Graph, sequence: Tensor, factor: int) -> Tensor:
-    """Put frames side by side, as `FrameStack` does."""
+def _stack_frames(graph: Graph, sequence: Tensor, factor: int) -> Tensor:
+    """Concatenate adjacent frames, as `FrameStack` does."""
     margin = factor - 1
     padded = graph.add("Pad", sequence, np.array([0, 0, 0, 0, margin, 0]))
     ends = [*range(-margin, 0), np.iinfo(np.int64).max]
@@ -102,13 +102,13 @@ def _stacked(graph: Graph, sequence: Tensor, factor: int) -> Tensor:
     return graph.add("Concat", *frames, axis=2)
 
 
-def _convolved(graph: Graph, layer: keras.layers.Conv1D, sequence: Tensor, factor: int) -> Tensor:
-    """Apply the strided convolution; ONNX's has the frames last."""
+def _convolve(graph: Graph, layer: keras.layers.Conv1D, sequence: Tensor, factor: int) -> Tensor:
+    """Apply the strided convolution; in ONNX frames are the last axis."""
     kernel, bias = map(graph.read, layer.weights)  # kernel: (frames, features, filters)
-    turned = graph.add("Transpose", sequence, perm=[0, 2, 1])
+    transposed = graph.add("Transpose", sequence, perm=[0, 2, 1])
     outputs = graph.add(
         "Conv",
-        turned,
+        transposed,
         kernel.transpose(2, 1, 0),
         bias,
         strides=[factor],
@@ -118,7 +118,7 @@ def _convolved(graph: Graph, layer: keras.layers.Conv1D, sequence: Tensor, facto
 
 
 def _probes(width: int) -> list[dict[str, np.ndarray]]:
-    """Several rows, one and none, of several lengths; the padding is not of zeros."""
+    """Return batches of several, one and no rows, with noise as padding."""
     frames = np.random.default_rng(0).normal(size=(5, 50, width)).astype(np.float32)
     lengths = np.array([50, 31, 6, 1, 0], np.int32)
     chosen = [(0, 5, 50), (3, 4, 1), (0, 1, 50), (1, 2, 31), (4, 5, 3), (0, 0, 2)]

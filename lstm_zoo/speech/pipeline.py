@@ -1,4 +1,4 @@
-"""Audio in, transcripts out."""
+"""The speech pipeline: from audio to transcripts."""
 
 import io
 import os
@@ -19,23 +19,23 @@ from lstm_zoo.speech.audio import check_waveforms, parse_wav, read_audio
 from lstm_zoo.speech.model import build_speech, output_lengths
 from lstm_zoo.speech.task import Task
 
-AHEAD = 256  # clips read before they are sorted by length and recognised
-AHEAD_SECONDS = 3_600  # of audio that end the reading ahead
-READ_TOGETHER = 16  # clips between two looks at how much has been read
-BATCH_SECONDS = 600  # of audio computed at once, padding included: some 0.5 GB at 16 kHz
-DRAWN = 3  # utterances in the plot of posteriors
+# Clips are read ahead and sorted by length, up to a number or to a duration.
+LOOKAHEAD = 256
+LOOKAHEAD_SECONDS = 3_600
+READ_BATCH = 16  # clips read in parallel between two checks of the lookahead
+BATCH_SECONDS = 600  # maximum audio in a batch, padding included: some 0.5 GB at 16 kHz
+PLOTTED = 3  # utterances in the plot of posteriors
 
 
 class Transcript(NamedTuple):
-    """An answer.
+    """The transcript of a clip.
 
-    text: what was recognised, "" where the clip can't be used.
-    score: the natural logarithm of the text's probability, summed over all its alignments; None
-        where the clip can't be used.
-    tokens: the text's characters or pieces, each with the second at which it begins.
-    n_best: the most probable texts with their scores, the best first, as many as were asked for
-        or are there.
-    error: what is wrong with the clip, "" when good.
+    text: the best hypothesis, "" if the clip can't be used.
+    score: the log probability of the text, summed over all its alignments; None if the clip can't
+        be used.
+    tokens: the characters or pieces of the text, each with its start in seconds.
+    n_best: the hypotheses (text, score) by descending score, at most as many as requested.
+    error: the reason why the clip can't be used, otherwise "".
     """
 
     text: str
@@ -49,15 +49,13 @@ class Transcript(NamedTuple):
 
 
 class Pipeline(pipeline.Pipeline):
-    """A trained recognizer of speech.
-
-    `lstm_zoo.train` and `lstm_zoo.load` return one.
+    """A trained speech recognizer, returned by `lstm_zoo.train` and `lstm_zoo.load`.
 
     Attributes:
         run: the run's directory.
         model: the `keras.Model`, from features and lengths to logits.
-        tokenizer: from transcripts to labels and back.
-        features: from audio to features.
+        tokenizer: maps transcripts to labels and back.
+        features: extracts features from audio.
         config: the run's `config.json`.
     """
 
@@ -78,12 +76,12 @@ class Pipeline(pipeline.Pipeline):
 
     @property
     def sample_rate(self) -> int:
-        """The rate of the audio that the network hears, in Hz."""
+        """The sample rate of the network's audio, in Hz."""
         return self.features.settings.sample_rate
 
     @property
     def card(self) -> dict[str, Any]:
-        """What a card tells of the answers: the sample rate in Hz, the alphabet, the features."""
+        """The card's entries: sample rate in Hz, vocabulary, features, beam width."""
         return {
             "sample_rate": self.sample_rate,
             "vocabulary": self.tokenizer.vocabulary,
@@ -91,21 +89,27 @@ class Pipeline(pipeline.Pipeline):
             "beam_width": self.beam_width,
         }
 
-    # Never compiled by XLA: stock TF Serving does not run what must be.
+    # Not compiled by XLA: stock TF Serving can't run such functions.
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "wav")], jit_compile=False)
     def transcribe_wav(self, wav: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Transcribe the bytes of WAV files, in the graph: what an export serves.
+        """Transcribe WAV files in the graph; the default signature of an export.
 
         Args:
-            wav: string tensor `(batch,)`, any bytes; see `lstm_zoo.speech.audio.parse_wav` for
-                what can be read.
+            wav: string tensor `(batch,)`, the bytes of WAV files; see
+                `lstm_zoo.speech.audio.parse_wav` for the formats.
 
         Returns:
-            `transcript` string `(batch,)`; `score` float32 `(batch,)`, the natural logarithm of the
-            transcript's probability; `error` string `(batch,)`, "" when good. A row that can't be
-            used has "" and -inf and says why.
+            `transcript` string `(batch,)`; `score` float32 `(batch,)`, the log probability of the
+            transcript; `error` string `(batch,)`, "" for a good row. A row that can't be used has
+            the transcript "", the score -inf and an error.
+
+        Example:
+
+        >>> wav = tf.constant([Path("call.wav").read_bytes(), b"RIFF"])
+        >>> lstm_zoo.load("runs/digits").transcribe_wav(wav)["error"].numpy().tolist()
+        [b'', b'not a WAV file: it does not begin with RIFF and WAVE']
         """
-        return self._answer(*parse_wav(wav, self.sample_rate))
+        return self._outputs(*parse_wav(wav, self.sample_rate))
 
     @tf.function(
         input_signature=[
@@ -115,16 +119,16 @@ class Pipeline(pipeline.Pipeline):
         jit_compile=False,
     )
     def transcribe_waveform(self, audio: tf.Tensor, num_samples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Transcribe samples, in the graph.
+        """Transcribe samples in the graph.
 
         Args:
             audio: float32 `(batch, samples)`, mono, at `sample_rate`, 1 at full scale.
-            num_samples: int32 `(batch,)`, the samples of each row.
+            num_samples: int32 `(batch,)`, the valid samples of each row.
 
         Returns:
             As `transcribe_wav`.
         """
-        return self._answer(*check_waveforms(audio, num_samples))
+        return self._outputs(*check_waveforms(audio, num_samples))
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
@@ -133,7 +137,7 @@ class Pipeline(pipeline.Pipeline):
 
     @property
     def probes(self) -> dict[str, list[dict[str, tf.Tensor]]]:
-        """Inputs for each signature on which an export must answer as this pipeline does."""
+        """Inputs for each signature, to compare an export with this pipeline on."""
         rate = self.sample_rate
         times = np.arange(rate) / rate
         sweep = np.sin(2 * np.pi * (200 + 500 * times) * times).astype(np.float32)
@@ -160,34 +164,41 @@ class Pipeline(pipeline.Pipeline):
         """Transcribe clips.
 
         Args:
-            clips: each a path to a file that libsndfile reads, or a pair (samples, sample_rate);
-                an empty list gives an empty list.
-            batch_size: clips computed at once, fewer where they are long; it does not change the
-                answers.
-            beam_width: transcripts kept while decoding, 1 for the best alignment (greedy); None for
-                the pipeline's.
-            n_best: how many transcripts to give for each clip, `beam_width` at most.
+            clips: each the path of an audio file that libsndfile reads, or a pair (samples,
+                sample_rate).
+            batch_size: the maximum number of clips computed at once; long clips have smaller
+                batches. The result does not depend on it.
+            beam_width: hypotheses kept while decoding; 1 is greedy; None uses the pipeline's.
+            n_best: the number of hypotheses of each clip, at most `beam_width`.
 
         Returns:
-            A `Transcript` for each clip, in their order; one that can't be used has its `error`.
+            A `Transcript` for each clip, in order. If a clip can't be used, its `error` is set.
 
         Raises:
-            CallError: if `clips` is one path rather than a sequence, a clip is neither a path nor a
-                pair, or `n_best` is more than `beam_width`.
+            CallError: if `clips` is one path, a clip is neither a path nor a pair, or `n_best` is
+                not between 1 and `beam_width`.
 
         Example:
 
-        >>> lstm_zoo.load("runs/digits").predict(["call.wav"])  # doctest: +SKIP
+        >>> answer, failed = lstm_zoo.load("runs/digits").predict(["call.wav", "none.wav"])
+        >>> answer.text
+        'zeron fo o e tigt'
+        >>> answer.tokens[:2]
+        [('z', 0.03), ('e', 0.09)]
+        >>> failed.error
+        'none.wav: no such file.'
         """
         if isinstance(clips, (str, bytes, os.PathLike)):
             raise CallError("predict takes a list of clips, such as [path]. Received: one path")
         width = self.beam_width if beam_width is None else beam_width
         if not 1 <= n_best <= width:
-            raise CallError(f"n_best is at least 1, and at most beam_width ({width}): {n_best}")
-        answers: list[Transcript] = []
-        for heard in self._hear(clips):
-            answers += self._transcribe(heard, batch_size, width, n_best)
-        return answers
+            raise CallError(
+                f"n_best is at least 1 and at most beam_width ({width}). Received: {n_best}"
+            )
+        transcripts: list[Transcript] = []
+        for audio in self._read_ahead(clips):
+            transcripts += self._transcribe(audio, batch_size, width, n_best)
+        return transcripts
 
     @staticmethod
     def error_of(answer: Transcript) -> str:
@@ -202,44 +213,46 @@ class Pipeline(pipeline.Pipeline):
         batch_size: int = 16,
         beam_width: int | None = None,
     ) -> dict[str, Any]:
-        """Judge the recognizer on transcribed speech.
+        """Evaluate on transcribed speech.
 
-        References are normalised as the transcripts that were learned; a character outside the
-        alphabet stays, and counts as not recognised.
+        References are normalized as in training. Out-of-vocabulary characters stay in them and
+        count as errors.
 
         Args:
-            data: a path or columns (clips, texts), as `lstm_zoo.speech.corpus.read` takes it.
-            strict: whether a row that can't be used is an error, not skipped.
-            batch_size: as `predict` takes it; it does not change the result.
-            beam_width: as `predict` takes it.
+            data: a path or columns (clips, texts), as accepted by `lstm_zoo.speech.corpus.read`.
+            strict: whether a row that can't be used is an error; otherwise it is skipped.
+            batch_size: as for `predict`; the result does not depend on it.
+            beam_width: as for `predict`.
 
         Returns:
-            `wer` and `cer` as fractions; `examples` and `skipped`, counted; and `predictions`, a
-            row (clip, reference, transcript) for each example.
+            `wer` and `cer` as fractions; the numbers of `examples` and `skipped` rows; and
+            `predictions`, a row (clip, reference, transcript) for each example.
 
         Raises:
-            CallError: if there is no such data.
-            DataError: if it is malformed, or none of it can be used.
+            CallError: if the data does not exist.
+            DataError: if it is malformed or has no usable row.
 
         Example:
 
-        >>> lstm_zoo.load("runs/digits").evaluate("digits/dev")["wer"]  # doctest: +SKIP
+        >>> scores = lstm_zoo.load("runs/digits").evaluate((["call.wav"], ["Zero!"]))
+        >>> scores["examples"], scores["predictions"]
+        (1, [('call.wav', 'zero', 'zeron fo o e tigt')])
         """
-        part = corpus.read(data, strict=strict)
-        references = [*map(self._task.normalize, part.texts)]
-        answers = self.predict(part.clips, batch_size, beam_width=beam_width)
-        rows, skipped = [], [*part.skipped]
-        for clip, reference, answer, place in zip(
-            part.clips, references, answers, part.places, strict=True
+        dataset = corpus.read(data, strict=strict)
+        references = [*map(self._task.normalize, dataset.texts)]
+        transcripts = self.predict(dataset.clips, batch_size, beam_width=beam_width)
+        rows, skipped = [], [*dataset.skipped]
+        for clip, reference, transcript, place in zip(
+            dataset.clips, references, transcripts, dataset.places, strict=True
         ):
-            error = answer.error or ("" if reference else "no text is left of the transcript")
+            error = transcript.error or ("" if reference else "no text is left of the transcript")
             if error:
                 skipped.append((place, error))
             else:
                 name = clip if isinstance(clip, str) else place
-                rows.append((name, reference, answer.text))
-        if len(skipped) > len(part.skipped) and (strict or not rows):
-            place, reason = skipped[len(part.skipped)]
+                rows.append((name, reference, transcript.text))
+        if len(skipped) > len(dataset.skipped) and (strict or not rows):
+            place, reason = skipped[len(dataset.skipped)]
             raise DataError(f"{place}: {reason}")
         return {
             **metrics.error_rates([row[1] for row in rows], [row[2] for row in rows]),
@@ -250,18 +263,18 @@ class Pipeline(pipeline.Pipeline):
 
     @staticmethod
     def report(scores: Mapping[str, Any]) -> str:
-        """Lay out what `evaluate` returns for a person."""
+        """Format what `evaluate` returned as readable text."""
         return (
             f"WER {scores['wer']:.4f}  CER {scores['cer']:.4f}  "
             f"({scores['examples']:,} examples, {scores['skipped']:,} skipped)"
         )
 
     def draw(self, data: Any, scores: Mapping[str, Any]) -> None:
-        """Draw the posteriors of a few utterances of some data into the run."""
-        part = corpus.read(data)
+        """Plot the posteriors of a few utterances into the run directory."""
+        dataset = corpus.read(data)
         panels = []
-        for clip, text in zip(part.clips, part.texts, strict=True):
-            if len(panels) == DRAWN:
+        for clip, text in zip(dataset.clips, dataset.texts, strict=True):
+            if len(panels) == PLOTTED:
                 break
             try:
                 samples = read_audio(clip, self.sample_rate)
@@ -269,7 +282,7 @@ class Pipeline(pipeline.Pipeline):
                 continue
             logits, lengths = self._recognize(samples[np.newaxis], np.array([len(samples)]))
             labels = decoding.greedy_labels(logits, lengths)
-            frames = decoding.begin_frames(logits, lengths, labels)
+            frames = decoding.start_frames(logits, lengths, labels)
             panels.append(
                 plots.Panel(
                     tf.nn.softmax(logits[0]).numpy(),
@@ -282,7 +295,7 @@ class Pipeline(pipeline.Pipeline):
 
     @property
     def _seconds_per_frame(self) -> float:
-        """Of the logits."""
+        """The duration of a frame of the logits."""
         settings = self.features.settings
         hop = settings.hop_length * self.config["network"]["subsampling"]
         return hop / settings.sample_rate
@@ -295,16 +308,16 @@ class Pipeline(pipeline.Pipeline):
         jit_compile=False,
     )
     def _recognize(self, audio: tf.Tensor, num_samples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return logits `(batch, frames, vocabulary)` and their true lengths `(batch,)`."""
+        """Return logits `(batch, frames, vocabulary)` and their lengths `(batch,)`."""
         features, num_frames = self.features.extract_batch(audio, num_samples)
         features = self.features.normalize_batch(features, num_frames)
         logits = self.model([features, num_frames])
         return logits, output_lengths(num_frames, self.config["network"]["subsampling"])
 
-    def _answer(
+    def _outputs(
         self, audio: tf.Tensor, num_samples: tf.Tensor, error: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Finish a signature: from audio to its outputs."""
+        """Return the outputs of the signatures."""
         logits, lengths = self._recognize(audio, num_samples)
         decoded = decoding.decode(logits, lengths, self.beam_width, 1)
         good = error == ""
@@ -314,46 +327,46 @@ class Pipeline(pipeline.Pipeline):
             "error": error,
         }
 
-    def _hear(self, clips: Sequence[Any]) -> Iterator[list[np.ndarray | DataError]]:
-        """Read clips, in groups of as many as may stand in memory together."""
-        heard, seconds = [], 0.0
+    def _read_ahead(self, clips: Sequence[Any]) -> Iterator[list[np.ndarray | DataError]]:
+        """Read clips in groups that fit into memory; unusable ones become their errors."""
+        group, seconds = [], 0.0
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(0, len(clips), READ_TOGETHER):
-                for clip in pool.map(self._read, clips[start : start + READ_TOGETHER]):
-                    heard.append(clip)
+            for start in range(0, len(clips), READ_BATCH):
+                for clip in pool.map(self._read, clips[start : start + READ_BATCH]):
+                    group.append(clip)
                     seconds += 0 if isinstance(clip, DataError) else len(clip) / self.sample_rate
-                if len(heard) >= AHEAD or seconds >= AHEAD_SECONDS:
-                    yield heard
-                    heard, seconds = [], 0.0
-        if heard:
-            yield heard
+                if len(group) >= LOOKAHEAD or seconds >= LOOKAHEAD_SECONDS:
+                    yield group
+                    group, seconds = [], 0.0
+        if group:
+            yield group
 
     def _transcribe(
         self,
-        heard: Sequence[np.ndarray | DataError],
+        clips: Sequence[np.ndarray | DataError],
         batch_size: int,
         beam_width: int,
         n_best: int,
     ) -> list[Transcript]:
-        answers = [
-            Transcript("", None, [], [], str(samples)) if isinstance(samples, DataError) else None
-            for samples in heard
+        transcripts = [
+            Transcript("", None, [], [], str(clip)) if isinstance(clip, DataError) else None
+            for clip in clips
         ]
-        usable = np.array([i for i, answer in enumerate(answers) if answer is None], int)
-        # By length, so that a long clip does not pad the short ones.
-        lengths = np.array([len(heard[index]) for index in usable], int)
-        most = BATCH_SECONDS * self.sample_rate
-        for rows in batching.sorted_batches(lengths, batch_size, most):
-            chosen = usable[rows]
-            audio = np.zeros((len(chosen), lengths[rows].max()), np.float32)
-            for place, index in zip(audio, chosen, strict=True):
-                place[: len(heard[index])] = heard[index]
+        usable = np.array([i for i, done in enumerate(transcripts) if done is None], int)
+        # Sorted by length, so that batches have little padding.
+        lengths = np.array([len(clips[index]) for index in usable], int)
+        batch_samples = BATCH_SECONDS * self.sample_rate
+        for rows in batching.sorted_batches(lengths, batch_size, batch_samples):
+            indices = usable[rows]
+            audio = np.zeros((len(indices), lengths[rows].max()), np.float32)
+            for row, index in zip(audio, indices, strict=True):
+                row[: len(clips[index])] = clips[index]
             logits, num_frames = self._recognize(audio, lengths[rows].astype(np.int32))
             decoded = decoding.decode(logits, num_frames, beam_width, n_best)
-            frames = decoding.begin_frames(logits, num_frames, decoded.labels[:, :1])
-            for index, answer in zip(chosen, self._transcripts(decoded, frames), strict=True):
-                answers[index] = answer
-        return answers
+            frames = decoding.start_frames(logits, num_frames, decoded.labels[:, :1])
+            for index, transcript in zip(indices, self._transcripts(decoded, frames), strict=True):
+                transcripts[index] = transcript
+        return transcripts
 
     def _read(self, clip: Any) -> np.ndarray | DataError:
         try:
@@ -365,17 +378,17 @@ class Pipeline(pipeline.Pipeline):
     def _transcripts(self, decoded: decoding.Decoded, frames: tf.Tensor) -> Iterator[Transcript]:
         texts = decoding.texts(self.tokenizer, decoded.labels).numpy()  # (batch, n_best)
         labels, scores = decoded.labels[:, 0].numpy(), decoded.scores.numpy()
-        for row, begins in enumerate(frames[:, 0].numpy()):
+        for row, starts in enumerate(frames[:, 0].numpy()):
             n_best = [
                 (text.decode(), float(score))
                 for text, score in zip(texts[row], scores[row], strict=True)
                 if np.isfinite(score)
             ]
             text, score = n_best[0] if n_best else ("", None)
-            yield Transcript(text, score, self._tokens(labels[row], begins), n_best)
+            yield Transcript(text, score, self._tokens(labels[row], starts), n_best)
 
     def _tokens(self, labels: Any, frames: Any) -> list[tuple[str, float]]:
-        """Return a transcript's tokens, each with the second at which it begins."""
+        """Return a transcript's tokens, each with its start in seconds."""
         vocabulary = self.tokenizer.vocabulary
         count = int(np.count_nonzero(labels))
         tokens = [vocabulary[label] for label in np.asarray(labels)[:count]]

@@ -1,12 +1,10 @@
-"""What training must know of the family: examples, loss, metrics."""
+"""The training task: examples, batches, loss and metrics."""
 
-import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +14,37 @@ import tensorflow as tf
 
 from lstm_zoo import families
 from lstm_zoo.data import batching
-from lstm_zoo.data.cache import prepare
 from lstm_zoo.errors import DataError
-from lstm_zoo.speech import corpus, ctc, decoding, demo, metrics
+from lstm_zoo.speech import corpus as corpora
+from lstm_zoo.speech import ctc, decoding, demo, metrics
 from lstm_zoo.speech.alphabet import CharacterTokenizer
-from lstm_zoo.speech.audio import as_pair, read_audio, read_rate
+from lstm_zoo.speech.audio import read_audio, read_rate
 from lstm_zoo.speech.corpus import Corpus, normalize_transcript
 from lstm_zoo.speech.features import Features, FeatureSettings
 from lstm_zoo.speech.model import build_speech, output_lengths, resolve_sizes
-from lstm_zoo.speech.perturbation import add_noise, perturb_speed
+from lstm_zoo.speech.preprocessing import cached_features
 from lstm_zoo.text import tokenizers
 
 DEMO_EXAMPLES = 1_500
 DEMO_TEST_EXAMPLES = 200
-MAX_RATE = 16_000  # Hz: speech above it costs more than it tells
-RATE_CLIPS = 200  # clips that decide the sample rate
-STATISTICS_CLIPS = 500  # clips that global normalisation is learned from
-NOISE_RANGE = 20  # dB from the least ratio of signal to noise to the largest
-EVALUATED_FRAMES = 100_000  # judged at once, so that long clips fit into memory
-MAX_LABELS = 2**31 - 1  # no transcript is cut
-CACHE_FORMAT = 1  # raised when the same settings come to give other features
+MAX_RATE = 16_000  # Hz; higher rates cost more and hardly help
+RATE_CLIPS = 200  # clips from which the sample rate is chosen
+STATISTICS_CLIPS = 500  # clips from which the global statistics are computed
+EVALUATION_FRAMES = 100_000  # maximum frames of a batch, so that long clips fit into memory
+MAX_LABELS = 2**31 - 1  # transcripts are not cut
 
 
 @dataclass(frozen=True)
 class Examples(families.Examples):
-    """A corpus as the network sees it.
+    """An encoded corpus.
 
     Attributes:
-        versions: for each version of the clips (the first is as recorded) the features of every
-            example, `(frames, num_features)`, not yet normalised.
-        labels: the label ids of every example.
-        texts: the normalised transcripts.
-        feasible: whether each example's transcript fits into its frames, `(versions, examples)`.
-        skipped: a (place, reason) for each row left out.
+        versions: for each version of the clips (the first is the original, the others are augmented
+            copies) the features of each example, `(frames, num_features)`, without normalization.
+        labels: the label ids of each example.
+        texts: the normalized transcripts.
+        feasible: whether each transcript fits into its frames, boolean `(versions, examples)`.
+        skipped: a (place, reason) for each skipped row.
     """
 
     versions: list[list[np.ndarray]]
@@ -67,16 +63,16 @@ class Examples(families.Examples):
 
 
 class Task(families.Task):
-    """The labels and the features, learned from the training part, and what follows from them.
+    """The tokenizer and the features, learned from the training data, and how to train with them.
 
     Args:
         settings: a value for every name of `lstm_zoo.speech.SETTINGS`.
         tokenizer: a `CharacterTokenizer` or a `lstm_zoo.text.tokenizers.PieceTokenizer`.
-        features: from audio to frames.
+        features: the feature extraction.
     """
 
     monitor, mode = "wer", "min"
-    baseline_score = 1.0  # of empty transcripts, which CTC gives at first
+    baseline_score = 1.0  # of empty transcripts, which CTC predicts at first
     summary_metrics = ("wer", "cer")
 
     def __init__(self, settings: Mapping[str, Any], tokenizer: tf.Module, features: Features):
@@ -87,15 +83,16 @@ class Task(families.Task):
 
     @staticmethod
     def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
-        """Read a corpus, as `lstm_zoo.speech.corpus.read` does; settings are not used."""
-        return corpus.read(data, strict)
+        """Read a corpus with `lstm_zoo.speech.corpus.read`; settings are ignored."""
+        return corpora.read(data, strict)
 
     @staticmethod
     def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
         """Return the demo corpus: training data and a test set."""
         sizes = {"training": DEMO_EXAMPLES, "test": DEMO_TEST_EXAMPLES}
         training, test = (
-            corpus.read(demo.generate(size, settings["seed"], part)) for part, size in sizes.items()
+            corpora.read(demo.generate(size, settings["seed"], part))
+            for part, size in sizes.items()
         )
         return training, test
 
@@ -106,22 +103,23 @@ class Task(families.Task):
 
     @classmethod
     def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
-        """Learn the sample rate, the labels and the features' statistics of the training part.
+        """Learn the sample rate, the tokenizer and the features' statistics.
 
         Args:
-            training: the training part, and nothing of the others.
+            training: the training data only.
             settings: a value for every name of `lstm_zoo.speech.SETTINGS`.
-            seed: of what is random in learning pieces, and which clips give the statistics.
+            seed: the seed of SentencePiece's sampling and of the choice of clips for the
+                statistics.
 
         Returns:
             The task.
 
         Raises:
-            CallError: if a setting can't be.
-            DataError: if no clip can be read, no transcript has a character, or there is too little
-                text for pieces.
+            CallError: on an invalid setting.
+            DataError: if no clip can be read, all transcripts are empty, or there is too little
+                text for SentencePiece.
         """
-        rate = settings["sample_rate"] or _usual_rate(training.clips)
+        rate = settings["sample_rate"] or _most_frequent_rate(training.clips)
         features = Features(_feature_settings(settings, rate))
         if settings["normalization"] == "global":
             chosen = np.random.default_rng(seed).permutation(len(training))[:STATISTICS_CLIPS]
@@ -129,7 +127,7 @@ class Task(families.Task):
         texts = [_normalize(text, settings) for text in training.texts]
         if not any(texts):
             raise DataError(
-                f"No character is left of any transcript (the first: {training.places[0]})."
+                f"All normalized transcripts are empty (the first: {training.places[0]})."
             )
         if settings["tokens"] == "characters":
             tokenizer = CharacterTokenizer.learn(texts)
@@ -142,7 +140,7 @@ class Task(families.Task):
 
     @classmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> "Task":
-        """Read what `save` and `learned` left in a run."""
+        """Load a task from a run directory and its `config.json`."""
         settings = config["settings"]
         if settings["tokens"] == "characters":
             tokenizer = CharacterTokenizer.load(run)
@@ -152,17 +150,17 @@ class Task(families.Task):
         return cls(settings, tokenizer, features)
 
     def save(self, run: Path) -> None:
-        """Write the files of the labels and of the features."""
+        """Write the files of the tokenizer and of the features."""
         self.tokenizer.save(run)
         self.features.save(run)
 
     @property
     def learned(self) -> dict[str, Any]:
-        """What `config.json` keeps of what was learned."""
+        """The entry `learned` of `config.json`: the settings of the features."""
         return {"features": asdict(self.features.settings)}
 
     def normalize(self, text: str) -> str:
-        """Bring a transcript to the form that is learned and compared."""
+        """Normalize a transcript for training and scoring."""
         return _normalize(text, self.settings)
 
     def network_arguments(self) -> dict[str, Any]:
@@ -177,32 +175,35 @@ class Task(families.Task):
         }
 
     def build(self, examples: Examples, seed: int) -> tuple[keras.Model, dict[str, Any]]:
-        """Build the network to train, and give the arguments that rebuild it."""
+        """Build the network, and return it with the arguments that rebuild it."""
         arguments = self.network_arguments()
         return build_speech(**arguments), arguments
 
-    def encode(self, part: Corpus, *, training: bool, cache: Path) -> Examples:
-        """Turn a corpus into examples.
+    def encode(self, corpus: Corpus, *, training: bool, cache: Path) -> Examples:
+        """Extract the features and tokenize the transcripts of a corpus.
 
         Args:
-            part: the corpus.
-            training: whether it is trained on: then varied copies of its clips are made, and what
-                CTC can't learn, a transcript too long for its frames, is left out.
-            cache: the folder in which features are kept.
+            corpus: the corpus.
+            training: whether to add augmented copies of the clips, and to skip transcripts that are
+                too long for their frames, for which the CTC loss is infinite.
+            cache: the directory of cached features.
 
         Returns:
-            Its features and labels, in its order.
+            The examples, in the order of the corpus.
 
         Raises:
-            DataError: if no example is left, naming the first row left out.
+            DataError: if no example is left; the message names the first skipped row.
         """
-        texts = [self.normalize(text) for text in part.texts]
+        texts = [self.normalize(text) for text in corpus.texts]
         labels = tokenizers.encode(self.tokenizer, texts, MAX_LABELS)
-        varied = training and (self.settings["speed"] or self.settings["noise"] is not None)
-        numbers = range(1 + self.settings["copies"]) if varied else range(1)
-        made = [self._prepare(part.clips, number, cache) for number in numbers]
-        errors = made[0][1]
-        versions = [version for version, _ in made]
+        augmented = training and (self.settings["speed"] or self.settings["noise"] is not None)
+        copies = self.settings["copies"] if augmented else 0
+        results = [
+            cached_features(corpus.clips, version, self.features, self.settings, cache)
+            for version in range(1 + copies)
+        ]
+        errors = results[0][1]
+        versions = [rows for rows, _ in results]
         feasible = np.array(
             [
                 [
@@ -213,10 +214,10 @@ class Task(families.Task):
             ]
         ).reshape(len(versions), len(labels))
         kept, skipped = [], []
-        for index, place in enumerate(part.places):
+        for index, place in enumerate(corpus.places):
             reason = errors.get(index)
             if not reason and not texts[index]:
-                reason = "no text is left of the transcript once it is normalised"
+                reason = "no text is left of the transcript after normalization"
             if not reason and training and not feasible[0, index]:
                 reason = (
                     f"{len(labels[index])} labels for {self._output_length(versions[0][index])} "
@@ -243,16 +244,16 @@ class Task(families.Task):
         """Return a training batch.
 
         Args:
-            examples: the examples to take it from.
-            indices: which, `(batch,)`.
-            generator: chooses the version of each clip.
+            examples: the training examples.
+            indices: the indices of the batch's examples, `(batch,)`.
+            generator: draws the version of each clip.
 
         Returns:
-            float32 features `(batch, frames, num_features)` and int32 lengths `(batch,)`; and the
-            targets, as `ctc.pack_targets` makes them.
+            Inputs: float32 features `(batch, frames, num_features)` and int32 lengths `(batch,)`.
+            Targets: those of `ctc.pack_targets`.
         """
         chosen = generator.integers(len(examples.versions), size=len(indices))
-        # A copy played so fast that its transcript does not fit is not used.
+        # A faster copy can be too short for its transcript.
         chosen = np.where(examples.feasible[chosen, indices], chosen, 0)
         rows = [examples.versions[v][i] for v, i in zip(chosen, indices, strict=True)]
         features, lengths = self._pad(rows)
@@ -264,19 +265,19 @@ class Task(families.Task):
         return ctc.CTCLoss()
 
     def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Judge a network while it is trained, decoding greedily.
+        """Evaluate a network during training, by greedy decoding.
 
         Args:
             model: the network, compiled.
-            examples: what to judge it on.
+            examples: the validation examples.
 
         Returns:
-            `loss`, the mean negative log-likelihood in nats of what CTC can spell; `wer` and `cer`;
-            `predictions`, a row (reference, transcript) for each example.
+            `loss`, the mean CTC loss in nats over the examples where it is finite; `wer` and `cer`;
+            `predictions`, a row (reference, hypothesis) for each example.
         """
         losses = np.full(len(examples), np.nan)
-        transcripts = [""] * len(examples)
-        for indices in batching.sorted_batches(examples.lengths, 32, EVALUATED_FRAMES):
+        hypotheses = [""] * len(examples)
+        for indices in batching.sorted_batches(examples.lengths, 32, EVALUATION_FRAMES):
             features, lengths = self._pad([examples.versions[0][index] for index in indices])
             logits = tf.constant(model.predict_on_batch([features, lengths]))
             num_frames = tf.constant(self._output_lengths(lengths))
@@ -288,62 +289,29 @@ class Task(families.Task):
                 :, 0
             ].numpy()
             for index, text in zip(indices, texts, strict=True):
-                transcripts[index] = text.decode()
+                hypotheses[index] = text.decode()
         finite = losses[np.isfinite(losses)]
         return {
             "loss": float(finite.mean()) if len(finite) else float("nan"),
-            **metrics.error_rates(examples.texts, transcripts),
-            "predictions": [*zip(examples.texts, transcripts, strict=True)],
+            **metrics.error_rates(examples.texts, hypotheses),
+            "predictions": [*zip(examples.texts, hypotheses, strict=True)],
         }
 
     def format_samples(self, predictions: Sequence[Sequence[str]]) -> list[str]:
-        """Return lines to show for some rows of `evaluate`, or of the pipeline's."""
+        """Format rows of `predictions` as lines, two for each row."""
         return [
             line
-            for *_, reference, transcript in predictions
-            for line in (f"  said   {reference}", f"  heard  {transcript}")
+            for *_, reference, hypothesis in predictions
+            for line in (f"  reference   {reference}", f"  hypothesis  {hypothesis}")
         ]
 
-    def _prepare(
-        self, clips: Sequence[Any], version: int, folder: Path
-    ) -> tuple[list[np.ndarray], dict[int, str]]:
-        """Compute the features of one version of clips, or find them in the cache."""
-        names = ("speed", "noise", "seed")
-        varied = {name: self.settings[name] for name in names} if version else {}
-        # Features are kept as they are before normalisation.
-        described = asdict(replace(self.features.settings, normalization="none"))
-        key = hashlib.sha256(
-            json.dumps([CACHE_FORMAT, described, version, varied]).encode()
-            + b"".join(map(_identity, clips))
-        )
-        rate = self.features.settings.sample_rate
-
-        def extract(index: int) -> np.ndarray:
-            samples = read_audio(clips[index], rate)
-            if version:
-                generator = np.random.default_rng((self.settings["seed"], version, index))
-                samples = self._vary(samples, generator)
-            return self.features.extract(samples)
-
-        title = "features" + (f", copy {version}" if version else "")
-        return prepare(folder / key.hexdigest()[:16], extract, len(clips), title)
-
-    def _vary(self, samples: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        speed, noise = self.settings["speed"], self.settings["noise"]
-        if speed:
-            samples = perturb_speed(samples, generator.uniform(1 - speed, 1 + speed))
-        if noise is not None:
-            ratio = generator.uniform(noise, noise + NOISE_RANGE)
-            samples = add_noise(samples, ratio, generator)
-        return samples
-
     def _pad(self, rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Normalise features and pad them with 0 to float32 `(batch, frames, num_features)`."""
+        """Normalize features and pad them with 0 to float32 `(batch, frames, num_features)`."""
         lengths = np.array([len(row) for row in rows], np.int32)
         shape = (len(rows), lengths.max(), self.features.settings.num_features)
         features = np.zeros(shape, np.float32)
-        for place, row in zip(features, rows, strict=True):
-            place[: len(row)] = self.features.normalize(row)
+        for padded, row in zip(features, rows, strict=True):
+            padded[: len(row)] = self.features.normalize(row)
         return features, lengths
 
     def _output_lengths(self, lengths: Any) -> Any:
@@ -365,9 +333,9 @@ def _feature_settings(settings: Mapping[str, Any], sample_rate: int) -> FeatureS
     return FeatureSettings(kind=settings["features"], sample_rate=sample_rate, **values)
 
 
-def _usual_rate(clips: Sequence[Any]) -> int:
-    """Return the sample rate of most clips, `MAX_RATE` at the most."""
-    # From all over the corpus, which may have been put together of several.
+def _most_frequent_rate(clips: Sequence[Any]) -> int:
+    """Return the most frequent sample rate of the clips, at most `MAX_RATE`."""
+    # From the whole corpus, which may consist of several.
     rates, first_error = Counter(), None
     for clip in clips[:: batching.count(len(clips), RATE_CLIPS)]:
         try:
@@ -380,26 +348,14 @@ def _usual_rate(clips: Sequence[Any]) -> int:
 
 
 def _readable_features(features: Features, clips: Sequence[Any]) -> list[np.ndarray]:
-    def attempt(clip: Any) -> np.ndarray | None:
+    def extract(clip: Any) -> np.ndarray | None:
         try:
             return features.extract(read_audio(clip, features.settings.sample_rate))
         except DataError:
-            return None  # told when it is to be an example
+            return None  # `encode` reports it
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = [clip for clip in pool.map(attempt, clips) if clip is not None]
-    if not found:
-        raise DataError("No clip can be read for the statistics of global normalisation.")
-    return found
-
-
-def _identity(clip: Any) -> bytes:
-    """Return what changes when a clip does; a file counts by its path, size and time."""
-    if isinstance(clip, str):
-        status = os.stat(clip)
-        text = f"{os.path.realpath(clip)}:{status.st_size}:{status.st_mtime_ns}"
-        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-    samples, rate = as_pair(clip)
-    digest = hashlib.sha256(f"{rate}:{samples.dtype}:{samples.shape}".encode())
-    digest.update(np.ascontiguousarray(samples))
-    return digest.digest()
+        readable = [rows for rows in pool.map(extract, clips) if rows is not None]
+    if not readable:
+        raise DataError("No clip can be read for the statistics of global normalization.")
+    return readable

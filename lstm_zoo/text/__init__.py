@@ -1,1 +1,1 @@
-"""Tokenizers, and what goes with them."""
+"""Tokenizers and word dropout."""

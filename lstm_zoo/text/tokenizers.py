@@ -1,9 +1,8 @@
-"""Text to ids and back, in the graph: words, or SentencePiece pieces.
+"""Tokenizers as TensorFlow ops, from texts to ids and back: words, or SentencePiece pieces.
 
-The same ops run while training, in Python and in an export. Every tokenizer normalises in the
-same way first: bytes that are not UTF-8 become U+FFFD, what is past 100,000 characters is cut, HTML
-line breaks and control characters become spaces, and Unicode goes to NFKC (and, with `fold_case`,
-case is folded).
+Training, Python and exports run the same ops. Every tokenizer first normalizes: bytes that are not
+UTF-8 become U+FFFD, texts are cut to 100,000 characters, HTML line breaks and control characters
+become spaces, and Unicode is brought to NFKC (and case-folded with `fold_case`).
 Ids below 4 are the same everywhere: 0 padding, 1 unknown, 2 start, 3 end.
 """
 
@@ -25,20 +24,25 @@ from lstm_zoo.files import atomic_write
 PADDING, UNKNOWN, START, END = range(4)
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
 MAX_CHARACTERS = 100_000
-CHUNK = 1_024  # texts tokenized at once outside a graph
+BATCH = 1_024  # texts tokenized at once outside a graph
 
 
 def normalize(texts: tf.Tensor, fold_case: bool) -> tf.Tensor:
-    """Return valid, NFKC-normalised UTF-8 of at most `MAX_CHARACTERS` characters.
+    """Normalize texts to valid NFKC UTF-8 of at most `MAX_CHARACTERS` characters.
 
     Args:
         texts: string tensor of any shape; any bytes.
-        fold_case: whether case is folded too.
+        fold_case: whether to fold case too.
 
     Returns:
         A string tensor of the same shape.
+
+    Example:
+
+    >>> normalize(tf.constant("A \ufb01lm<br/>"), fold_case=True).numpy()
+    b'a film '
     """
-    # Cut by bytes first (4 bytes hold any character), so that no op sees an endless text.
+    # Cut by bytes first (a character has at most 4), to bound the cost of the next ops.
     texts = tf.strings.substr(texts, 0, 4 * MAX_CHARACTERS)
     texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
     texts = tf.strings.substr(texts, 0, MAX_CHARACTERS, unit="UTF8_CHAR")
@@ -50,14 +54,14 @@ def normalize(texts: tf.Tensor, fold_case: bool) -> tf.Tensor:
 
 
 class WordTokenizer(tf.Module):
-    """Words and single punctuation marks; a word not in the vocabulary has the id `UNKNOWN`.
+    """A tokenizer of words and single punctuation marks; other words have the id `UNKNOWN`.
 
-    A word is a run of letters, marks, digits and underscores; an apostrophe before a letter stays
-    in it (`don't`). Every other character that is not white space is a token of its own.
+    A word is a run of letters, marks, digits and underscores, with apostrophes before a letter
+    (`don't`). Every other character that is not white space is a token by itself.
 
     Args:
-        words: the vocabulary, the most frequent word first; the first has the id 4.
-        fold_case: whether case is folded before the words are looked up.
+        words: the vocabulary, by descending frequency; the first word has the id 4.
+        fold_case: whether to fold case before the lookup.
 
     Example:
 
@@ -73,7 +77,7 @@ class WordTokenizer(tf.Module):
         tokens = tf.constant([*SPECIAL_TOKENS, *self.words])
         ids = tf.range(len(tokens), dtype=tf.int64)
         self._id_of_word = tf.lookup.StaticHashTable(
-            # Special tokens can't be spelled in a text: "<" is a token of its own.
+            # No text gives a special token: "<" is split from the rest.
             tf.lookup.KeyValueTensorInitializer(tokens, ids),
             default_value=UNKNOWN,
         )
@@ -90,16 +94,21 @@ class WordTokenizer(tf.Module):
 
         Args:
             texts: the training texts.
-            vocabulary_size: the most ids there may be, the four special ones included.
-            fold_case: whether case is folded.
-            min_count: a rarer word is left out, so that `UNKNOWN` is seen in training.
+            vocabulary_size: the maximum number of ids, the four special ones included.
+            fold_case: whether to fold case.
+            min_count: the minimum count of a word. Above 1, `UNKNOWN` occurs in training.
 
         Returns:
             A tokenizer with the learned vocabulary.
+
+        Example:
+
+        >>> WordTokenizer.learn(["good film", "good ending"], 100).vocabulary
+        ['<pad>', '<unk>', '<s>', '</s>', 'good']
         """
         counts: collections.Counter[bytes] = collections.Counter()
-        for chunk in _chunks(texts):
-            counts.update(split_words(normalize(chunk, fold_case)).flat_values.numpy())
+        for batch in _batches(texts):
+            counts.update(split_words(normalize(batch, fold_case)).flat_values.numpy())
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         kept = [word.decode() for word, count in ranked if count >= min_count]
         return cls(kept[: vocabulary_size - len(SPECIAL_TOKENS)], fold_case)
@@ -111,11 +120,11 @@ class WordTokenizer(tf.Module):
 
     @property
     def vocabulary(self) -> list[str]:
-        """Every token in the order of the ids."""
+        """All tokens, by id."""
         return [*SPECIAL_TOKENS, *self.words]
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Turn texts into ids.
+        """Tokenize texts.
 
         Args:
             texts: string tensor `(batch,)`.
@@ -127,7 +136,7 @@ class WordTokenizer(tf.Module):
         return tf.cast(tf.ragged.map_flat_values(self._id_of_word.lookup, words), tf.int32)
 
     def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        """Turn ids into words with a space between: the inverse up to spacing and unknown words.
+        """Join the words of ids with spaces: the inverse but for spacing and unknown words.
 
         Args:
             ids: ragged integer tensor `(batch, None)`.
@@ -139,36 +148,55 @@ class WordTokenizer(tf.Module):
         return tf.strings.reduce_join(words, axis=-1, separator=" ")
 
     def save(self, directory: str | os.PathLike) -> None:
-        """Write `vocabulary.txt`, a word a line in the order of the ids from 4 on."""
+        """Write `vocabulary.txt`: a word a line, by id from 4."""
         with atomic_write(Path(directory) / "vocabulary.txt") as path:
             path.write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
 
     @classmethod
     def load(cls, directory: str | os.PathLike, fold_case: bool = True) -> "WordTokenizer":
-        """Read what `save` wrote."""
+        """Load a tokenizer from the directory that `save` wrote to."""
         text = (Path(directory) / "vocabulary.txt").read_text(encoding="utf-8")
-        # Not splitlines(): a word may be one of the characters that it takes for line ends.
+        # Not splitlines(): a word may be a character that it treats as a line end.
         return cls(text.split("\n")[:-1], fold_case)
 
 
 def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
-    """Split normalised texts into words and single punctuation marks, ragged `(batch, None)`."""
-    # An apostrophe inside a word is held as U+0001, which no normalised text has, while the rest
-    # is split. Twice, since the matches of "rock'n'roll" share a letter.
-    held = texts
+    """Split normalized texts into words and single punctuation marks.
+
+    Args:
+        texts: string tensor `(batch,)`, as `normalize` returns it.
+
+    Returns:
+        Ragged string tensor `(batch, None)`.
+
+    Example:
+
+    >>> split_words(tf.constant(["don't stop!"])).to_list()
+    [[b"don't", b'stop', b'!']]
+    """
+    # Keep apostrophes inside a word as U+0001, which no normalized text has, during the split.
+    # Twice, since the matches of "rock'n'roll" overlap.
+    marked = texts
     for _ in range(2):
-        held = tf.strings.regex_replace(held, r"([\pL\pM\pN_])['’](\pL)", "\\1\x01\\2")
-    spaced = tf.strings.regex_replace(held, r"([^\pL\pM\pN_\x01\pZ])", r" \1 ")
+        marked = tf.strings.regex_replace(marked, r"([\pL\pM\pN_])['’](\pL)", "\\1\x01\\2")
+    spaced = tf.strings.regex_replace(marked, r"([^\pL\pM\pN_\x01\pZ])", r" \1 ")
     spaced = tf.strings.regex_replace(spaced, r"\pZ", " ")
     return tf.strings.split(tf.strings.regex_replace(spaced, "\x01", "'"))
 
 
 class PieceTokenizer(tf.Module):
-    """SentencePiece unigram pieces (Kudo 2018) with byte fallback, so nothing is unknown.
+    """A SentencePiece unigram tokenizer (Kudo 2018) with byte fallback: no text is unknown.
 
     Args:
-        model: the bytes of a SentencePiece model whose normalisation is NFKC.
-        fold_case: whether case is folded before the text is cut into pieces.
+        model: the bytes of a SentencePiece model with NFKC normalization.
+        fold_case: whether to fold case before the segmentation.
+
+    Example:
+
+    >>> tokenizer = PieceTokenizer.learn(["a good film", "a bad film"] * 9, vocabulary_size=280)
+    >>> ids = tokenizer.tokenize(tf.constant(["a GOOD film"]))
+    >>> tokenizer.detokenize(ids).numpy().tolist()
+    [b'a good film']
     """
 
     def __init__(self, model: bytes, fold_case: bool = True):
@@ -190,11 +218,11 @@ class PieceTokenizer(tf.Module):
 
         Args:
             texts: the training texts.
-            vocabulary_size: the most ids there may be, the special ones and 256 bytes included;
+            vocabulary_size: the maximum number of ids, the special ones and 256 bytes included;
                 a small corpus gives fewer.
-            fold_case: whether case is folded.
+            fold_case: whether to fold case.
             seed: the seed of SentencePiece's sampling.
-            instead: the setting, if there is one, that takes any corpus; an error names it.
+            instead: a setting that takes any corpus, for the error message.
 
         Returns:
             A tokenizer with the learned pieces.
@@ -206,8 +234,8 @@ class PieceTokenizer(tf.Module):
         import sentencepiece
 
         def lines() -> Iterator[str]:
-            for chunk in _chunks(texts):
-                for text in normalize(chunk, fold_case).numpy():
+            for batch in _batches(texts):
+                for text in normalize(batch, fold_case).numpy():
                     yield from _short_lines(text.decode())
 
         sentencepiece.set_random_generator_seed(seed)
@@ -225,7 +253,7 @@ class PieceTokenizer(tf.Module):
                 unk_id=UNKNOWN,
                 bos_id=START,
                 eos_id=END,
-                num_threads=1,  # more than one makes the result depend on timing
+                num_threads=1,  # with more, the result depends on timing
                 minloglevel=2,
             )
         except (RuntimeError, OSError) as error:
@@ -239,31 +267,31 @@ class PieceTokenizer(tf.Module):
 
     @property
     def vocabulary_size(self) -> int:
-        """The number of ids, the special ones and the bytes included."""
+        """The number of ids, the special ones and 256 bytes included."""
         return int(self._sentencepiece.vocab_size())
 
     @property
     def vocabulary(self) -> list[str]:
-        """Every piece in the order of the ids."""
+        """All pieces, by id."""
         ids = tf.range(self.vocabulary_size)
         return [piece.decode() for piece in self._sentencepiece.id_to_string(ids).numpy()]
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Turn texts `(batch,)` into ragged int32 ids `(batch, None)`."""
+        """Tokenize texts `(batch,)` to ragged int32 ids `(batch, None)`."""
         return self._sentencepiece.tokenize(normalize(texts, self.fold_case))
 
     def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        """Turn ragged ids `(batch, None)` into normalised texts `(batch,)`."""
+        """Detokenize ragged ids `(batch, None)` to normalized texts `(batch,)`."""
         return self._sentencepiece.detokenize(tf.cast(ids, tf.int32))
 
     def save(self, directory: str | os.PathLike) -> None:
-        """Write `pieces.model`, a SentencePiece model that any SentencePiece reads."""
+        """Write `pieces.model`, a standard SentencePiece model."""
         with atomic_write(Path(directory) / "pieces.model") as path:
             path.write_bytes(self.model)
 
     @classmethod
     def load(cls, directory: str | os.PathLike, fold_case: bool = True) -> "PieceTokenizer":
-        """Read what `save` wrote."""
+        """Load a tokenizer from the directory that `save` wrote to."""
         return cls((Path(directory) / "pieces.model").read_bytes(), fold_case)
 
 
@@ -271,14 +299,19 @@ TOKENIZERS = {"words": WordTokenizer, "pieces": PieceTokenizer}
 
 
 def pad(ids: tf.RaggedTensor, max_length: int) -> tf.Tensor:
-    """Pad ids on the right, in the graph.
+    """Pad ids on the right with 0, in the graph.
 
     Args:
         ids: ragged int32 ids `(batch, None)`.
-        max_length: tokens past it are cut.
+        max_length: the maximum number of ids of a row; the rest is cut.
 
     Returns:
-        A dense int32 tensor `(batch, time)` of at least one time step, 0 where it is padded.
+        A dense int32 tensor `(batch, time)` of at least one time step.
+
+    Example:
+
+    >>> pad(tf.ragged.constant([[4, 5, 6], [7]]), max_length=2).numpy().tolist()
+    [[4, 5], [7, 0]]
     """
     dense = ids[:, :max_length].to_tensor(default_value=PADDING)
     missing = tf.cast(tf.equal(tf.shape(dense)[1], 0), tf.int32)
@@ -286,32 +319,43 @@ def pad(ids: tf.RaggedTensor, max_length: int) -> tf.Tensor:
 
 
 def encode(tokenizer: tf.Module, texts: Sequence[str], max_length: int) -> list[np.ndarray]:
-    """Tokenize many texts at once, outside a graph.
+    """Tokenize many texts, outside a graph.
 
     Args:
         tokenizer: a tokenizer of this module.
         texts: the texts.
-        max_length: tokens past it are cut.
+        max_length: the maximum number of ids of a text; the rest is cut.
 
     Returns:
-        An int32 array of ids for each text.
+        An int32 array of ids `(time,)` for each text.
+
+    Example:
+
+    >>> encode(WordTokenizer(["good", "film"]), ["A good film", ""], max_length=2)
+    [array([1, 4], dtype=int32), array([], dtype=int32)]
     """
     arrays: list[np.ndarray] = []
-    for chunk in _chunks(texts):
-        ids = tokenizer.tokenize(chunk)[:, :max_length]
+    for batch in _batches(texts):
+        ids = tokenizer.tokenize(batch)[:, :max_length]
         arrays += np.split(ids.flat_values.numpy(), ids.row_splits.numpy()[1:-1])
     return arrays
 
 
 def detokenize(tokenizer: tf.Module, ids: tf.Tensor) -> tf.Tensor:
-    """Turn several sequences of ids for each row into texts, in the graph.
+    """Detokenize several hypotheses of each row, in the graph.
 
     Args:
-        tokenizer: whose ids they are.
-        ids: int32 `(batch, n, time)`, padded with 0.
+        tokenizer: the tokenizer of the ids.
+        ids: int32 `(batch, n, time)`, right-padded with 0.
 
     Returns:
         String tensor `(batch, n)`.
+
+    Example:
+
+    >>> ids = tf.constant([[[4, 5], [4, 0]]])
+    >>> detokenize(WordTokenizer(["good", "film"]), ids).numpy().tolist()
+    [[b'good film', b'good']]
     """
     shape = tf.shape(ids)
     flat = tf.reshape(ids, [shape[0] * shape[1], shape[2]])
@@ -320,20 +364,26 @@ def detokenize(tokenizer: tf.Module, ids: tf.Tensor) -> tf.Tensor:
 
 
 def as_bytes(texts: Iterable[str | bytes]) -> list[bytes]:
-    """Return texts as UTF-8; what a str can hold and UTF-8 can't is left for the graph to mend."""
+    """Encode texts as UTF-8, lone surrogates too: `normalize` replaces them.
+
+    Example:
+
+    >>> as_bytes(["good", b"film"])
+    [b'good', b'film']
+    """
     return [
         text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass") for text in texts
     ]
 
 
-def _chunks(texts: Iterable[str]) -> Iterator[tf.Tensor]:
+def _batches(texts: Iterable[str]) -> Iterator[tf.Tensor]:
     iterator = iter(texts)
-    while chunk := as_bytes(itertools.islice(iterator, CHUNK)):
-        yield tf.constant(chunk)
+    while batch := as_bytes(itertools.islice(iterator, BATCH)):
+        yield tf.constant(batch)
 
 
 def _short_lines(text: str, length: int = 1_000) -> Iterator[str]:
-    """Cut a text at white space into lines that SentencePiece's trainer does not drop."""
+    """Split a text at white space into lines short enough for SentencePiece's trainer."""
     line: list[str] = []
     size = 0
     for word in text.split():

@@ -1,4 +1,4 @@
-"""Noise on tokens."""
+"""Word dropout."""
 
 from typing import Any
 
@@ -10,11 +10,21 @@ from lstm_zoo.text.tokenizers import PADDING, UNKNOWN
 
 @keras.saving.register_keras_serializable("lstm_zoo")
 class WordDropout(keras.layers.Layer):
-    """Makes a share of the tokens unknown in training, so that no word is trusted alone.
+    """Word dropout: replaces tokens by the unknown token in training (Bowman et al. 2016).
+
+    Padding is kept. The input and the output are integer ids of any shape.
 
     Args:
-        rate: the share, at least 0 and below 1.
-        seed: an integer, or None for one drawn from Keras's.
+        rate: the share of tokens replaced, at least 0 and below 1.
+        seed: an integer, or None for one drawn by Keras.
+
+    Example:
+
+    >>> ids = ops.convert_to_tensor([[4, 5, 0]])
+    >>> WordDropout(0.999)(ids).numpy().tolist()
+    [[4, 5, 0]]
+    >>> WordDropout(0.999, seed=1)(ids, training=True).numpy().tolist()
+    [[1, 1, 0]]
     """
 
     def __init__(self, rate: float, seed: int | None = None, **options: Any):

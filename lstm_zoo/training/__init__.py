@@ -1,1 +1,1 @@
-"""Training: from a corpus to a run directory."""
+"""Training, from a corpus to a run directory."""

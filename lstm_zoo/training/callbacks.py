@@ -1,4 +1,4 @@
-"""What happens at the end of an epoch: evaluate, keep the best, write the run's files, stop."""
+"""The end of an epoch: evaluation, the best weights, the run's files, early stopping."""
 
 import contextlib
 import signal
@@ -17,19 +17,19 @@ from lstm_zoo.runs.environment import read_environment, write_environment
 from lstm_zoo.training import checkpoints
 from lstm_zoo.training.progress import log
 
-SAMPLES = 2  # predictions shown after an epoch, where a family decodes
+SAMPLES = 2  # predictions logged after each epoch, for families that decode
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """What is done after each epoch: evaluate, keep the best, write files, and maybe stop.
+    """After each epoch: evaluate, save the best weights, write the run's files, stop early.
 
     Args:
         run: the run's directory.
         task: the family's task.
         validation: the validation examples.
         settings: a value for every setting.
-        history: a row for each epoch so far; it grows.
-        threads: the processor threads asked for, for `environment.json`.
+        history: a row for each epoch so far; each epoch appends one.
+        threads: the number of CPU threads that was set, for `environment.json`.
     """
 
     def __init__(
@@ -49,16 +49,16 @@ class EpochEnd(keras.callbacks.Callback):
 
     @property
     def best(self) -> dict[str, Any]:
-        """The best epoch's row by the monitored metric; of equals, the last."""
-        # The later of two equals: the falling rate has settled it. The loss does not decide, since
-        # it rises with the confidence of a network that still gets better.
+        """The row of the best epoch by the monitored metric; of equal scores, the last."""
+        # The last, since it was trained with the lowest learning rate. The loss does not break the
+        # tie: it rises as a network becomes more confident, even if it still improves.
         return max(self.history, key=lambda row: (self._score(row), row["epoch"]))
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or patience ran out.
+        """Whether all epochs are done, or early stopping applies.
 
-        Patience does not begin before a score is better than the task's baseline.
+        Patience is not counted before a score is better than the task's baseline score.
         """
         if not self.history:
             return False
@@ -69,8 +69,8 @@ class EpochEnd(keras.callbacks.Callback):
         baseline = self.task.baseline_score
         if baseline is not None and max(scores) <= self._signed(baseline):
             return False
-        waited = last - self.history[scores.index(max(scores))]["epoch"]
-        return waited >= self.settings["patience"]
+        epochs_waited = last - self.history[scores.index(max(scores))]["epoch"]
+        return epochs_waited >= self.settings["patience"]
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.started = time.monotonic()
@@ -82,7 +82,7 @@ class EpochEnd(keras.callbacks.Callback):
         numbers = {f"val_{k}": v for k, v in scores.items() if isinstance(v, float)}
         logs.update(numbers)
         seconds = time.monotonic() - self.started
-        with _interrupts_deferred():  # so that the files are all of one epoch
+        with _interrupts_deferred():  # otherwise the files could be of different epochs
             self.history.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **numbers})
             self.seconds += seconds
             self._write_files()
@@ -95,7 +95,7 @@ class EpochEnd(keras.callbacks.Callback):
             log(line)
 
     def _score(self, row: Mapping[str, Any]) -> float:
-        """The monitored metric of an epoch, so that more is better."""
+        """The monitored metric of an epoch, negated if lower is better."""
         return self._signed(row[f"val_{self.task.monitor}"])
 
     def _signed(self, score: float) -> float:
@@ -109,27 +109,32 @@ class EpochEnd(keras.callbacks.Callback):
         if self.best is self.history[-1]:
             epoch = self.history[-1]["epoch"]
             with self._averaged(epoch), atomic_write(self.run / directory.WEIGHTS) as path:
-                # As a model that is not compiled: without the optimizer's state.
-                bare = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
-                bare.save_weights(path)
+                # A model that is not compiled has no optimizer state to save.
+                network = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
+                network.save_weights(path)
         directory.write_history(self.run, self.history)
         plots.draw_curves(self.history, self.best, self.task.monitor, self.run / "curves.png")
         write_environment(self.run, self.threads, self.seconds)
-        checkpoints.save(self.run, self.model, self.history)  # last: it says that all this is done
+        # Last: a checkpoint of an epoch means that the other files are of that epoch too.
+        checkpoints.save(self.run, self.model, self.history)
 
 
 @contextlib.contextmanager
 def _interrupts_deferred() -> Iterator[None]:
-    """Let a Ctrl-C wait until the block has ended."""
-    elsewhere = threading.current_thread() is not threading.main_thread()
-    if elsewhere or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        yield  # no signal reaches another thread, nor a job that a shell put in the background
+    """Delay Ctrl-C until the block has ended.
+
+    Raises:
+        KeyboardInterrupt: after the block, if Ctrl-C was pressed in it.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield  # other threads receive no signals, and background jobs of a shell ignore Ctrl-C
         return
-    pressed = []
-    handler = signal.signal(signal.SIGINT, lambda *signal_and_frame: pressed.append(True))
+    received = []
+    handler = signal.signal(signal.SIGINT, lambda *signal_and_frame: received.append(True))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-    if pressed:
+    if received:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a training needs to go on as if it had never stopped."""
+"""Checkpoints, which a training resumes from as if it had not been interrupted."""
 
 import contextlib
 import json
@@ -15,17 +15,30 @@ from lstm_zoo.runs.directory import CHECKPOINT
 
 
 def save(run: Path, model: keras.Model, history: Sequence[dict[str, Any]]) -> None:
-    """Write the weights, the optimizer's state, the dropout seeds, and the history so far."""
+    """Write the weights, the optimizer's state, the dropout seeds and the history so far.
+
+    Args:
+        run: the run's directory.
+        model: the compiled network.
+        history: a row for each epoch.
+    """
     directory = run / CHECKPOINT
     directory.mkdir(exist_ok=True)
     arrays = {str(i): variable.numpy() for i, variable in enumerate(_variables(model))}
-    # One file, so that the state and the history can't be of different epochs.
+    # In one file, the state and the history are always of the same epoch.
     with atomic_write(directory / "state.npz") as path:
         np.savez(path, history=json.dumps(history), **arrays)
 
 
 def restore(run: Path, model: keras.Model) -> list[dict[str, Any]]:
-    """Read a checkpoint into a compiled model, and return the history so far, empty if none.
+    """Load the checkpoint of a run into a compiled model.
+
+    Args:
+        run: the run's directory.
+        model: the compiled network, which is changed.
+
+    Returns:
+        The history, a row for each epoch; empty if there is no checkpoint.
 
     Raises:
         CallError: if the checkpoint is of another network.
@@ -37,30 +50,40 @@ def restore(run: Path, model: keras.Model) -> list[dict[str, Any]]:
     with np.load(path, allow_pickle=False) as state:
         shapes = [state[str(i)].shape for i in range(len(state.files) - 1)]
         if shapes != [tuple(variable.shape) for variable in variables]:
-            raise CallError(f"{path}: the checkpoint of another network.")
+            raise CallError(f"{path}: a checkpoint of another network; shapes differ.")
         for index, variable in enumerate(variables):
             variable.assign(state[str(index)])
         return json.loads(str(state["history"]))
 
 
 def keep_weights(run: Path, model: keras.Model, epoch: int, count: int) -> None:
-    """Write the weights after an epoch, so that the last `count` epochs can be averaged."""
+    """Write the weights after an epoch, for `averaged`, and delete those no longer needed.
+
+    Args:
+        run: the run's directory.
+        model: the network, as it is after `epoch`.
+        epoch: the number of the epoch, from 1.
+        count: the number of last epochs to average; 1 writes nothing.
+    """
     if count > 1:
-        _weights_of(run, epoch).parent.mkdir(exist_ok=True)
-        with atomic_write(_weights_of(run, epoch)) as path:
-            np.savez(path, *model.get_weights())
-        _weights_of(run, epoch - count).unlink(missing_ok=True)
+        path = _weights_path(run, epoch)
+        path.parent.mkdir(exist_ok=True)
+        with atomic_write(path) as temporary:
+            np.savez(temporary, *model.get_weights())
+        _weights_path(run, epoch - count).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def averaged(run: Path, model: keras.Model, epoch: int, count: int) -> Iterator[None]:
-    """Give a model, for the block, the mean of its weights after the last `count` epochs.
+    """Replace a model's weights in the block by their mean over the last `count` epochs.
+
+    After the block, also if it raises, the model has its own weights again.
 
     Args:
-        run: the run's directory, where `keep_weights` kept them.
+        run: the run's directory, to which `keep_weights` wrote the weights.
         model: the network, as it is after `epoch`.
-        epoch: the number of the last epoch.
-        count: how many epochs to average over, as far as there are so many; 1: none but this.
+        epoch: the number of the last epoch, from 1.
+        count: the number of epochs, or all so far if there are fewer; 1 changes nothing.
     """
     if count == 1:
         yield
@@ -69,7 +92,7 @@ def averaged(run: Path, model: keras.Model, epoch: int, count: int) -> Iterator[
     numbers = range(max(1, epoch - count + 1), epoch + 1)
     total = [np.zeros_like(array) for array in before]
     for number in numbers:
-        with np.load(_weights_of(run, number), allow_pickle=False) as arrays:
+        with np.load(_weights_path(run, number), allow_pickle=False) as arrays:
             for index, array in enumerate(total):
                 array += arrays[f"arr_{index}"]
     model.set_weights([array / len(numbers) for array in total])
@@ -79,7 +102,7 @@ def averaged(run: Path, model: keras.Model, epoch: int, count: int) -> Iterator[
         model.set_weights(before)
 
 
-def _weights_of(run: Path, epoch: int) -> Path:
+def _weights_path(run: Path, epoch: int) -> Path:
     return run / CHECKPOINT / f"epoch-{epoch}.npz"
 
 

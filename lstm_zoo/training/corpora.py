@@ -1,4 +1,4 @@
-"""The data of a training: what it learns from, what chooses the best epoch, and a test set."""
+"""The data of a training: training data, validation data and a test set."""
 
 import hashlib
 import os
@@ -8,20 +8,22 @@ from typing import Any, NamedTuple
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError
 
-DEMO = "demo"  # stands for a path where the demo corpus was used
-IN_MEMORY = "in memory"  # stands for a path where columns were given
+# In place of a path in config.json:
+DEMO = "demo"  # the demo corpus
+IN_MEMORY = "in memory"  # columns
 VALIDATION_SPLIT = 0.1
 
 
 class Corpora(NamedTuple):
     """The corpora of a training.
 
-    training: what the network learns from.
-    validation: what chooses the best epoch.
-    test: what is evaluated once at the end; None where the data has no test set.
-    skipped: a (place, reason) for each row that can't be used.
-    overlap: how many validation examples stand, by content, in the training data too.
-    description: what `config.json` keeps of the data.
+    Attributes:
+        training: the training data.
+        validation: the validation data, which chooses the best epoch.
+        test: the test set, evaluated once at the end; None except for the demo corpus.
+        skipped: (place, reason) of each row that can't be used.
+        overlap: how many validation rows have the content of a training row.
+        description: the sources, the split and the fingerprints, for `config.json`.
     """
 
     training: families.Corpus
@@ -40,28 +42,28 @@ def read(
     strict: bool,
     settings: Mapping[str, Any],
 ) -> Corpora:
-    """Read the data of a new run and cut off what chooses its best epoch.
+    """Read the data of a new run, and split off validation data.
 
     Args:
-        task: the family's, with its readers.
-        data: what to train on, as `lstm_zoo.train` takes it; None for the demo corpus.
-        validation: what chooses the best epoch; None to cut it off `data`.
-        validation_split: the share cut off; None for `VALIDATION_SPLIT`.
-        strict: whether a row that can't be used is an error, not skipped.
-        settings: the seed among them decides what is cut off.
+        task: the family's task, which reads the data.
+        data: the training data, as `lstm_zoo.train` takes it; None for the demo corpus.
+        validation: the validation data; None to split it off `data`.
+        validation_split: the fraction to split off; None for `VALIDATION_SPLIT`.
+        strict: whether a row that can't be used is an error, rather than skipped.
+        settings: a value for every setting; `seed` decides the split.
 
     Returns:
-        The corpora, with the description that `config.json` keeps.
+        The corpora.
 
     Raises:
-        CallError: if there is no such data, or the share to cut off is not between 0 and 1.
-        DataError: if it is malformed, or too small to be cut.
+        CallError: if a path does not exist, or the fraction is not between 0 and 1.
+        DataError: if the data is malformed, or too small to be split.
     """
     if validation_split is None:
         validation_split = VALIDATION_SPLIT
     if not 0 < validation_split < 1:
         raise CallError(
-            f"validation_split is a share between 0 and 1. Received: {validation_split}"
+            f"validation_split is a fraction between 0 and 1. Received: {validation_split}"
         )
     if data is None:
         training, test = task.read_demo(settings)
@@ -73,13 +75,13 @@ def read(
     overlap = 0
     if validation is None:
         try:
-            training, held_out = training.split(validation_split, settings["seed"])
+            training, validation_corpus = training.split(validation_split, settings["seed"])
         except ValueError as error:
-            raise DataError(f"Can't cut off validation data: {error}") from error
+            raise DataError(f"Can't split off validation data: {error}") from error
     else:
-        held_out = task.read(validation, settings, strict)
-        skipped += held_out.skipped
-        overlap = training.overlap(held_out)
+        validation_corpus = task.read(validation, settings, strict)
+        skipped += validation_corpus.skipped
+        overlap = training.overlap(validation_corpus)
     description = {
         "source": source,
         "validation_source": _source(validation),
@@ -87,9 +89,9 @@ def read(
         "strict": strict,
         "seed": settings["seed"],
         "training": _describe(training),
-        "validation": _describe(held_out),
+        "validation": _describe(validation_corpus),
     }
-    return Corpora(training, held_out, test, skipped, overlap, description)
+    return Corpora(training, validation_corpus, test, skipped, overlap, description)
 
 
 def read_again(
@@ -100,48 +102,57 @@ def read_again(
     validation_split: float | None,
     strict: bool,
 ) -> Corpora:
-    """Read the data of a run that is resumed, and make sure that it is the same.
+    """Read the data of a run to resume, and check that it has not changed.
 
     Args:
-        task: the family's, with its readers.
+        task: the family's task, which reads the data.
         config: the run's `config.json`.
-        data: None to read what the run was trained on from where it was.
-        validation: likewise, of what chooses the best epoch.
-        validation_split: None, or the share that the run has.
-        strict: False, or what the run has.
+        data: the training data; None to read it from the run's source.
+        validation: the validation data; None likewise.
+        validation_split: None, or the run's fraction.
+        strict: False, or the run's value.
 
     Returns:
-        The corpora, equal to those that the run began with.
+        The corpora, equal to those that the run was started with.
 
     Raises:
-        CallError: if the data was in memory and is not given, or is to be cut in another way.
+        CallError: if data in memory is not given again, or `validation_split` or `strict` is not
+            the run's.
         DataError: if the data has changed.
     """
     old = config["data"]
     if validation_split not in (None, old["validation_split"]) or strict > old["strict"]:
-        raise CallError("A resumed run keeps its validation_split, and whether it is strict.")
+        raise CallError("A resumed run keeps its validation_split and strict; give neither.")
     if data is None and old["source"] != DEMO:
         data = old["source"]
     if validation is None and old["validation_source"] is not None:
         validation = old["validation_source"]
     if any(isinstance(given, str) and given == IN_MEMORY for given in (data, validation)):
-        raise CallError("This run was trained on data in memory; give the same to resume it.")
+        raise CallError("This run was trained on data in memory; give the same data to resume it.")
     corpora = read(
         task, data, validation, old["validation_split"], old["strict"], config["settings"]
     )
     for name in ("training", "validation"):
         if corpora.description[name] != old[name]:
-            raise DataError(f"The {name} data is not what this run began with; can't resume it.")
+            raise DataError(
+                f"The {name} data has changed since this run was started; can't resume it."
+            )
     return corpora
 
 
 def fingerprint(*columns: Iterable[str]) -> str:
-    """Return the SHA-256 of a corpus: any change to a row or to the order changes it.
+    """Return the SHA-256 of a corpus, which changes with any row and with the order of rows.
+
+    Args:
+        *columns: columns of strings, of equal lengths.
+
+    Returns:
+        64 hexadecimal digits.
 
     Example:
 
     >>> fingerprint(["good", "bad"], ["pos", "neg"])[:8]
-    '8e2d7e8e'
+    'cf11f53b'
     """
     digest = hashlib.sha256()
     for row in zip(*columns, strict=True):

@@ -1,4 +1,4 @@
-"""The training batches: their order, and the `tf.data` pipeline that makes them."""
+"""The training batches: their order, and the `tf.data` pipeline that produces them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -11,8 +11,22 @@ from lstm_zoo.data import batching
 from lstm_zoo.training import process
 
 
-class Order(keras.callbacks.Callback):
-    """The order of the examples: each epoch's own, the same in every run of a seed."""
+class BatchOrder(keras.callbacks.Callback):
+    """The order of the examples: random, and determined by the seed and the epoch.
+
+    As a callback of `fit`, it follows the epochs.
+
+    Args:
+        lengths: the number of time steps of each example, `(examples,)`.
+        settings: `seed`, `batch_size` and `batch_tokens`; the latter, if not None, decides.
+
+    Example:
+
+    >>> settings = {"seed": 0, "batch_size": 2, "batch_tokens": None}
+    >>> order = BatchOrder(np.array([3, 1, 4, 1, 5]), settings)
+    >>> order.steps, sorted(np.concatenate(order.batches()).tolist())
+    (3, [0, 1, 2, 3, 4])
+    """
 
     def __init__(self, lengths: np.ndarray, settings: Mapping[str, Any]):
         super().__init__()
@@ -25,29 +39,34 @@ class Order(keras.callbacks.Callback):
 
     @property
     def steps(self) -> int:
-        """The number of batches, the same in every epoch."""
+        """The number of batches of an epoch, the same for every epoch."""
         if self.batch_tokens:
             return len(batching.token_sizes(self.lengths, self.batch_tokens))
         return batching.count(len(self.lengths), self.batch_size)
 
     def batches(self) -> list[np.ndarray]:
-        """The batches of the epoch at hand."""
+        """Return the batches of the current epoch: arrays of indices, `(batch,)`."""
         if self.batch_tokens:
             return batching.token_batches(self.lengths, self.batch_tokens, self.seed, self.epoch)
         return batching.shuffled_batches(self.lengths, self.batch_size, self.seed, self.epoch)
 
 
 def make_dataset(
-    order: Order, make_batch: Callable[[np.ndarray, np.random.Generator], tuple]
+    order: BatchOrder, make_batch: Callable[[np.ndarray, np.random.Generator], tuple]
 ) -> tf.data.Dataset:
-    """A dataset whose every pass follows `order` as it stands when the pass begins.
+    """Return a dataset that yields the batches of the current epoch each time it is iterated.
 
-    `make_batch` takes indices and a generator, each epoch's own. Of its arrays, however nested,
-    the first two axes, batch and time, are open.
+    Args:
+        order: the order of the examples.
+        make_batch: makes a batch from indices `(batch,)` and the epoch's random generator. The
+            first two axes of its arrays, batch and time, may vary.
+
+    Returns:
+        The dataset, of known cardinality.
     """
 
     def generate() -> Iterator[tuple]:
-        process.keep_freed_memory()  # here, since it must come after what TensorFlow does against it
+        process.keep_freed_memory()  # here, since creating the iterator sets M_TRIM_THRESHOLD
         generator = np.random.default_rng((order.seed, order.epoch, 1))
         for indices in order.batches():
             yield make_batch(indices, generator)

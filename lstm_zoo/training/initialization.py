@@ -1,4 +1,4 @@
-"""What a training begins with: nothing, or a run that goes on."""
+"""The start of a training: a new run, or one that is resumed."""
 
 import os
 from collections.abc import Mapping
@@ -16,19 +16,20 @@ from lstm_zoo.runs.environment import write_environment
 from lstm_zoo.settings import Setting, refuse_ineffective, resolve
 from lstm_zoo.training import checkpoints, corpora
 
-CACHE = "cache"  # the folder beside the runs for prepared examples
+CACHE = "cache"  # the folder next to the runs that caches preprocessed examples
 
 
 class Start(NamedTuple):
-    """What a training begins with.
+    """Everything that is determined before the network is built.
 
-    family: the family's name.
-    run: the run's directory.
-    settings: a value for every setting.
-    corpora: the data.
-    task: what is learned before the network.
-    cache: the folder of prepared examples.
-    config: `config.json` of a run that goes on; None of a fresh one, which has no directory yet.
+    Attributes:
+        family: the family's name.
+        run: the run's directory.
+        settings: a value for every setting.
+        corpora: the data.
+        task: the family's task, with its vocabulary.
+        cache: the folder that caches preprocessed examples.
+        config: the `config.json` of a resumed run; None for a new one, which has no directory yet.
     """
 
     family: str
@@ -49,22 +50,22 @@ def fresh(
     strict: bool,
     settings: Mapping[str, Any],
 ) -> Start:
-    """Begin a new run: check the settings, read the data, and learn what precedes the network.
+    """Start a new run: check the settings, read the data and learn the vocabulary.
 
     Args:
         family: the family's name.
-        run: the directory to leave; None for `runs/FAMILY-<time>`.
-        data: as `lstm_zoo.train` takes it; so are the others.
-        validation: what chooses the best epoch.
-        validation_split: the share cut off for it.
-        strict: whether a row that can't be used is an error.
-        settings: those that were given.
+        run: the directory to create; None for `runs/FAMILY-<time>`.
+        data: the training data, as `lstm_zoo.train` takes it.
+        validation: the validation data, or None.
+        validation_split: the fraction to split off, or None.
+        strict: whether a row that can't be used is an error, rather than skipped.
+        settings: the settings that were given.
 
     Returns:
-        The start; nothing is written yet.
+        The start. Nothing has been written.
 
     Raises:
-        CallError: if the call can't be carried out as it is.
+        CallError: if an argument is bad, the run exists, or a setting has no effect.
         DataError: if the data can't be used.
     """
     table = families.settings(family)
@@ -72,7 +73,7 @@ def fresh(
     refuse_ineffective(table, values, families.module(family).VARIANTS)
     if validation is not None and validation_split is not None:
         raise CallError(
-            f"validation_split={validation_split} has no effect with validation: give only one."
+            f"validation_split={validation_split} has no effect with validation; give only one."
         )
     path = Path(run) if run is not None else directory.default_path(family)
     directory.check_free(path)
@@ -80,7 +81,7 @@ def fresh(
     cache = _cache(task, values, path)
     if path.resolve() in (cache.resolve(), *cache.resolve().parents):
         raise CallError(
-            f"{path}: prepared examples are kept in {cache.resolve()}; name another run."
+            f"{path}: preprocessed examples are cached in {cache.resolve()}; name another run."
         )
     read = corpora.read(task, data, validation, validation_split, strict, values)
     learned = task.learn(read.training, values, values["seed"])
@@ -96,26 +97,26 @@ def resumed(
     strict: bool,
     settings: Mapping[str, Any],
 ) -> Start | None:
-    """Go on with a run: its settings and data hold, only `epochs` may be another number.
+    """Resume a run with its settings and data; only `epochs` may change.
 
     Args:
-        family: as `fresh` takes it; so are the others.
-        run: the run to go on with.
-        data: None to read what the run was trained on from where it was.
-        validation: likewise.
-        validation_split: None, or the share that the run has.
-        strict: False, or what the run has.
-        settings: `epochs`; another one only with the value that the run has.
+        family: the family's name.
+        run: the run's directory.
+        data: the training data; None to read it from the run's source.
+        validation: the validation data; None likewise.
+        validation_split: None, or the run's fraction.
+        strict: False, or the run's value.
+        settings: `epochs`, or other settings with the run's values.
 
     Returns:
-        The start; None if the run is finished, and nothing is left to do.
+        The start; None if the run is finished.
 
     Raises:
-        CallError: if there is no such run, or it can't go on in this way.
+        CallError: if there is no such run, or an argument is not the run's.
         DataError: if the data has changed.
     """
     if run is None:
-        raise CallError("resume needs the run to go on with.")
+        raise CallError("resume needs run, the directory of the run to resume.")
     path = Path(run)
     config = directory.read_config(path)
     if config["family"] != family:
@@ -139,17 +140,17 @@ def open_run(
     skipped: list[tuple[str, str]],
     threads: int | None,
 ) -> list[dict[str, Any]]:
-    """Write what a run holds before its first epoch, or restore the checkpoint of one that goes on.
+    """Create the directory of a new run, or load the checkpoint of a resumed one.
 
     Args:
-        start: what the training begins with.
-        model: the compiled network; a checkpoint is read into it.
+        start: the start of the training.
+        model: the compiled network, into which the checkpoint is loaded.
         network: the arguments that rebuild it.
-        skipped: the rows left out.
-        threads: the processor threads asked for.
+        skipped: (place, reason) of each row that can't be used.
+        threads: the number of CPU threads that was set.
 
     Returns:
-        The history so far, a row an epoch.
+        The history so far, a row for each epoch.
     """
     if start.config is not None:
         write_json(start.run / directory.CONFIG, start.config)
@@ -177,14 +178,14 @@ def _cache(task: type[families.Task], settings: Mapping[str, Any], run: Path) ->
 def _settings_to_resume(
     old: Mapping[str, Any], table: Mapping[str, Setting], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the settings of a run, `epochs` replaced where it is given.
+    """Return the settings of a run, with `epochs` replaced if it is given.
 
     Raises:
-        CallError: if another setting is given with another value.
+        CallError: if another setting is given with a value that is not the run's.
     """
     resolved = resolve(table, given)
     for name in given:
-        # Read from JSON, a tuple is a list.
+        # JSON turns tuples into lists.
         same = list(np.ravel(old[name])) == list(np.ravel(resolved[name]))
         if name != "epochs" and not same:
             raise CallError(

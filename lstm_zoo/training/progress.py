@@ -1,4 +1,4 @@
-"""Progress on standard error: lines, and a bar for each epoch."""
+"""Progress on standard error: log lines, and a progress bar for each epoch."""
 
 import math
 import sys
@@ -10,46 +10,57 @@ from tqdm import tqdm
 
 from lstm_zoo.errors import TrainingError
 
-SILENCE = 60  # seconds between two lines where there is no bar
+LOG_INTERVAL = 60  # seconds between log lines within an epoch, without a terminal
 
 
 def log(*lines: str, sep: str = " ") -> None:
-    """Print to standard error, above a bar that may stand there."""
+    """Print to standard error, above a progress bar if there is one.
+
+    Args:
+        *lines: the texts.
+        sep: what joins them.
+    """
     tqdm.write(sep.join(lines), file=sys.stderr)
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar for each epoch on a terminal's standard error; elsewhere, a line now and then."""
+    """A progress bar for each epoch on a terminal; otherwise a log line every `LOG_INTERVAL`.
+
+    It also stops the training if the loss is not finite.
+
+    Args:
+        steps: the number of training steps of an epoch.
+        epochs: the maximum number of epochs.
+    """
 
     def __init__(self, steps: int, epochs: int):
         super().__init__()
         self.steps, self.epochs = steps, epochs
         self.title = ""
         self.bar = None
-        self.spoke = 0.0
+        self.last_logged = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.spoke = time.monotonic()
+        self.last_logged = time.monotonic()
         self.title = f"epoch {epoch + 1}/{self.epochs}"
         self.bar = tqdm(
             total=self.steps,
             desc=self.title,
             unit="step",
             leave=False,
-            disable=None,  # where standard error is not a terminal
+            disable=None,  # no bar if standard error is not a terminal
         )
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         loss = logs["loss"]
         if not math.isfinite(loss):
             raise TrainingError(
-                f"The loss is {loss} in {self.title}: try a lower learning_rate, or look for "
-                "broken data."
+                f"The loss is {loss} in {self.title}: try a lower learning_rate, or check the data."
             )
         self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
         self.bar.update()
-        if self.bar.disable and time.monotonic() - self.spoke > SILENCE:
-            self.spoke = time.monotonic()
+        if self.bar.disable and time.monotonic() - self.last_logged > LOG_INTERVAL:
+            self.last_logged = time.monotonic()
             log(f"{self.title}  step {batch + 1}/{self.steps}  loss {loss:.4f}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""Training: read, split, learn the vocabulary, fit, keep the best epoch, leave a run."""
+"""Training: read and split the data, learn the vocabulary, fit, save the best epoch."""
 
 import os
 import shutil
@@ -16,12 +16,12 @@ from lstm_zoo.runs import directory
 from lstm_zoo.runs.loading import load
 from lstm_zoo.training import initialization, process
 from lstm_zoo.training.callbacks import EpochEnd
-from lstm_zoo.training.dataset import Order, make_dataset
+from lstm_zoo.training.dataset import BatchOrder, make_dataset
 from lstm_zoo.training.initialization import Start
 from lstm_zoo.training.optimizer import make_optimizer
 from lstm_zoo.training.progress import Progress, log
 
-SAMPLES = 5  # predictions shown at the end
+SAMPLES = 5  # predictions logged at the end
 
 
 def train(
@@ -37,36 +37,37 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **settings: Any,
 ) -> families.Pipeline:
-    """Train a family's network and leave a run directory.
+    """Train a family's network and write a run directory.
 
-    Of the process around it, a training sets the global seeds and how freed memory is kept; see
-    `lstm_zoo.training.process`, also for how to switch both off.
+    It sets the global random seeds and how the process keeps freed memory;
+    `lstm_zoo.training.process` describes how to turn both off.
 
     Args:
-        family: a name in `lstm_zoo.families.FAMILIES`: such as "sentiment".
-        data: a path, or columns such as (texts, labels) or (clips, texts); None for the family's
-            demo corpus.
-        run: the directory to leave; None for `runs/FAMILY-<time>`.
-        validation: data that chooses the best epoch; None to cut it off `data`.
-        validation_split: the share cut off, by seed, class and content; None for 0.1.
-        resume: whether to go on with `run` after its last finished epoch. Its settings and data
-            hold; only `epochs` may be given anew. A run that is finished is left as it is.
-        strict: whether a row that can't be used is an error, not skipped.
-        threads: the processor threads that TensorFlow may use; only before its first op.
-        callbacks: Keras callbacks; an epoch's `logs` hold `loss` and the `val_` metrics.
-        **settings: of the family (such as `lstm_zoo.sentiment.SETTINGS`) and of training
+        family: a name in `lstm_zoo.families.FAMILIES`, such as "sentiment".
+        data: the training data: a path, or columns such as (texts, labels) or (clips, texts); None
+            for the family's demo corpus.
+        run: the directory to create; None for `runs/FAMILY-<time>`.
+        validation: the validation data, which chooses the best epoch; None to split it off `data`.
+        validation_split: the fraction to split off, by seed, with duplicates on one side; None for
+            0.1.
+        resume: whether to continue `run` after its last completed epoch, with its settings and
+            data; only `epochs` may change. A finished run is loaded.
+        strict: whether a row that can't be used is an error, rather than skipped.
+        threads: the number of CPU threads for TensorFlow, if it has not run an op yet; None for
+            all.
+        callbacks: Keras callbacks. After an epoch, `logs` has `loss` and the `val_` metrics.
+        **settings: settings of the family (such as `lstm_zoo.sentiment.SETTINGS`) and of training
             (`lstm_zoo.settings.TRAINING`).
 
     Returns:
-        The pipeline of the best epoch, as `lstm_zoo.load(run)` gives it.
+        The pipeline of the best epoch, equal to `lstm_zoo.load(run)`.
 
     Raises:
-        CallError: if the call can't be carried out as it is, such as for a setting that has no
-            effect beside another; nothing is written.
+        CallError: if an argument is bad, or a setting has no effect; nothing is written.
         DataError: if the data can't be used; nothing is written.
-        TrainingError: if the loss stops being a number.
-        KeyboardInterrupt: if interrupted before the first epoch has ended. After it, an interrupt
-            ends the training like early stopping, and `resume` goes on.
+        TrainingError: if the loss is NaN or infinite.
+        KeyboardInterrupt: if interrupted in the first epoch. Later, Ctrl-C ends the training like
+            early stopping, and `resume` continues it.
 
     Example:
 
@@ -81,7 +82,7 @@ def train(
     begin = initialization.resumed if resume else initialization.fresh
     start = begin(family, run, data, validation, validation_split, strict, settings)
     if start is None:
-        log(f"{run} is finished already.")
+        log(f"{run} is already finished.")
         return load(run)
 
     task, corpora = start.task, start.corpora
@@ -94,7 +95,7 @@ def train(
 
     process.set_seed(start.settings["seed"])
     model, network = task.build(examples, start.settings["seed"])
-    order = Order(examples.lengths, start.settings)
+    order = BatchOrder(examples.lengths, start.settings)
     model.compile(make_optimizer(start.settings, order.steps), task.loss(), jit_compile=False)
 
     history = initialization.open_run(start, model, network, skipped, threads)
@@ -103,7 +104,7 @@ def train(
         f"validation examples, {len(skipped):,} skipped; {model.count_params():,} weights"
     )
     if corpora.overlap:
-        log(f"Warning: {corpora.overlap} validation examples are in the training data too.")
+        log(f"Warning: {corpora.overlap} validation examples are also in the training data.")
 
     epoch_end = EpochEnd(start.run, task, validation_examples, start.settings, history, threads)
     if not epoch_end.finished:
@@ -127,7 +128,7 @@ def _fit(
     model: keras.Model,
     start: Start,
     examples: families.Examples,
-    order: Order,
+    order: BatchOrder,
     epoch_end: EpochEnd,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
@@ -139,7 +140,7 @@ def _fit(
             dataset,
             initial_epoch=first,
             epochs=epochs,
-            shuffle=False,  # the order is ours
+            shuffle=False,  # BatchOrder shuffles
             verbose=0,
             callbacks=[order, Progress(order.steps, epochs), epoch_end, *callbacks],
         )
@@ -147,14 +148,14 @@ def _fit(
         done = len(epoch_end.history)
         log(
             f"Interrupted after {done} of {epochs} epochs; "
-            f"--resume --run {start.run} goes on from there."
+            f"--resume --run {start.run} continues from there."
         )
         if not done:
             raise
 
 
 def _finish(start: Start, epoch_end: EpochEnd) -> families.Pipeline:
-    """Evaluate the best epoch through the pipeline, and write what a finished run holds."""
+    """Evaluate the best epoch with the pipeline, and write the files of a finished run."""
     run, corpora = start.run, start.corpora
     pipeline = load(run)
     scores = {"best_epoch": epoch_end.best["epoch"], "epochs": len(epoch_end.history)}
@@ -167,7 +168,7 @@ def _finish(start: Start, epoch_end: EpochEnd) -> families.Pipeline:
             log(f"{name}: {', '.join(metrics)} ({len(corpus):,} examples)")
     write_json(run / directory.METRICS, scores)
     pipeline.draw(corpora.validation.columns, scores["validation"])
-    # From all over the data: a folder of classes has them one after the other.
+    # Samples from all of the data, which may be sorted by class.
     shown = predictions[:: batching.count(len(predictions), SAMPLES)]
     log(*start.task.format_samples(shown), sep="\n")
     if epoch_end.finished:

@@ -57,7 +57,10 @@ def _has_equal_widths(encoder_units: tuple, decoder_units: tuple) -> bool:
 SETTINGS = {
     # the languages
     "source": Setting(
-        None, optional(language), "code of the language to translate from, such as de", metavar="CODE"
+        None,
+        optional(language),
+        "code of the language to translate from, such as de",
+        metavar="CODE",
     ),
     "target": Setting(
         None, optional(language), "code of the language to translate to, such as en", metavar="CODE"
@@ -70,11 +73,17 @@ SETTINGS = {
         metavar="NAME",
     ),
     "embedding_size": Setting(None, optional(integer(1)), "width of the token embeddings"),
-    "encoder_units": Setting(None, optional(integers), "width of each encoder layer, per direction"),
+    "encoder_units": Setting(
+        None, optional(integers), "width of each encoder layer, per direction"
+    ),
     "decoder_units": Setting(None, optional(integers), "width of each decoder layer"),
-    "cell": Setting(None, optional(choice("lstm", "gru", "simple_rnn")), "recurrent cell: lstm, gru, simple_rnn"),
+    "cell": Setting(
+        None, optional(choice("lstm", "gru", "simple_rnn")), "recurrent cell: lstm, gru, simple_rnn"
+    ),
     "bidirectional": Setting(None, optional(boolean), "run the encoder in both directions"),
-    "reverse_source": Setting(None, optional(boolean), "encode the source from its last token to its first"),
+    "reverse_source": Setting(
+        None, optional(boolean), "encode the source from its last token to its first"
+    ),
     "pooling": Setting(
         None,
         optional(str),
@@ -91,7 +100,9 @@ SETTINGS = {
             "no layer is as wide as the one below it",
         ),
     ),
-    "tied": Setting(None, optional(boolean), "share one matrix between target embedding and logits"),
+    "tied": Setting(
+        None, optional(boolean), "share one matrix between target embedding and logits"
+    ),
     "token_dropout": Setting(
         None, optional(number(0, 1)), "fraction of source and target tokens replaced by unknown"
     ),
@@ -100,14 +111,18 @@ SETTINGS = {
     ),
     # the tokenizers
     "vocabulary": Setting(
-        "separate", choice(*VOCABULARIES), "one SentencePiece model per language (separate), or one for both (joint)"
+        "separate",
+        choice(*VOCABULARIES),
+        "one SentencePiece model per language (separate), or one for both (joint)",
     ),
-    "vocabulary_size": Setting(4_000, integer(300), "maximum number of ids, 256 byte pieces included"),
+    "vocabulary_size": Setting(
+        4_000, integer(300), "maximum number of ids, 256 byte pieces included"
+    ),
     "max_length": Setting(
-        100, integer(1), "maximum pieces of a source; longer pairs are excluded from training"
+        100, integer(1), "sources are cut to this many pieces; longer training pairs are skipped"
     ),
     "max_ratio": Setting(
-        4.0, number(1), "maximum length ratio of a training pair, in pieces"
+        4.0, number(1), "training pairs with a higher length ratio, in pieces, are skipped"
     ),
     # the loss
     "label_smoothing": Setting(0.1, number(0, 1), "probability spread over the whole vocabulary"),

@@ -103,7 +103,9 @@ def read(
             side for side, text in zip(("source", "target"), sides, strict=True) if not text.strip()
         ]
         if missing and strict:
-            raise DataError(f"{place}: no {missing[0]}; expected both (without strict, the pair is skipped).")
+            raise DataError(
+                f"{place}: no {missing[0]}; expected both (without strict, the pair is skipped)."
+            )
         if missing:
             corpus.skipped.append((place, f"no {missing[0]}"))
         else:
@@ -128,7 +130,9 @@ def _rows_of_pair(data: Any) -> Iterator[tuple[str, str, str]]:
             f"Received: {type(data).__name__}"
         ) from None
     if len(sources) != len(targets):
-        raise DataError(f"{len(sources)} sources but {len(targets)} targets; expected equal numbers.")
+        raise DataError(
+            f"{len(sources)} sources but {len(targets)} targets; expected equal numbers."
+        )
     for index, sides in enumerate(zip(sources, targets, strict=True)):
         wrong = [side for side in sides if not isinstance(side, str)]
         if wrong:

@@ -63,7 +63,18 @@ def generate(
         raise ValueError(f"examples must be at least 1. Received: {examples}")
     locales = [_locale(code) for code in (source, target)]
     generator = np.random.default_rng(seed)
-    kinds = (_day, _date, _datetime, _duration, _relative_time, _measure, _price, _number, _country, _language)
+    kinds = (
+        _date,
+        _date,  # twice as frequent
+        _datetime,
+        _duration,
+        _relative_time,
+        _measure,
+        _price,
+        _number,
+        _country,
+        _language,
+    )
     pairs = []
     for _ in range(examples):
         phrase = kinds[generator.integers(len(kinds))](generator, locales)
@@ -155,7 +166,10 @@ def _measure(generator: np.random.Generator, locales: list) -> Phrase:
 def _price(generator: np.random.Generator, locales: list) -> Phrase:
     from babel.numbers import format_currency
 
-    amount, currency = _random_amount(generator), _random_shared_code(generator, locales, "currencies")
+    amount, currency = (
+        _random_amount(generator),
+        _random_shared_code(generator, locales, "currencies"),
+    )
     return lambda locale: format_currency(
         amount, currency, locale=locale, format_type="name", currency_digits=False
     )

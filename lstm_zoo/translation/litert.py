@@ -1,4 +1,4 @@
-"""What of a translator becomes a LiteRT file: the encoder, and a step of the decoder."""
+"""A translator in LiteRT: the encoder, and one step of the decoder."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,19 +9,30 @@ import tensorflow as tf
 from lstm_zoo.export.litert import Probes, Signature, probe_ids
 from lstm_zoo.translation.model import encoder
 
-STATES = ("hidden", "cell")  # of a layer; only an LSTM has the second
+STATES = ("hidden", "cell")  # of a layer; only an LSTM has a cell state
 
 
 def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
-    """Return the functions to convert; see `lstm_zoo.export.litert.export_litert` for their names.
+    """Return the functions to convert, by signature name: `encode` and `step`.
 
-    The states are named `hidden_1`, `cell_1` and so on, a number a layer of the decoder.
+    Args:
+        pipeline: a translation pipeline.
+        batch_size: the fixed number of rows.
+
+    Returns:
+        `encode`: from `source` int32 `(batch, time)` to `summary`, the context vector float32
+        `(batch, width)`, and the decoder's initial states float32 `(batch, units)`: `hidden_1`,
+        for an LSTM `cell_1`, and likewise for further layers.
+        `step`: from `ids` int32 `(batch,)`, `summary` and the states to `logits` float32 `(batch,
+        target_vocabulary_size)` and the new states under the same names.
     """
-    summarize, decoder = encoder(pipeline.model), pipeline.model.get_layer("decoder")
+    encode_source, decoder = encoder(pipeline.model), pipeline.model.get_layer("decoder")
 
     def encode(source: tf.Tensor) -> dict[str, tf.Tensor]:
-        summary = summarize(source)
-        return {"summary": summary, **_named(decoder.initial_states(summary))}
+        context = encode_source(source)
+        return {"summary": context, **_named(decoder.initial_states(context))}
+
+    # The parameter `summary` is the name of the file's input.
 
     def step(ids: tf.Tensor, summary: tf.Tensor, **states: tf.Tensor) -> dict[str, tf.Tensor]:
         layers = [
@@ -31,28 +42,30 @@ def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
         logits, new = decoder.step(ids, summary, layers)
         return {"logits": logits, **_named(new)}
 
-    _, summary = decoder.input
-    widths = {"summary": summary.shape[-1]}
+    _, context = decoder.input
+    widths = {"summary": context.shape[-1]}
     for number, (layer, bridges) in enumerate(zip(decoder.layers, decoder.bridges, strict=True), 1):
         widths |= {f"{kind}_{number}": layer.units for kind in STATES[: len(bridges)]}
-    between = {
+    state_specs = {
         name: tf.TensorSpec([batch_size, width], tf.float32, name) for name, width in widths.items()
     }
     return {
         "encode": Signature(
             encode, {"source": tf.TensorSpec([batch_size, None], tf.int32, "source")}
         ),
-        "step": Signature(step, {"ids": tf.TensorSpec([batch_size], tf.int32, "ids"), **between}),
+        "step": Signature(
+            step, {"ids": tf.TensorSpec([batch_size], tf.int32, "ids"), **state_specs}
+        ),
     }
 
 
 def probes(pipeline: Any, batch_size: int) -> Probes:
-    """Return inputs on which LiteRT must answer as the network does, up to the full length."""
+    """Return inputs by signature, up to `max_length`, to compare LiteRT's outputs on."""
     sizes = pipeline.config["network"]
     sources = probe_ids(
         batch_size,
         sizes["source_vocabulary_size"],
-        pipeline.config["settings"]["max_length"] + 1,  # its end comes on top
+        pipeline.config["settings"]["max_length"] + 1,  # and the end token
     )
     generator = np.random.default_rng(0)
     _, step = signatures(pipeline, batch_size).values()
@@ -69,6 +82,7 @@ def probes(pipeline: Any, batch_size: int) -> Probes:
 
 
 def _named(states: Sequence[Sequence[tf.Tensor]]) -> dict[str, tf.Tensor]:
+    """Return the states by name: `hidden_1`, `cell_1`, `hidden_2` and so on."""
     return {
         f"{kind}_{number}": state
         for number, layer in enumerate(states, 1)

@@ -1,20 +1,20 @@
-"""BLEU and chrF, by sacrebleu."""
+"""BLEU and chrF, computed by sacrebleu."""
 
 from collections.abc import Sequence
 from typing import Any
 
 
 def bleu_and_chrf(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, Any]:
-    """Compute the BLEU and the chrF of translations, cased and detokenized, as sacrebleu does.
+    """Compute corpus BLEU and chrF of detokenized, cased translations.
 
     BLEU: Papineni et al. 2002; chrF: Popović 2015; sacrebleu: Post 2018.
 
     Args:
-        references: a right translation for each sentence; one sentence at least.
-        hypotheses: the translations to judge, in the same order.
+        references: one reference for each sentence, at least 1.
+        hypotheses: the translations, in the same order.
 
     Returns:
-        `bleu` and `chrf`, from 0 to 100, and sacrebleu's `signature` of each by its name.
+        `bleu` and `chrf`, from 0 to 100, and `signature`, sacrebleu's signature of each by name.
 
     Example:
 

@@ -1,8 +1,8 @@
-"""The network: an encoder that sums the source up in one vector, and a decoder that spells it out.
+"""An encoder-decoder without attention: the encoder's context vector conditions the decoder.
 
-Sutskever et al. 2014, with what else makes such a network strong without attention: an encoder of
-both directions, its steps pooled, the summary given to every step of the decoder and to its output
-(Cho et al. 2014), and one matrix for the target's embedding and the logits (Press and Wolf 2017).
+After Sutskever et al. 2014, with a bidirectional encoder whose outputs are pooled into the context
+vector, the context vector as an input of every decoder step and of the logits (Cho et al. 2014),
+and target embedding and logits with one matrix (Press and Wolf 2017).
 """
 
 from collections.abc import Sequence
@@ -34,38 +34,37 @@ def build_translation(
     use_cudnn: bool | str = "auto",
     **sizes: Any,
 ) -> keras.Model:
-    """Build a translator: encoder, summary, decoder, logits.
+    """Build an encoder-decoder network for translation.
 
     Args:
-        source_vocabulary_size: the number of the source's token ids, 0 for padding included.
-        target_vocabulary_size: the number of the target's.
+        source_vocabulary_size: the number of source ids, padding (0) included.
+        target_vocabulary_size: the number of target ids.
         variant: a row of `lstm_zoo.translation.VARIANTS`: "tiny", "small", "base" or "large".
-        use_cudnn: "auto" for cuDNN where it can run, False for never (a model that must also run
-            on a CPU). It is not saved with the model.
-        **sizes: what replaces an entry of the variant:
-            embedding_size: the width of a token's vector, on both sides.
+        use_cudnn: "auto" uses cuDNN where it can run; False never does, for a model that must also
+            run on a CPU. It is not saved with the model.
+        **sizes: entries that replace the variant's:
+            embedding_size: the width of the source and target embeddings.
             encoder_units: the width of each encoder layer, in each direction.
             decoder_units: the width of each decoder layer.
             cell: "lstm", "gru" or "simple_rnn".
             bidirectional: whether the encoder runs in both directions.
-            reverse_source: whether the encoder reads the source from its end.
-            pooling: how the encoder's steps become the summary: "last" (the last states), "mean",
-                "max", or several with "+" between, concatenated. Padding never counts.
-            context: whether every decoder step is given the summary; without, it only sets the
-                decoder's initial states.
+            reverse_source: whether the encoder reads the source from its last token to its first.
+            pooling: how the encoder's outputs become the context vector: "last" (the last hidden
+                states), "mean", "max", or several joined by "+", concatenated. Padding is masked.
+            context: whether the context vector is an input of every decoder step and of the
+                logits; otherwise it only sets the decoder's initial states.
             residual: whether a layer as wide as the one below it adds its input to its output.
-            tied: whether the logits use the matrix that embeds the target's tokens.
-            token_dropout: the share of tokens, on both sides, that are made unknown in training.
-            dropout: the share dropped of embeddings, between layers and before the logits.
+            tied: whether the logits use the target embedding's matrix.
+            token_dropout: the fraction of source and target ids replaced by unknown in training.
+            dropout: the dropout rate of embeddings, between layers and before the logits.
 
     Returns:
-        A functional `keras.Model` from two int32 arrays, right-padded with 0: the source's ids
-        `(batch, source time)` and the target's, a step late, `(batch, target time)`; to float32
-        logits `(batch, target time, target_vocabulary_size)` of the target's next id at each step.
+        A functional `keras.Model` of two int32 inputs, right-padded with 0: source ids `(batch,
+        source time)`, and target ids from the start token on `(batch, target time)`. Its output is
+        float32 logits `(batch, target time, target_vocabulary_size)` of the next target id.
 
     Raises:
-        CallError: (a ValueError) on an unknown variant or keyword, listing the known ones, or on
-            a bad value.
+        CallError: (a ValueError) on an unknown variant or keyword, or an invalid value.
 
     Example:
 
@@ -102,9 +101,9 @@ def build_translation(
         use_cudnn=use_cudnn,
     )  # (batch, source time, width)
 
-    # Summary
-    summary = pool(sizes["pooling"], sequence, last_states, mask)  # (batch, summary width)
-    summary = keras.layers.Dropout(sizes["dropout"], name="summary_dropout")(summary)
+    # Context vector
+    context = pool(sizes["pooling"], sequence, last_states, mask)  # (batch, context width)
+    context = keras.layers.Dropout(sizes["dropout"], name="summary_dropout")(context)
 
     # Decoder
     logits = Decoder(
@@ -119,19 +118,33 @@ def build_translation(
         dropout=sizes["dropout"],
         use_cudnn=use_cudnn,
         name="decoder",
-    )([target, summary])
+    )([target, context])
     return keras.Model([source, target], logits, name="translation")
 
 
 def encoder(model: keras.Model) -> keras.Model:
-    """Return the part of `build_translation`'s model from source ids to the summary."""
-    _, summary = model.get_layer("decoder").input
-    return keras.Model(model.inputs[0], summary, name="encoder")
+    """Return the encoder of `build_translation`'s model.
+
+    Args:
+        model: what `build_translation` returned.
+
+    Returns:
+        A `keras.Model` from source ids int32 `(batch, time)` to context vectors float32 `(batch,
+        context width)`. It shares the weights.
+
+    Example:
+
+    >>> model = build_translation(50, 60, variant="tiny")  # 2 directions x 64 units x 3 poolings
+    >>> encoder(model)(np.array([[5, 6, 3]])).shape
+    TensorShape([1, 384])
+    """
+    _, context = model.get_layer("decoder").input
+    return keras.Model(model.inputs[0], context, name="encoder")
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")
 class ReverseSteps(keras.layers.Layer):
-    """Turns the real steps of each row round; the padding stays on the right."""
+    """Reverses the valid time steps of each row; padding stays on the right."""
 
     def call(self, sequence: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         lengths = ops.sum(ops.cast(mask, "int32"), axis=1)
@@ -143,21 +156,21 @@ class ReverseSteps(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("lstm_zoo")
 class Decoder(keras.layers.Layer):
-    """Predicts the target's next id from those before and the source's summary.
+    """Predicts the next target id from the previous ones and the source's context vector.
 
-    Training runs a whole target at once, decoding a step at a time, on the same weights.
+    Calling it is teacher forcing on whole targets; `step` predicts one id at a time.
 
     Args:
-        vocabulary_size: the number of the target's ids.
-        embedding_size: the width of a token's vector.
+        vocabulary_size: the number of target ids.
+        embedding_size: the width of the target embeddings.
         units: the width of each recurrent layer.
         cell: "lstm", "gru" or "simple_rnn".
-        context: whether every step, and the output, is given the summary.
+        context: whether the context vector is an input of every step and of the logits.
         residual: whether a layer as wide as the one below it adds its input to its output.
         tied: whether the logits use the embedding's matrix.
-        token_dropout: the share of ids made unknown in training.
-        dropout: the share dropped of embeddings, between layers and before the logits.
-        use_cudnn: "auto" for cuDNN where it can run, False for never; not saved.
+        token_dropout: the fraction of ids replaced by unknown in training.
+        dropout: the dropout rate of embeddings, between layers and before the logits.
+        use_cudnn: "auto" uses cuDNN where it can run; False never does. It is not saved.
     """
 
     def __init__(
@@ -206,25 +219,29 @@ class Decoder(keras.layers.Layer):
             )
             for number, width in enumerate(units, 1)
         ]
-        # From the summary to the initial state: an LSTM has two, the hidden one between -1 and 1.
+        # Map the context vector to initial states. tanh: a hidden state lies between -1 and 1.
         self.bridges = [
             [
                 keras.layers.Dense(width, activation, name=f"bridge_{number}_{name}")
-                for name, activation in (("hidden", "tanh"), ("cell", None))[: _states(cell)]
+                for name, activation in (("hidden", "tanh"), ("cell", None))[: _state_count(cell)]
             ]
             for number, width in enumerate(units, 1)
         ]
+        # The input and the output projection of the context vector. Weights files of earlier
+        # versions hold the attributes' names, such as `decoder/fed/vars/0`: they must not change.
         self.fed = self.shown = None
         if context:
-            self.fed = keras.layers.Dense(embedding_size, use_bias=False, name="fed_summary")
-            self.shown = keras.layers.Dense(embedding_size, use_bias=False, name="shown_summary")
+            self.fed = keras.layers.Dense(embedding_size, use_bias=False, name="input_projection")
+            self.shown = keras.layers.Dense(
+                embedding_size, use_bias=False, name="output_projection"
+            )
         self.readout = keras.layers.Dense(embedding_size, name="readout")
         self.logits = None
         if not tied:
             self.logits = keras.layers.Dense(vocabulary_size, use_bias=False, name="logits")
 
     def build(self, shapes: Sequence[tuple]) -> None:
-        _, summary = shapes
+        _, context = shapes
         size = self._saved["embedding_size"]
         self.embedding.build(None)
         width = size
@@ -232,10 +249,10 @@ class Decoder(keras.layers.Layer):
             layer.build((None, None, width))
             width = layer.units
             for bridge in bridges:
-                bridge.build(summary)
+                bridge.build(context)
         for projection in (self.fed, self.shown):
             if projection is not None:
-                projection.build(summary)
+                projection.build(context)
         self.readout.build((None, width))
         if self.logits is not None:
             self.logits.build((None, size))
@@ -245,55 +262,63 @@ class Decoder(keras.layers.Layer):
         super().build(shapes)
 
     def call(self, inputs: Sequence[tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Predict the id after each of `(batch, time)` ids, given summaries `(batch, width)`."""
-        ids, summary = inputs
-        states = self.initial_states(summary)
-        summary = ops.expand_dims(summary, 1)  # (batch, 1, width)
+        """Return the logits of the next id at every time step.
+
+        Args:
+            inputs: ids int32 `(batch, time)` and context vectors float32 `(batch, width)`.
+            training: whether dropout is applied.
+
+        Returns:
+            Float32 `(batch, time, vocabulary_size)`.
+        """
+        ids, context = inputs
+        states = self.initial_states(context)
+        context = ops.expand_dims(context, 1)  # (batch, 1, width)
         ids = self.token_dropout(ids, training=training)
-        sequence = self._inputs(ids, summary, training)  # (batch, time, embedding_size)
+        sequence = self._inputs(ids, context, training)  # (batch, time, embedding_size)
         for number, layer in enumerate(self.layers):
             if number:
                 sequence = self.dropout(sequence, training=training)
             outputs = layer(sequence, initial_state=states[number], training=training)
             sequence = self._with_residual(number, outputs, sequence)
-        return self._outputs(sequence, summary, training)
+        return self._outputs(sequence, context, training)
 
-    def initial_states(self, summary: tf.Tensor) -> list[list[tf.Tensor]]:
-        """Return the states, `(batch, units)` each, that every layer begins with."""
-        return [[bridge(summary) for bridge in bridges] for bridges in self.bridges]
+    def initial_states(self, context: tf.Tensor) -> list[list[tf.Tensor]]:
+        """Return the initial states of each layer, `(batch, units)` each: hidden, LSTM: cell."""
+        return [[bridge(context) for bridge in bridges] for bridges in self.bridges]
 
     def step(
-        self, ids: tf.Tensor, summary: tf.Tensor, states: Sequence[Sequence[tf.Tensor]]
+        self, ids: tf.Tensor, context: tf.Tensor, states: Sequence[Sequence[tf.Tensor]]
     ) -> tuple[tf.Tensor, list[list[tf.Tensor]]]:
         """Predict the next id of each row.
 
         Args:
-            ids: the last id of each row, `(batch,)`.
-            summary: `(batch, width)`.
-            states: of each layer, as `initial_states` or the step before gave them.
+            ids: the last id of each row, int32 `(batch,)`.
+            context: the context vectors, float32 `(batch, width)`.
+            states: the states of each layer, from `initial_states` or the previous step.
 
         Returns:
             Float32 logits `(batch, vocabulary_size)`, and the new states.
         """
-        vector = self._inputs(ids, summary, training=False)
+        vector = self._inputs(ids, context, training=False)
         new_states = []
         for number, layer in enumerate(self.layers):
             outputs, new = layer.cell(vector, list(states[number]))
             new_states.append(list(new))
             vector = self._with_residual(number, outputs, vector)
-        return self._outputs(vector, summary, training=False), new_states
+        return self._outputs(vector, context, training=False), new_states
 
-    def _inputs(self, ids: tf.Tensor, summary: tf.Tensor, training: bool) -> tf.Tensor:
+    def _inputs(self, ids: tf.Tensor, context: tf.Tensor, training: bool) -> tf.Tensor:
         embedded = self.embedding(ids)
         if self.fed is not None:
-            embedded = embedded + self.fed(summary)
+            embedded = embedded + self.fed(context)
         return self.dropout(embedded, training=training)
 
-    def _outputs(self, vectors: tf.Tensor, summary: tf.Tensor, training: bool) -> tf.Tensor:
+    def _outputs(self, vectors: tf.Tensor, context: tf.Tensor, training: bool) -> tf.Tensor:
         vectors = self.readout(vectors)
         if self.shown is not None:
-            vectors = vectors + self.shown(summary)
-        # No tanh: beside tied logits it saturates, and nothing but frequencies is learned.
+            vectors = vectors + self.shown(context)
+        # No tanh: with tied logits it saturates, and only token frequencies are learned.
         vectors = self.dropout(vectors, training=training)
         if self.logits is not None:
             logits = self.logits(vectors)
@@ -314,7 +339,7 @@ class Decoder(keras.layers.Layer):
 
 
 def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
-    """Give every size of the network its value: the variant's, where none is given.
+    """Return the sizes of a variant, some of them replaced.
 
     Args:
         variant: a name in `VARIANTS`.
@@ -324,7 +349,12 @@ def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
         A row like those of `VARIANTS`.
 
     Raises:
-        CallError: (a ValueError) on an unknown variant, an unknown size, or a bad value.
+        CallError: (a ValueError) on an unknown variant, an unknown size, or an invalid value.
+
+    Example:
+
+    >>> resolve_sizes("tiny", cell="gru")["cell"]
+    'gru'
     """
     resolved = with_variant(VARIANTS, variant, sizes)
     for name in ("encoder_units", "decoder_units"):
@@ -344,5 +374,5 @@ def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
     return resolved
 
 
-def _states(cell: str) -> int:
+def _state_count(cell: str) -> int:
     return 2 if cell == "lstm" else 1

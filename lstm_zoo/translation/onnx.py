@@ -1,4 +1,4 @@
-"""The network as ONNX graphs, whole and in the two parts that decoding takes."""
+"""A translation network as ONNX graphs: the whole model, the encoder, and a decoder step."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -25,105 +25,117 @@ SIDES = ("source", "target")
 
 
 def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
-    """Compose the graphs of an export by the names of their files.
+    """Compose the graphs of an export, by file name.
 
     Args:
-        model: what `build_translation(**network)` built.
+        model: what `build_translation(**network)` returned.
         network: its arguments.
 
     Returns:
         `model`: from `source` and `target`, int32 ids `(batch, time)` each, to `logits` float32
         `(batch, target time, target_vocabulary_size)`.
-        `encoder`: from `source` to `summary` `(batch, width)` and the states that decoding begins
-        with, `hidden_1` `(batch, units)` and for an LSTM `cell_1`, the same of further layers.
+        `encoder`: from `source` to `summary`, the context vector float32 `(batch, width)`, and the
+        decoder's initial states float32 `(batch, units)`: `hidden_1`, for an LSTM `cell_1`, and
+        likewise for further layers.
         `decoder`: from `ids` int32 `(batch,)`, the last id of each row, `summary` and the states
-        to `logits` `(batch, target_vocabulary_size)` of the next id, and the states after it,
+        to `logits` float32 `(batch, target_vocabulary_size)` of the next id, and the new states,
         `next_hidden_1` and so on.
+
+    Example:
+
+    >>> from lstm_zoo import build_translation
+    >>> network = {"source_vocabulary_size": 20, "target_vocabulary_size": 20, "variant": "tiny"}
+    >>> sorted(parts(build_translation(**network), network))
+    ['decoder', 'encoder', 'model']
     """
     network = dict(network)
     vocabularies = [network.pop(f"{side}_vocabulary_size") for side in SIDES]
     sizes = resolve_sizes(**network)
     return {
-        "model": _whole(model, sizes, *vocabularies),
+        "model": _model(model, sizes, *vocabularies),
         "encoder": _encoder(model, sizes, vocabularies[0]),
         "decoder": _decoder(model, sizes, vocabularies[1]),
     }
 
 
 def metadata(pipeline: Any) -> dict[str, Any]:
-    """Tell how texts become ids and ids text: the files of the pieces, and the ids in between."""
+    """Return how texts become ids: the SentencePiece files, the special ids, `max_length`."""
     special = {"padding": PADDING, "start": START, "end": END}
     files = {side: f"{side}/pieces.model" for side in SIDES}
     length = pipeline.config["settings"]["max_length"]
     return {"tokenizer": {"tokens": "pieces", **files, **special, "max_length": length}}
 
 
-def _whole(
+def _model(
     model: keras.Model, sizes: Mapping[str, Any], source_size: int, target_size: int
 ) -> Part:
     graph, layer = Graph(), model.get_layer("decoder")
     source = graph.input("source", "int32", ["batch", "source_time"])
     target = graph.input("target", "int32", ["batch", "target_time"])
-    summary = _summary(graph, model, sizes, source)
-    logits, _ = _decoded(
-        graph, layer, sizes, target, summary, _bridged(graph, layer, summary)
+    context = _context(graph, model, sizes, source)
+    logits, _ = _decode(
+        graph, layer, sizes, target, context, _initial_states(graph, layer, context)
     )  # (batch, target time, vocabulary)
     graph.output("logits", logits, "float32", ["batch", "target_time", target_size])
 
-    def answer(inputs: Arrays) -> Arrays:
+    def reference(inputs: Arrays) -> Arrays:
         return {"logits": model([inputs["source"], inputs["target"]]).numpy()}
 
     probes = [
         {"source": source, "target": target}
-        for source, target in zip(_ids(source_size, 30), _ids(target_size, 20), strict=True)
+        for source, target in zip(
+            _probe_ids(source_size, 30), _probe_ids(target_size, 20), strict=True
+        )
     ]
-    return Part(graph, probes, answer)
+    return Part(graph, probes, reference)
 
 
 def _encoder(model: keras.Model, sizes: Mapping[str, Any], source_size: int) -> Part:
     graph, layer = Graph(), model.get_layer("decoder")
     source = graph.input("source", "int32", ["batch", "time"])
-    summary = _summary(graph, model, sizes, source)
-    graph.output("summary", summary, "float32", ["batch", _summary_width(layer)])
-    names = [*chain(*_states(sizes))]
-    for (name, units), state in zip(names, chain(*_bridged(graph, layer, summary)), strict=True):
+    context = _context(graph, model, sizes, source)
+    graph.output("summary", context, "float32", ["batch", _context_width(layer)])
+    names = [*chain(*_state_names(sizes))]
+    for (name, units), state in zip(
+        names, chain(*_initial_states(graph, layer, context)), strict=True
+    ):
         graph.output(name, state, "float32", ["batch", units])
     encode = encoder(model)
 
-    def answer(inputs: Arrays) -> Arrays:
-        summary = encode(inputs["source"])
-        states = zip(names, chain(*layer.initial_states(summary)), strict=True)
+    def reference(inputs: Arrays) -> Arrays:
+        context = encode(inputs["source"])
+        states = zip(names, chain(*layer.initial_states(context)), strict=True)
         return {
-            "summary": summary.numpy(),
+            "summary": context.numpy(),
             **{name: state.numpy() for (name, _), state in states},
         }
 
-    return Part(graph, [{"source": ids} for ids in _ids(source_size, 30)], answer)
+    return Part(graph, [{"source": ids} for ids in _probe_ids(source_size, 30)], reference)
 
 
 def _decoder(model: keras.Model, sizes: Mapping[str, Any], target_size: int) -> Part:
     graph, layer = Graph(), model.get_layer("decoder")
-    names = _states(sizes)
-    widths = {"summary": _summary_width(layer), **dict(chain(*names))}
+    names = _state_names(sizes)
+    widths = {"summary": _context_width(layer), **dict(chain(*names))}
     ids = graph.input("ids", "int32", ["batch"])
     given = {n: graph.input(n, "float32", ["batch", width]) for n, width in widths.items()}
-    # A step is a target of one id.
+    # A step is a target sequence of length 1.
     ids = graph.add("Unsqueeze", ids, np.array([1]))
     states = [[given[name] for name, _ in row] for row in names]
-    logits, new = _decoded(graph, layer, sizes, ids, given["summary"], states)
+    logits, new = _decode(graph, layer, sizes, ids, given["summary"], states)
     logits = graph.add("Squeeze", logits, np.array([1]))
     graph.output("logits", logits, "float32", ["batch", target_size])
     for (name, units), state in zip(chain(*names), chain(*new), strict=True):
         state = graph.add("Squeeze", state, np.array([0]))
         graph.output(f"next_{name}", state, "float32", ["batch", units])
 
-    def answer(inputs: Arrays) -> Arrays:
+    def reference(inputs: Arrays) -> Arrays:
         states = [[keras.ops.convert_to_tensor(inputs[name]) for name, _ in row] for row in names]
         logits, new = layer.step(inputs["ids"], inputs["summary"], states)
-        after = zip(chain(*names), chain(*new), strict=True)
+        new_states = zip(chain(*names), chain(*new), strict=True)
         return {
             "logits": logits.numpy(),
-            **{f"next_{name}": state.numpy() for (name, _), state in after},
+            **{f"next_{name}": state.numpy() for (name, _), state in new_states},
         }
 
     rng = np.random.default_rng(0)
@@ -134,16 +146,16 @@ def _decoder(model: keras.Model, sizes: Mapping[str, Any], target_size: int) -> 
         }
         for rows in (4, 1)
     ]
-    return Part(graph, probes, answer)
+    return Part(graph, probes, reference)
 
 
-def _summary(graph: Graph, model: keras.Model, sizes: Mapping[str, Any], source: Tensor) -> Tensor:
-    """Sum sources up: `(batch, time)` to `(batch, summary width)`."""
+def _context(graph: Graph, model: keras.Model, sizes: Mapping[str, Any], source: Tensor) -> Tensor:
+    """Encode source ids `(batch, time)` as context vectors `(batch, context width)`."""
     lengths = token_lengths(graph, source)
     embedded = embedding(graph, model.get_layer("source_embedding"), source)
     if sizes["reverse_source"]:
-        longs = graph.cast(lengths, "int64")
-        embedded = graph.add("ReverseSequence", embedded, longs, batch_axis=0, time_axis=1)
+        lengths_int64 = graph.cast(lengths, "int64")
+        embedded = graph.add("ReverseSequence", embedded, lengths_int64, batch_axis=0, time_axis=1)
     cell = sizes["cell"]
     layers = [model.get_layer(f"{cell}_{n}") for n, _ in enumerate(sizes["encoder_units"], 1)]
     sequence, states = recurrent_stack(
@@ -152,29 +164,38 @@ def _summary(graph: Graph, model: keras.Model, sizes: Mapping[str, Any], source:
     return pool(graph, sizes["pooling"], sequence, states[-1][0], lengths)
 
 
-def _bridged(graph: Graph, layer: Decoder, summary: Tensor) -> list[list[Tensor]]:
-    """Return the states, `(batch, units)` each, that every layer of the decoder begins with."""
-    return [[dense(graph, bridge, summary) for bridge in bridges] for bridges in layer.bridges]
+def _initial_states(graph: Graph, layer: Decoder, context: Tensor) -> list[list[Tensor]]:
+    """Return the initial states of each decoder layer, `(batch, units)` each."""
+    return [[dense(graph, bridge, context) for bridge in bridges] for bridges in layer.bridges]
 
 
-def _decoded(
+def _decode(
     graph: Graph,
     layer: Decoder,
     sizes: Mapping[str, Any],
     ids: Tensor,
-    summary: Tensor,
+    context: Tensor,
     states: Sequence[Sequence[Tensor]],
 ) -> tuple[Tensor, list[list[Tensor]]]:
-    """Predict the id after each of `(batch, time)` ids.
+    """Return the logits of the next id at every time step, as `Decoder.call` does.
+
+    Args:
+        graph: the graph to extend.
+        layer: the decoder.
+        sizes: the sizes of the network.
+        ids: int32 `(batch, time)`.
+        context: the context vectors `(batch, width)`.
+        states: the initial states of each layer, `(batch, units)` each.
 
     Returns:
-        Logits `(batch, time, vocabulary)`, and of each layer its last states `(1, batch, units)`.
+        Logits `(batch, time, vocabulary)`, and the last states of each layer, `(1, batch, units)`
+        each.
     """
-    summary = graph.add("Unsqueeze", summary, np.array([1]))  # (batch, 1, width)
+    context = graph.add("Unsqueeze", context, np.array([1]))  # (batch, 1, width)
     vectors = embedding(graph, layer.embedding, ids)
     if layer.fed is not None:
-        vectors = graph.add("Add", vectors, dense(graph, layer.fed, summary))
-    states = [[graph.add("Unsqueeze", one, np.array([0])) for one in group] for group in states]
+        vectors = graph.add("Add", vectors, dense(graph, layer.fed, context))
+    states = [[graph.add("Unsqueeze", state, np.array([0])) for state in row] for row in states]
     vectors, last = recurrent_stack(
         graph,
         layer.layers,
@@ -185,17 +206,17 @@ def _decoded(
     )
     vectors = dense(graph, layer.readout, vectors)
     if layer.shown is not None:
-        vectors = graph.add("Add", vectors, dense(graph, layer.shown, summary))
+        vectors = graph.add("Add", vectors, dense(graph, layer.shown, context))
     if layer.logits is not None:
         logits = dense(graph, layer.logits, vectors)
-    else:  # a copy of the table, which quantization and ONNX Runtime would make of it anyway
+    else:  # a transposed copy, which quantization and ONNX Runtime would make anyway
         (table,) = map(graph.read, layer.embedding.weights)
         logits = graph.add("MatMul", vectors, table.T)
     return graph.add("Add", logits, graph.read(layer.bias)), last
 
 
-def _states(sizes: Mapping[str, Any]) -> list[list[tuple[str, int]]]:
-    """Name the states of each decoder layer, with their widths."""
+def _state_names(sizes: Mapping[str, Any]) -> list[list[tuple[str, int]]]:
+    """Return the names and widths of the states of each decoder layer."""
     kinds = ["hidden", "cell"] if sizes["cell"] == "lstm" else ["hidden"]
     return [
         [(f"{kind}_{number}", units) for kind in kinds]
@@ -203,12 +224,12 @@ def _states(sizes: Mapping[str, Any]) -> list[list[tuple[str, int]]]:
     ]
 
 
-def _summary_width(layer: Decoder) -> int:
+def _context_width(layer: Decoder) -> int:
     return layer.bridges[0][0].kernel.shape[0]
 
 
-def _ids(vocabulary_size: int, width: int) -> list[np.ndarray]:
-    """Several rows, one and none, of several lengths, among them one of padding alone."""
+def _probe_ids(vocabulary_size: int, width: int) -> list[np.ndarray]:
+    """Return batches of 4, 1 and 0 rows of several lengths, padding alone included."""
     ids = np.random.default_rng(width).integers(1, vocabulary_size, (4, width), np.int32)
     for row, length in zip(ids, (width, width // 2, 1, 0), strict=True):
         row[length:] = PADDING

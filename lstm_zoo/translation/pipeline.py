@@ -1,4 +1,4 @@
-"""Text in, translations out."""
+"""The translation pipeline: from texts to translations."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -17,20 +17,19 @@ from lstm_zoo.translation import corpus, decoding, metrics, plots
 from lstm_zoo.translation.model import build_translation
 from lstm_zoo.translation.task import Task
 
-AHEAD = 2_048  # texts sorted by length together, so that a batch holds little padding
-SERVED_BEST = 5  # translations of the signature `n_best`, where the beam is so wide
-# Words of a source, up to which each row of BLEU by length counts; the last is open.
+AHEAD = 2_048  # texts sorted by length at once, to keep padding low
+SERVED_BEST = 5  # maximum translations of the signature `n_best`; at most the beam width
+# Upper bounds, in words of the source, of the length ranges that BLEU is reported for.
 LENGTHS = (5, 10, 15, 20, 30)
 
 
 class Translation(NamedTuple):
-    """An answer.
+    """A translation with its score.
 
-    text: the translation, "" of a text without one character to translate.
-    score: the natural logarithm of its probability over its number of pieces (to the power of the
-        run's length_penalty): higher is better, 0 at the most.
-    n_best: the most probable translations with their scores, the best first, as many as were asked
-        for or found.
+    text: the translation; "" for an empty text.
+    score: the log probability (natural logarithm) divided by the number of pieces, the end token
+        included, to the power of `length_penalty`; at most 0, higher is better.
+    n_best: the best translations with their scores, best first; at most as many as requested.
     """
 
     text: str
@@ -42,7 +41,7 @@ class Translation(NamedTuple):
 
 
 class Tokenizers(NamedTuple):
-    """The pieces of both languages; one and the same where they are joint."""
+    """The tokenizers of both languages; the same object if the vocabulary is joint."""
 
     source: PieceTokenizer
     target: PieceTokenizer
@@ -55,8 +54,8 @@ class Pipeline(pipeline.Pipeline):
 
     Attributes:
         run: the run's directory.
-        model: the `keras.Model`, from the ids of both sides to logits.
-        tokenizer: from texts to ids and back: `source` and `target`.
+        model: the `keras.Model`, from source and target ids to logits.
+        tokenizer: the tokenizers, `source` and `target`.
         config: the run's `config.json`.
     """
 
@@ -83,13 +82,13 @@ class Pipeline(pipeline.Pipeline):
 
     @property
     def card(self) -> dict[str, Any]:
-        """What a card tells of the answers: the languages, from and to."""
+        """The card's entries of this family: the languages and the beam width."""
         return {"languages": self.config["learned"]["languages"], "beam_width": self.beam_width}
 
-    # Never compiled by XLA: stock TF Serving does not run what must be.
+    # Not compiled by XLA: TF Serving's release does not run functions that must be.
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")], jit_compile=False)
     def translate(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Translate raw texts, in the graph: what an export serves.
+        """Translate raw texts: the default signature of a SavedModel export.
 
         Args:
             text: string tensor `(batch,)`, any bytes.
@@ -102,14 +101,14 @@ class Pipeline(pipeline.Pipeline):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")], jit_compile=False)
     def translate_n_best(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Translate raw texts in several ways, in the graph.
+        """Return the best translations of raw texts: the signature `n_best` of an export.
 
         Args:
             text: string tensor `(batch,)`, any bytes.
 
         Returns:
-            `translations` string `(batch, n)` and `scores` float32 `(batch, n)`, the best first; n
-            is `SERVED_BEST`, `beam_width` at most. Where fewer were found, "" and -inf.
+            `translations` string `(batch, n)` and `scores` float32 `(batch, n)`, best first. n is
+            `SERVED_BEST` or `beam_width`, the smaller. Where fewer were found, "" and -inf.
         """
         translate = self._translator(self.beam_width, min(SERVED_BEST, self.beam_width))
         found = translate(self.source_ids(text))
@@ -117,12 +116,12 @@ class Pipeline(pipeline.Pipeline):
 
     @property
     def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-        """The served functions by name."""
+        """The functions of a SavedModel export by signature name."""
         return {"serving_default": self.translate, "n_best": self.translate_n_best}
 
     @property
     def probes(self) -> dict[str, list[dict[str, tf.Tensor]]]:
-        """Inputs for each signature on which an export must answer as this pipeline does."""
+        """Inputs of each signature to compare an export's outputs with the pipeline's on."""
         texts = ["", "a", "A dog runs.", b"\xff\x00", "\U0001f600", "\u05e9\u05dc", "b " * 500]
         batches = [{"text": tf.constant(batch, tf.string)} for batch in ([], [""], texts)]
         return {"serving_default": batches, "n_best": batches}
@@ -138,28 +137,30 @@ class Pipeline(pipeline.Pipeline):
         """Translate texts.
 
         Args:
-            texts: the texts; an empty list gives an empty list.
-            batch_size: texts computed at once; it does not change the answers.
-            beam_width: translations kept while decoding, 1 for greedy; None for the pipeline's.
-            n_best: how many translations to give for each text, `beam_width` at most.
+            texts: the texts; may be empty.
+            batch_size: the number of texts decoded at once; the result does not depend on it.
+            beam_width: hypotheses kept while decoding; 1 is greedy; None uses the pipeline's.
+            n_best: the number of translations of each text, at most `beam_width`.
 
         Returns:
-            A `Translation` for each text, in their order. A text of more than the run's
-            `max_length` pieces is cut.
+            A `Translation` for each text, in order. Texts are cut to the run's `max_length` pieces.
 
         Raises:
-            CallError: if `texts` is one string rather than a sequence of them, or `n_best` is more
-                than `beam_width`.
+            CallError: if `texts` is one string, or `n_best` is not between 1 and `beam_width`.
 
         Example:
 
-        >>> lstm_zoo.load("runs/multi30k").predict(["ein hund rennt"])  # doctest: +SKIP
+        >>> (answer,) = lstm_zoo.load("runs/multi30k").predict(["5 hours"], n_best=2)
+        >>> len(answer.n_best), answer.n_best[0] == (answer.text, answer.score)
+        (2, True)
         """
         if isinstance(texts, (str, bytes)):
             raise CallError("predict takes a list of texts, such as [text]. Received: one text")
         width = self.beam_width if beam_width is None else beam_width
         if not 1 <= n_best <= width:
-            raise CallError(f"n_best is at least 1, and at most beam_width ({width}): {n_best}")
+            raise CallError(
+                f"n_best is at least 1 and at most beam_width ({width}). Received: {n_best}"
+            )
         translate = self._translator(width, n_best)
         answers: list[Any] = [None] * len(texts)
         for start in range(0, len(texts), AHEAD):
@@ -181,46 +182,49 @@ class Pipeline(pipeline.Pipeline):
         batch_size: int = 64,
         beam_width: int | None = None,
     ) -> dict[str, Any]:
-        """Judge the translator on translated sentences.
+        """Evaluate on sentence pairs.
 
         Args:
-            data: a path or columns (sources, targets), as `lstm_zoo.translation.corpus.read` takes
-                it; its languages are the run's.
-            strict: whether a pair that can't be used is an error, not skipped.
-            batch_size: texts computed at once; it does not change the result.
-            beam_width: as `predict` takes it.
+            data: a path or columns (sources, targets), as `lstm_zoo.translation.corpus.read`
+                accepts; in the run's languages.
+            strict: whether a pair that can't be used is an error; otherwise it is skipped.
+            batch_size: the number of texts decoded at once; the result does not depend on it.
+            beam_width: as for `predict`.
 
         Returns:
-            `bleu` and `chrf`, from 0 to 100, cased and detokenized, with sacrebleu's `signature`;
-            `perplexity` of a piece of the references (those past `max_length` cut);
-            `by_length`, a row (`words` of the source up to, None for the rest, `examples`, `bleu`)
-            for each span of lengths; `examples` and `skipped`, counted; and `predictions`, a row
-            (source, reference, translation) for each example.
+            `bleu` and `chrf`, from 0 to 100, cased and detokenized, and sacrebleu's `signature` of
+            each; `perplexity` per piece of the references, which are cut to `max_length` pieces;
+            `by_length`, a row for each range of lengths: `words`, the maximum number of words of
+            the source or None, `examples` and `bleu`; the numbers of `examples` and `skipped`
+            pairs; and `predictions`, a row (source, reference, translation) for each example.
 
         Raises:
-            CallError: if there is no such data.
-            DataError: if it is malformed, or none of it can be used.
+            CallError: if the data does not exist.
+            DataError: if it is malformed or has no usable pair.
 
         Example:
 
-        >>> lstm_zoo.load("runs/multi30k").evaluate("multi30k/val")["bleu"]  # doctest: +SKIP
+        >>> translator = lstm_zoo.load("runs/multi30k")
+        >>> scores = translator.evaluate((["5 hours", "a day"], ["5 heures", "un jour"]))
+        >>> scores["examples"], scores["by_length"][0]["words"], len(scores["predictions"])
+        (2, 5, 2)
         """
-        part = corpus.read(data, *self.config["learned"]["languages"], strict)
-        answers = self.predict(part.sources, batch_size, beam_width=beam_width)
+        pairs = corpus.read(data, *self.config["learned"]["languages"], strict)
+        answers = self.predict(pairs.sources, batch_size, beam_width=beam_width)
         hypotheses = [answer.text for answer in answers]
-        loss = self._task.cross_entropy(self.model, self._task.encode(part, training=False))
+        loss = self._task.cross_entropy(self.model, self._task.encode(pairs, training=False))
         return {
-            **metrics.bleu_and_chrf(part.targets, hypotheses),
+            **metrics.bleu_and_chrf(pairs.targets, hypotheses),
             "perplexity": float(np.exp(loss)),
-            "by_length": _by_length(part, hypotheses),
-            "examples": len(part),
-            "skipped": len(part.skipped),
-            "predictions": [*zip(part.sources, part.targets, hypotheses, strict=True)],
+            "by_length": _bleu_by_length(pairs, hypotheses),
+            "examples": len(pairs),
+            "skipped": len(pairs.skipped),
+            "predictions": [*zip(pairs.sources, pairs.targets, hypotheses, strict=True)],
         }
 
     @staticmethod
     def report(scores: Mapping[str, Any]) -> str:
-        """Lay out what `evaluate` returns for a person."""
+        """Format what `evaluate` returned as readable text."""
         lines = [
             f"BLEU {scores['bleu']:.2f}  chrF {scores['chrf']:.2f}  "
             f"perplexity {scores['perplexity']:.2f}  "
@@ -229,22 +233,22 @@ class Pipeline(pipeline.Pipeline):
             "words of the source  examples   BLEU",
         ]
         for row in scores["by_length"]:
-            span = f"to {row['words']}" if row["words"] else f"over {LENGTHS[-1]}"
-            lines.append(f"{span:>19}  {row['examples']:8,}  {row['bleu']:5.2f}")
+            words = f"to {row['words']}" if row["words"] else f"over {LENGTHS[-1]}"
+            lines.append(f"{words:>19}  {row['examples']:8,}  {row['bleu']:5.2f}")
         return "\n".join(lines)
 
     def draw(self, data: Any, scores: Mapping[str, Any]) -> None:
-        """Draw BLEU by the source's length into the run."""
+        """Plot BLEU by source length into the run directory."""
         plots.draw_bleu_by_length(scores["by_length"], self.run / "bleu_by_length.png")
 
     def source_ids(self, texts: tf.Tensor) -> tf.Tensor:
-        """Turn texts into what the network reads, in the graph or outside.
+        """Tokenize source texts, eagerly or in a graph.
 
         Args:
             texts: string tensor `(batch,)`, any bytes.
 
         Returns:
-            int32 ids `(batch, time)`, each row with its end, padded with 0.
+            int32 ids `(batch, time)`, each row ending with the end token, padded with 0.
         """
         max_length = self.config["settings"]["max_length"]
         return decoding.source_ids(self.tokenizer.source, texts, max_length)
@@ -259,15 +263,15 @@ def _translation(texts: np.ndarray, scores: np.ndarray) -> Translation:
     return Translation(*n_best[0], n_best)
 
 
-def _by_length(part: corpus.Corpus, hypotheses: Sequence[str]) -> list[dict[str, Any]]:
-    words = np.array([len(text.split()) for text in part.sources])
-    spans = np.searchsorted(LENGTHS, words)
+def _bleu_by_length(pairs: corpus.Corpus, hypotheses: Sequence[str]) -> list[dict[str, Any]]:
+    words = np.array([len(text.split()) for text in pairs.sources])
+    ranges = np.searchsorted(LENGTHS, words)
     rows = []
-    for span, most in enumerate((*LENGTHS, None)):
-        chosen = np.flatnonzero(spans == span)
+    for number, maximum in enumerate((*LENGTHS, None)):
+        chosen = np.flatnonzero(ranges == number)
         if len(chosen):
             bleu = metrics.bleu_and_chrf(
-                [part.targets[i] for i in chosen], [hypotheses[i] for i in chosen]
+                [pairs.targets[i] for i in chosen], [hypotheses[i] for i in chosen]
             )["bleu"]
-            rows.append({"words": most, "examples": len(chosen), "bleu": bleu})
+            rows.append({"words": maximum, "examples": len(chosen), "bleu": bleu})
     return rows

@@ -1,4 +1,4 @@
-"""The picture of how a translator does on longer and longer sentences."""
+"""Plot translation quality by sentence length."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,11 +10,17 @@ from lstm_zoo.runs.plots import save
 
 
 def draw_bleu_by_length(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw BLEU by the number of words of the source, a bar for each span of lengths.
+    """Plot BLEU by the number of words of the source, a bar for each range of lengths.
 
     Args:
-        rows: `words`, the most words of the span, None where it is open; `examples`; `bleu`.
-        path: the PNG to write.
+        rows: one mapping for each range: `words`, its maximum, None if it has none; `examples`;
+            `bleu`. The pipeline's `evaluate` returns them as `by_length`.
+        path: the PNG file to write.
+
+    Example:
+
+    >>> row = {"words": 5, "examples": 20, "bleu": 41.0}
+    >>> draw_bleu_by_length([row, {**row, "words": None}], Path("bleu_by_length.png"))
     """
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()

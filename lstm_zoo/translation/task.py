@@ -1,4 +1,4 @@
-"""What training must know of the family: examples, loss, metrics."""
+"""The translation task: tokenizers, examples, batches, loss and metrics for training."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -23,19 +23,19 @@ from lstm_zoo.translation.model import build_translation, resolve_sizes
 DEMO_EXAMPLES = 12_000
 DEMO_TEST_SHARE = 0.05
 DEMO_LANGUAGES = ("en", "de")
-EVALUATED = 128  # pairs judged at once
+EVALUATION_BATCH = 128  # pairs
 SIDES = ("source", "target")
 
 
 @dataclass(frozen=True)
 class Examples(families.Examples):
-    """A corpus as the network sees it.
+    """An encoded corpus.
 
     Attributes:
-        sources: the ids of every source, its end among them.
-        targets: the ids of every target, its start and its end among them.
-        texts: the sources and the targets as they are.
-        skipped: a (place, reason) for each row left out.
+        sources: the ids of each source with the end token, int32 `(time,)` each.
+        targets: the ids of each target with the start and end tokens, int32 `(time,)` each.
+        texts: (sources, targets) as texts.
+        skipped: a (place, reason) for each skipped pair.
     """
 
     sources: list[np.ndarray]
@@ -48,19 +48,19 @@ class Examples(families.Examples):
 
     @property
     def lengths(self) -> np.ndarray:
-        """The number of ids of each example, both sides together."""
+        """The number of ids of each example, source and target together."""
         return np.array(
             [len(a) + len(b) - 1 for a, b in zip(self.sources, self.targets, strict=True)]
         )
 
 
 class Task(families.Task):
-    """The pieces of both languages, learned from the training part, and what follows from them.
+    """What training needs of the family, with the tokenizers of both languages.
 
     Args:
         settings: a value for every name of `lstm_zoo.translation.SETTINGS`.
         source: the source's tokenizer.
-        target: the target's.
+        target: the target's tokenizer.
     """
 
     monitor, mode = "bleu", "max"
@@ -73,7 +73,7 @@ class Task(families.Task):
 
     @staticmethod
     def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
-        """Read a corpus of the settings' languages, as `lstm_zoo.translation.corpus.read` does."""
+        """Read a corpus with `lstm_zoo.translation.corpus.read`, in the settings' languages."""
         return corpus.read(data, settings["source"], settings["target"], strict)
 
     @staticmethod
@@ -87,44 +87,44 @@ class Task(families.Task):
 
     @classmethod
     def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
-        """Learn the pieces of the training part.
+        """Train the tokenizers.
 
         Args:
-            training: the training part, and nothing of the others.
+            training: the training data, without validation and test data.
             settings: a value for every name of `lstm_zoo.translation.SETTINGS`.
-            seed: of what is random in learning pieces.
+            seed: the random seed of SentencePiece.
 
         Returns:
             The task.
 
         Raises:
-            DataError: if there is too little text for pieces.
+            DataError: if there is too little text to learn pieces from.
         """
         size = settings["vocabulary_size"]
 
-        def pieces(*texts: str) -> PieceTokenizer:
+        def learn_pieces(*texts: str) -> PieceTokenizer:
             return PieceTokenizer.learn(texts, size, fold_case=False, seed=seed)
 
         if settings["vocabulary"] == "joint":
-            both = pieces(*training.sources, *training.targets)
-            return cls(settings, both, both)
-        return cls(settings, pieces(*training.sources), pieces(*training.targets))
+            joint = learn_pieces(*training.sources, *training.targets)
+            return cls(settings, joint, joint)
+        return cls(settings, learn_pieces(*training.sources), learn_pieces(*training.targets))
 
     @classmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> "Task":
-        """Read what `save` left in a run."""
+        """Load the tokenizers that `save` wrote."""
         tokenizers = [PieceTokenizer.load(run / side, fold_case=False) for side in SIDES]
         return cls(config["settings"], *tokenizers)
 
     def save(self, run: Path) -> None:
-        """Write the pieces: `source/pieces.model`, `target/pieces.model`."""
+        """Write the tokenizers: `source/pieces.model` and `target/pieces.model`."""
         for side in SIDES:
             (run / side).mkdir()
             getattr(self, side).save(run / side)
 
     @property
     def learned(self) -> dict[str, Any]:
-        """What `config.json` keeps of what was learned: the languages, where they were named."""
+        """The entries of `config.json`: the codes of both languages, None where not given."""
         return {"languages": [self.settings[side] for side in SIDES]}
 
     def network_arguments(self) -> dict[str, Any]:
@@ -138,31 +138,31 @@ class Task(families.Task):
         }
 
     def build(self, examples: Examples, seed: int) -> tuple[keras.Model, dict[str, Any]]:
-        """Build the network to train, and give the arguments that rebuild it."""
+        """Build the network, and return it with the arguments that rebuild it."""
         arguments = self.network_arguments()
         return build_translation(**arguments), arguments
 
-    def encode(self, part: Corpus, *, training: bool, cache: Path | None = None) -> Examples:
-        """Turn a corpus into examples.
+    def encode(self, corpus: Corpus, *, training: bool, cache: Path | None = None) -> Examples:
+        """Tokenize a corpus.
 
         Args:
-            part: the corpus.
-            training: whether it is trained on: then pairs that are too long, or of which one side
-                is many times as long as the other, are left out.
-            cache: of no account: pieces are made faster than read.
+            corpus: the corpus.
+            training: whether to skip pairs that are too long or have unbalanced lengths, by
+                `max_length` and `max_ratio`.
+            cache: ignored: tokenizing is faster than reading a cache.
 
         Returns:
-            Its ids, in its order.
+            The examples, in the order of the corpus.
 
         Raises:
-            DataError: if no pair is left, naming the first one left out.
+            DataError: if no pair is left; the message names the first skipped one.
         """
         longest, ratio = self.settings["max_length"], self.settings["max_ratio"]
-        limit = 2 * longest  # enough to tell that it is too long
-        sources = tokenizers.encode(self.source, part.sources, limit)
-        targets = tokenizers.encode(self.target, part.targets, limit)
+        limit = 2 * longest  # enough to recognize pairs that are too long
+        sources = tokenizers.encode(self.source, corpus.sources, limit)
+        targets = tokenizers.encode(self.target, corpus.targets, limit)
         kept, skipped = [], []
-        for index, place in enumerate(part.places):
+        for index, place in enumerate(corpus.places):
             counts = len(sources[index]), len(targets[index])
             if training and max(counts) > longest:
                 skipped.append((place, f"more than {longest} pieces (max_length)"))
@@ -176,7 +176,7 @@ class Task(families.Task):
         return Examples(
             [np.append(sources[index][:longest], END).astype(np.int32) for index in kept],
             [np.concatenate([[START], targets[i][:longest], [END]]).astype(np.int32) for i in kept],
-            ([part.sources[index] for index in kept], [part.targets[index] for index in kept]),
+            ([corpus.sources[index] for index in kept], [corpus.targets[index] for index in kept]),
             skipped,
         )
 
@@ -189,13 +189,14 @@ class Task(families.Task):
         """Return a training batch.
 
         Args:
-            examples: the examples to take it from.
-            indices: which, `(batch,)`.
-            generator: of no account: nothing in a batch is random.
+            examples: the examples to choose from.
+            indices: the indices of the batch's examples, integers `(batch,)`.
+            generator: ignored: batches are not random.
 
         Returns:
-            The source's ids `(batch, source time)` and the target's `(batch, time)` from the start
-            on; and the target's up to the end `(batch, time)`. All int32, padded with 0.
+            Inputs: source ids `(batch, source time)` and target ids from the start token on
+            `(batch, target time)`. Targets: target ids up to the end token, of the same shape. All
+            int32, padded with 0.
         """
         targets = [examples.targets[index] for index in indices]
         return (
@@ -208,22 +209,22 @@ class Task(families.Task):
         return SmoothedCrossEntropy(self.settings["label_smoothing"])
 
     def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Judge a network while it is trained, translating greedily.
+        """Evaluate a network during training, by greedy decoding.
 
         Args:
-            model: the network, compiled.
-            examples: what to judge it on.
+            model: the network.
+            examples: the examples to evaluate on.
 
         Returns:
-            `loss`, the mean negative log probability of a piece in nats, without smoothing;
-            `perplexity`, its exponential; `bleu` and `chrf`; and `predictions`, a row (source,
-            reference, translation) for each example.
+            `loss`, the cross-entropy per piece in nats, without label smoothing; `perplexity`, its
+            exponential; `bleu` and `chrf`; and `predictions`, a row (source, reference,
+            translation) for each example.
         """
         hypotheses = [""] * len(examples)
         translate = decoding.translator(
             model, self.target, 1, length_penalty=self.settings["length_penalty"]
         )
-        for indices in batching.sorted_batches(examples.lengths, EVALUATED):
+        for indices in batching.sorted_batches(examples.lengths, EVALUATION_BATCH):
             (sources, _), _ = self.batch(examples, indices)
             texts = translate(tf.constant(sources)).texts[:, 0].numpy()
             for index, text in zip(indices, texts, strict=True):
@@ -239,19 +240,19 @@ class Task(families.Task):
         }
 
     def cross_entropy(self, model: keras.Model, examples: Examples) -> float:
-        """Return the mean negative log probability of the targets' pieces and ends, in nats."""
+        """Return the cross-entropy per target piece, end tokens included, in nats."""
         total, count = 0.0, 0
-        for indices in batching.sorted_batches(examples.lengths, EVALUATED):
+        for indices in batching.sorted_batches(examples.lengths, EVALUATION_BATCH):
             inputs, targets = self.batch(examples, indices)
-            losses = SmoothedCrossEntropy().of_each(targets, model.predict_on_batch([*inputs]))
+            losses = SmoothedCrossEntropy().per_token(targets, model.predict_on_batch([*inputs]))
             total += float(tf.reduce_sum(losses))
             count += np.count_nonzero(targets)
         return total / count
 
     def format_samples(self, predictions: Sequence[Sequence[str]]) -> list[str]:
-        """Return lines to show for some rows of `evaluate`, or of the pipeline's."""
+        """Format rows of `predictions` as lines, three for each row, cut to 90 characters."""
         return [
-            f"  {name}  {textwrap.shorten(text, 90, placeholder=' …')}"
+            f"  {name:10}  {textwrap.shorten(text, 90, placeholder=' …')}"
             for row in predictions
-            for name, text in zip(("from", "want", "have"), row, strict=True)
+            for name, text in zip(("source", "reference", "hypothesis"), row, strict=True)
         ]

@@ -1,4 +1,4 @@
-"""Batches: every example once, of similar length, in a seeded order."""
+"""Batches: each example once, similar lengths, seeded order."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -13,7 +13,7 @@ from lstm_zoo.data.batching import pad, shuffled_batches, sorted_batches
     epoch=st.integers(0, 3),
 )
 @settings(max_examples=60)
-def test_every_example_stands_in_one_batch(lengths, batch_size, epoch):
+def test_every_example_is_in_one_batch(lengths, batch_size, epoch):
     lengths = np.array(lengths, dtype=int)
     for batches in (
         shuffled_batches(lengths, batch_size, seed=1, epoch=epoch),
@@ -29,7 +29,7 @@ def test_every_example_stands_in_one_batch(lengths, batch_size, epoch):
     batch_steps=st.integers(1, 300),
 )
 @settings(max_examples=60)
-def test_a_batch_holds_no_more_steps_than_it_may(lengths, batch_size, batch_steps):
+def test_a_batch_does_not_exceed_batch_steps(lengths, batch_size, batch_steps):
     lengths = np.array(lengths, dtype=int)
     batches = sorted_batches(lengths, batch_size, batch_steps)
     assert sorted(np.concatenate([[], *batches])) == list(range(len(lengths)))
@@ -38,7 +38,7 @@ def test_a_batch_holds_no_more_steps_than_it_may(lengths, batch_size, batch_step
         assert len(batch) == 1 or len(batch) * lengths[batch].max() <= batch_steps
 
 
-def test_an_order_belongs_to_a_seed_and_an_epoch():
+def test_seed_and_epoch_decide_the_order():
     lengths = np.arange(500) % 37
 
     def order(seed, epoch):
@@ -49,7 +49,7 @@ def test_an_order_belongs_to_a_seed_and_an_epoch():
     assert order(0, 0) != order(1, 0)
 
 
-def test_buckets_leave_little_padding():
+def test_batches_of_similar_length_have_little_padding():
     lengths = np.random.default_rng(0).geometric(1 / 200, size=10_000)
     batches = shuffled_batches(lengths, 32, seed=0, epoch=0)
     padded = sum(lengths[batch].max() * len(batch) for batch in batches)
@@ -59,7 +59,7 @@ def test_buckets_leave_little_padding():
     assert padded_unsorted / lengths.sum() > 3
 
 
-def test_padding_is_on_the_right_and_never_of_width_0():
+def test_padding_is_on_the_right_and_has_a_time_step():
     assert pad([np.array([3, 4]), np.array([5])]).tolist() == [[3, 4], [5, 0]]
     assert pad([np.array([], dtype=np.int32)]).tolist() == [[0]]
     assert pad([]).shape == (0, 1)

@@ -1,4 +1,4 @@
-"""Prepared examples: made once, whole or not at all, whatever could not be made."""
+"""The cache: computed once, written atomically, errors included."""
 
 import numpy as np
 import pytest
@@ -6,55 +6,55 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_zoo.data import cache
-from lstm_zoo.data.cache import prepare
+from lstm_zoo.data.cache import load_or_compute
 from lstm_zoo.errors import DataError
 
 
 @settings(max_examples=25)
 @given(st.lists(st.one_of(st.none(), st.integers(0, 5)), max_size=200))
-def test_what_was_made_is_read_again_and_not_made_again(tmp_path_factory, lengths):
-    def make(index):
+def test_cached_arrays_are_not_computed_again(tmp_path_factory, lengths):
+    def compute(index):
         if lengths[index] is None:
             raise DataError(f"{index} is bad")
         return np.full((lengths[index], 3), index, np.float32)
 
     def never(index):
-        raise AssertionError("made again")
+        raise AssertionError("computed again")
 
-    place = tmp_path_factory.mktemp("cache") / "new" / "key"
-    for maker in (make, never):
-        arrays, errors = prepare(place, maker, len(lengths), "test")
+    prefix = tmp_path_factory.mktemp("cache") / "new" / "key"
+    for function in (compute, never):
+        arrays, errors = load_or_compute(prefix, function, len(lengths), "test")
         assert errors == {i: f"{i} is bad" for i, length in enumerate(lengths) if length is None}
         assert [array.shape[0] for array in arrays] == [length or 0 for length in lengths]
         for index, array in enumerate(arrays):
             assert array.dtype == np.float32 and (array == index).all()
 
 
-def test_an_error_that_is_not_of_the_data_leaves_nothing(tmp_path):
+def test_an_error_other_than_a_data_error_leaves_no_files(tmp_path):
     with pytest.raises(ZeroDivisionError):
-        prepare(tmp_path / "key", lambda index: 1 / 0, 3, "test")
+        load_or_compute(tmp_path / "key", lambda index: 1 / 0, 3, "test")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_made_before_an_interrupt_stays(tmp_path, monkeypatch):
+def test_shards_written_before_an_interrupt_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "SHARD", 8)
     monkeypatch.setattr(cache, "AHEAD", 1)
-    made = []
+    computed = []
 
-    def make(index):
-        made.append(index)
-        if index == 20 and len(made) < 30:
+    def compute(index):
+        computed.append(index)
+        if index == 20 and len(computed) < 30:
             raise KeyboardInterrupt
         if index == 10:
             raise DataError("ten")
         return np.full((index % 3, 2), index, np.float32)
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(tmp_path / "key", make, 27, "test")
+        load_or_compute(tmp_path / "key", compute, 27, "test")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["key-0-8", "key-8-16"]
-    made[:] = [None] * 30
-    arrays, errors = prepare(tmp_path / "key", make, 27, "test")
-    assert sorted(made[30:]) == [*range(16, 27)]
+    computed[:] = [None] * 30
+    arrays, errors = load_or_compute(tmp_path / "key", compute, 27, "test")
+    assert sorted(computed[30:]) == [*range(16, 27)]
     assert errors == {10: "ten"}
     assert [len(array) for array in arrays] == [0 if i == 10 else i % 3 for i in range(27)]
     assert all((array == index).all() for index, array in enumerate(arrays))

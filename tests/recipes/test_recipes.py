@@ -1,4 +1,4 @@
-"""Recipes: what they read, what they write, and that no published row has outlived its recipe."""
+"""Recipes: their readers, the rows they write, and whether published rows match their settings."""
 
 import importlib
 import io
@@ -15,25 +15,28 @@ import soundfile
 from classification import Classification
 from click.testing import CliRunner
 
+from lstm_zoo import sentiment
+from lstm_zoo.settings import TRAINING, Setting, integer
+
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-SHARED = ("common", "classification", "pairs", "recognition")  # what the recipes are made with
+SHARED = ("common", "classification", "pairs", "recognition")  # base classes, no recipes
 NAMES = sorted(path.stem for path in RECIPES.glob("*.py") if path.stem not in SHARED)
 
 
-def every_row():
+def all_rows():
     return [row for rows in common.read_results().values() for row in rows]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_recipe_has_a_row_and_its_settings_are_those_that_made_it(name):
+def test_every_recipe_has_rows_made_with_its_settings(name):
     recipe = importlib.import_module(name)
-    digests = {row["digest"] for row in every_row() if row["recipe"] == name}
+    digests = {row["digest"] for row in all_rows() if row["recipe"] == name}
     assert digests, f"recipes/{name}.py has no row in RESULTS.md"
     assert digests == {recipe.RECIPE.digest()}, "run the recipe again"
 
 
-def test_no_row_is_without_its_recipe():
-    assert {row["recipe"] for row in every_row()} <= set(NAMES)
+def test_every_row_has_a_recipe():
+    assert {row["recipe"] for row in all_rows()} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -45,19 +48,19 @@ def test_help_names_the_command_the_cost_and_the_target(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recipe_costs_no_more_than_it_says(name):
+def test_measured_cost_is_within_the_documented_cost(name):
     guide = importlib.import_module(name).__doc__
     times, minutes, memory = re.search(
         r"Cost: on two cores \w+ (?:(\d+) times )?(\d+) minutes.*? (\d+) GB", guide
     ).groups()
-    for row in every_row():
+    for row in all_rows():
         if row["recipe"] == name:
             assert float(row["minutes"]) <= 1.1 * int(times or 1) * int(minutes)
-            # Rows of trainings in one process have no peak of their own.
+            # Networks trained in one process have no peak of their own.
             assert float(row.get("peak GB", 0)) <= int(memory)
 
 
-def test_each_speaker_is_left_out_by_a_seed_and_synthetic_voices_join_but_in_plain(
+def test_a_seed_leaves_one_speaker_out_and_plain_training_has_no_synthetic_voices(
     tmp_path, monkeypatch
 ):
     import unheard_speaker
@@ -70,15 +73,15 @@ def test_each_speaker_is_left_out_by_a_seed_and_synthetic_voices_join_but_in_pla
         soundfile.write(folder / f"{speaker}-1-0.flac", [0.0] * 800, 8_000)
     trained = []
 
-    def train(self, rest, run, seed, **others):
-        trained.append((others == unheard_speaker.PLAIN, rest.texts, rest.speakers))
+    def train(self, training, run, seed, **others):
+        trained.append((others == unheard_speaker.PLAIN, training.texts, training.speakers))
         run.mkdir()
         seconds, peak = (30, 3e9) if others else (90, 2e9)
         environment = {"training_seconds": seconds, "peak_memory_bytes": peak}
         (run / "environment.json").write_text(json.dumps(environment))
 
         def evaluate(columns, beam_width):
-            assert not set(columns[2]) & set(rest.speakers)
+            assert not set(columns[2]) & set(training.speakers)
             return {"wer": 0.5 if others else 0.25, "cer": 0.125}
 
         return SimpleNamespace(run=run, evaluate=evaluate)
@@ -88,67 +91,92 @@ def test_each_speaker_is_left_out_by_a_seed_and_synthetic_voices_join_but_in_pla
         (row,) = unheard_speaker.RECIPE.rows(data, tmp_path / f"run-{seed}", seed, None)
         assert (row["minutes"], row["peak GB"]) == ("2.0", "3.0")
         assert (row["WER greedy"], row["WER plain"]) == ("0.2500", "0.5000")
-    for left_out, varied, plain in zip("abcde", trained[::2], trained[1::2], strict=True):
-        people = [speaker for speaker in "abcde" if speaker != left_out]
-        assert plain == (True, ["ONE TWO"] * 4, people)
-        assert not varied[0] and varied[1] == ["ONE TWO"] * 4 * (1 + unheard_speaker.SAYINGS)
-        assert varied[2][:4] == people and all("+" in voice for voice in varied[2][4:])
+    for left_out, augmented, plain in zip("abcde", trained[::2], trained[1::2], strict=True):
+        speakers = [speaker for speaker in "abcde" if speaker != left_out]
+        assert plain == (True, ["ONE TWO"] * 4, speakers)
+        assert not augmented[0] and augmented[1] == ["ONE TWO"] * 4 * (
+            1 + unheard_speaker.SYNTHETIC_COPIES
+        )
+        assert augmented[2][:4] == speakers and all("+" in voice for voice in augmented[2][4:])
 
 
-def test_a_digest_changes_with_whatever_makes_the_number(monkeypatch):
-    from lstm_zoo import sentiment
-    from lstm_zoo.settings import TRAINING
-
+def test_the_digest_changes_with_settings_and_splits_only(monkeypatch):
     recipe = Classification("made", "", None, {"units": (8,)}, "", 0.1)
     first = recipe.digest()
     assert replace(recipe, settings={"units": "8"}, guide="reworded").digest() == first
     assert replace(recipe, settings={"units": (9,)}).digest() != first
     assert replace(recipe, splits=2).digest() != first
     assert replace(recipe, validation_share=0.2).digest() != first
-    # A default that changes changes the number too.
-    other = TRAINING["epochs"]._replace(default=99)
-    monkeypatch.setitem(TRAINING, "epochs", other)
+    # A changed default changes the scores too.
+    changed = TRAINING["epochs"]._replace(default=99)
+    monkeypatch.setitem(TRAINING, "epochs", changed)
     assert recipe.digest() != first
     monkeypatch.undo()
     monkeypatch.setitem(sentiment.VARIANTS["base"], "dropout", 0.9)
     assert recipe.digest() != first
 
 
-def test_new_rows_take_the_place_of_the_old_ones(tmp_path, monkeypatch):
+def test_a_new_setting_changes_the_digest_unless_it_is_neutral(monkeypatch):
+    recipe = Classification("made", "", None, {}, "", 0.1)
+    first = recipe.digest()
+    new = Setting(3, integer(0), "a setting of a later version", neutral=3)
+    monkeypatch.setitem(TRAINING, "new", new)
+    assert recipe.digest() == first
+    assert replace(recipe, settings={"new": 3}).digest() == first
+    assert replace(recipe, settings={"new": 4}).digest() != first
+    # A default that is not the neutral value changes the scores of recipes that do not set it.
+    monkeypatch.setitem(TRAINING, "new", new._replace(default=4))
+    assert recipe.digest() != first
+    assert replace(recipe, settings={"new": 3}).digest() == first
+    # Without a neutral value, every value counts.
+    monkeypatch.setitem(TRAINING, "new", Setting(3, integer(0), ""))
+    assert recipe.digest() != first
+
+
+def test_new_rows_replace_the_old_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(common, "RESULTS", tmp_path / "RESULTS.md")
     one, two = ({"recipe": name, "accuracy": "0.1", "digest": "x"} for name in ("one", "two"))
-    heard = {"recipe": "heard", "WER": "0.4", "digest": "x"}
+    speech = {"recipe": "speech", "WER": "0.4", "digest": "x"}
     several = [{"recipe": "several", "WER": wer, "digest": "x"} for wer in ("0.6", "0.5")]
     common.record([two])
     common.record([one])
-    common.record([heard])
+    common.record([speech])
     common.record(several)
     heading = common.environment_heading()
     monkeypatch.setattr(common, "environment_heading", lambda: "## another machine")
     common.record([{**one, "accuracy": "0.3"}])
     common.record(several[:1])
     assert common.read_results() == {
-        heading: [heard, two],
+        heading: [speech, two],
         "## another machine": [several[0], {**one, "accuracy": "0.3"}],
     }
     assert "tensorflow" in heading
 
 
-def test_latencies_stand_behind_the_rows_whichever_is_written_first(tmp_path, monkeypatch):
+def test_latencies_follow_the_rows_whichever_is_written_first(tmp_path, monkeypatch):
     monkeypatch.setattr(common, "RESULTS", tmp_path / "RESULTS.md")
     row = {"recipe": "one", "accuracy": "0.1", "digest": "x"}
     common.record([row])
     for milliseconds in ("3.1", "2.9"):
         common.record_latency("two cores", ("runtime", "p50 ms"), [("LiteRT", milliseconds)])
     common.record([{**row, "accuracy": "0.2"}])
-    assert every_row() == [{**row, "accuracy": "0.2"}]
+    assert all_rows() == [{**row, "accuracy": "0.2"}]
     text = common.RESULTS.read_text()
     assert text.count("# Latency") == 1
     assert text.endswith("two cores.\n\n| runtime | p50 ms |\n| --- | --- |\n| LiteRT | 2.9 |\n")
 
 
+def test_results_are_as_a_recipe_would_rewrite_them(tmp_path, monkeypatch):
+    published = common.RESULTS.read_bytes()
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "RESULTS.md")
+    common.RESULTS.write_bytes(published)
+    common.record([])
+    assert common.RESULTS.read_bytes() == published
+    assert common.LATENCY.encode() in published
+
+
 @pytest.mark.slow
-def test_a_recipe_goes_from_data_to_a_row(tmp_path, monkeypatch):
+def test_a_recipe_trains_and_writes_a_row(tmp_path, monkeypatch):
     from lstm_zoo.sentiment import demo
 
     monkeypatch.setattr(common, "RESULTS", tmp_path / "RESULTS.md")
@@ -159,18 +187,18 @@ def test_a_recipe_goes_from_data_to_a_row(tmp_path, monkeypatch):
     arguments = ["--data", ".", "--run", tmp_path / "run", "--export", tmp_path / "export"]
     result = CliRunner().invoke(recipe.command(), list(map(str, arguments)))
     assert result.exit_code == 0, result.output
-    (row,) = every_row()
+    (row,) = all_rows()
     assert row["digest"] == recipe.digest()
     assert 0 <= float(row["accuracy"].split(" ± ")[0]) <= 1
     assert (tmp_path / "run/seed-1/model.weights.h5").is_file()
     assert (tmp_path / "export/1/saved_model.pb").is_file()
-    # Run again, it finds its runs finished, and reports the same.
+    # Run again, it loads the finished runs and writes the same scores.
     CliRunner().invoke(recipe.command(), list(map(str, arguments)))
-    (again,) = every_row()
+    (again,) = all_rows()
     assert again["accuracy"] == row["accuracy"]
 
 
-def test_trec_reads_its_lines(tmp_path):
+def test_trec_reads_questions_and_coarse_classes(tmp_path):
     import trec
 
     from lstm_zoo.errors import DataError
@@ -183,7 +211,7 @@ def test_trec_reads_its_lines(tmp_path):
         trec.read(path)
 
 
-def test_imdb_reads_the_archive_as_it_reads_the_folder(tmp_path):
+def test_imdb_reads_the_archive_like_the_folder(tmp_path):
     import imdb
 
     archive = tmp_path / "reviews.tar.gz"

@@ -1,4 +1,4 @@
-"""Readers: each layout, and what each says of bad data."""
+"""Readers: each layout, and the errors for malformed data."""
 
 import json
 
@@ -9,15 +9,15 @@ from lstm_zoo.sentiment.corpus import read
 
 
 def test_a_folder_of_classes(tmp_path):
-    for place, text in {
+    for name, text in {
         "pos/2.txt": "fine\n",
         "pos/10.txt": "\ufeffgood",
         "neg/1.txt": "bad",
         "unsup/1.txt": "unknown",
         "neg/readme.md": "not a text",
     }.items():
-        (tmp_path / place).parent.mkdir(exist_ok=True)
-        (tmp_path / place).write_text(text, encoding="utf-8")
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     corpus = read(tmp_path)
     assert corpus.places[0] == str(tmp_path / "neg/1.txt")
     assert (corpus.texts, corpus.labels) == (["bad", "good", "fine\n"], ["neg", "pos", "pos"])
@@ -31,7 +31,7 @@ def test_a_tsv_has_no_quoting_and_any_order_of_columns(tmp_path):
     assert (corpus.texts, corpus.labels) == (['"quoted, once', "é"], ["x", "y"])
 
 
-def test_a_csv_is_quoted_and_may_span_lines(tmp_path):
+def test_a_csv_has_quoting_and_long_fields(tmp_path):
     path = tmp_path / "a.csv"
     long = "w" * 200_000
     path.write_text(f'\ufefftext,label\n"two\nlines, ""x""",pos\n\n{long},neg\n', encoding="utf-8")
@@ -39,7 +39,7 @@ def test_a_csv_is_quoted_and_may_span_lines(tmp_path):
     assert (corpus.texts, corpus.labels) == (['two\nlines, "x"', long], ["pos", "neg"])
 
 
-def test_line_ends_of_unicode_end_no_row_of_a_csv(tmp_path):
+def test_unicode_line_ends_do_not_split_csv_rows(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes("text,label\r\na\u2028b\x0bc,pos\r\n".encode())
     assert read(path).texts == ["a\u2028b\x0bc"]
@@ -84,13 +84,13 @@ def test_rows_without_text_or_label_are_skipped_with_their_place(tmp_path):
         ("a.tsv", b"text\tlabel\n\tpos\n", r"no labelled text \(1 rows were skipped\)"),
     ],
 )
-def test_bad_data_names_the_file_and_the_line(tmp_path, name, content, message):
+def test_malformed_data_is_an_error_with_the_file_and_the_line(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         read(tmp_path / name)
 
 
-def test_paths_that_are_no_corpus(tmp_path):
+def test_unusable_paths_are_errors(tmp_path):
     with pytest.raises(CallError, match=r"none: no such file or folder. Expected a folder"):
         read(tmp_path / "none")
     (tmp_path / "a.parquet").write_bytes(b"")
@@ -101,7 +101,7 @@ def test_paths_that_are_no_corpus(tmp_path):
         read(tmp_path / "empty")
 
 
-def test_the_folder_above_the_classes_is_recognised(tmp_path):
+def test_the_parent_of_the_class_folders_is_suggested(tmp_path):
     (tmp_path / "aclImdb/train/pos").mkdir(parents=True)
     (tmp_path / "aclImdb/train/pos/1.txt").write_text("good")
     with pytest.raises(DataError, match=r"Did you mean .*train\?"):

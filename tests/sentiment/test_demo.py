@@ -1,4 +1,4 @@
-"""The demo corpus: seeded, balanced, and out of a bag of words' reach except where it is plain."""
+"""The demo corpus: seeded, balanced, and beyond a bag of words but in plain reviews."""
 
 import re
 from collections import Counter
@@ -23,12 +23,12 @@ def words(text):
     return Counter(re.findall(r"[\w-]+", text.lower()))
 
 
-def test_a_seed_gives_one_corpus(corpus):
+def test_equal_seeds_give_equal_corpora(corpus):
     assert demo.generate() == corpus
     assert len(set(demo.generate(seed=1)[0]) & set(corpus[0])) < 40
 
 
-def test_a_seed_gives_the_same_corpus_everywhere():
+def test_a_seed_gives_fixed_texts():
     texts, labels, constructions = demo.generate(2, seed=3)
     assert texts == [
         "The comedy was, to be honest, fascinating, and that the first act was bland hardly "
@@ -40,16 +40,16 @@ def test_a_seed_gives_the_same_corpus_everywhere():
 
 
 @pytest.mark.parametrize("examples", [1, 2, 27, 520])
-def test_the_number_of_examples_is_the_one_asked_for(examples):
+def test_the_number_of_examples_is_exact(examples):
     assert [len(column) for column in demo.generate(examples)] == [examples] * 3
 
 
-def test_an_empty_corpus_is_refused():
+def test_an_empty_corpus_is_an_error():
     with pytest.raises(ValueError, match="at least 1 example"):
         demo.generate(0)
 
 
-def test_a_negative_seed_is_refused():
+def test_a_negative_seed_is_an_error():
     with pytest.raises(ValueError):
         demo.generate(2, seed=-1)
 
@@ -69,7 +69,7 @@ def test_adjectives_are_used_equally_often(corpus):
     assert max(used) < 1.05 * min(used)
 
 
-def test_texts_are_short_sentences_and_hardly_ever_repeated(corpus):
+def test_texts_are_short_sentences_and_rarely_repeat(corpus):
     texts = corpus[0]
     assert len(set(texts)) > 0.98 * len(texts)
     for text in texts:
@@ -78,7 +78,7 @@ def test_texts_are_short_sentences_and_hardly_ever_repeated(corpus):
 
 
 @pytest.mark.parametrize("construction", MINIMAL_PAIRS)
-def test_only_the_order_of_the_words_tells_the_labels_apart(construction):
+def test_labels_differ_only_in_word_order(construction):
     negative, positive = demo.Sampler(5), demo.Sampler(5)
     for _ in range(100):
         pair = negative.sentence(construction, False), positive.sentence(construction, True)
@@ -86,14 +86,14 @@ def test_only_the_order_of_the_words_tells_the_labels_apart(construction):
         assert pair[0] != pair[1]
 
 
-def test_a_bag_of_words_fails_where_the_order_counts(corpus):
+def test_a_bag_of_words_fails_where_word_order_matters(corpus):
     texts, labels, constructions = map(np.array, corpus)
-    train, held_out = np.arange(3_000), np.arange(3_000, 4_000)
-    held_out = held_out[~np.isin(texts[held_out], texts[train])]
+    training, test = np.arange(3_000), np.arange(3_000, 4_000)
+    test = test[~np.isin(texts[test], texts[training])]
     classifier = make_pipeline(CountVectorizer(), LogisticRegression(max_iter=1_000))
-    classifier.fit(texts[train], labels[train])
-    right = classifier.predict(texts[held_out]) == labels[held_out]
-    plain = constructions[held_out] == "plain"
-    assert right[~plain].mean() <= 0.6
-    assert right[np.isin(constructions[held_out], MINIMAL_PAIRS)].mean() <= 0.6
-    assert right[plain].mean() >= 0.85
+    classifier.fit(texts[training], labels[training])
+    correct = classifier.predict(texts[test]) == labels[test]
+    plain = constructions[test] == "plain"
+    assert correct[~plain].mean() <= 0.6
+    assert correct[np.isin(constructions[test], MINIMAL_PAIRS)].mean() <= 0.6
+    assert correct[plain].mean() >= 0.85

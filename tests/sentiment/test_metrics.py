@@ -1,4 +1,4 @@
-"""Metrics, against counts made by hand."""
+"""Metrics against values computed by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tokenizers: stated rules, any bytes, real texts there and back, the same inside a graph."""
+"""Tokenizers: splitting rules, arbitrary bytes, round trips, saving."""
 
 import re
 import unicodedata
@@ -66,11 +66,11 @@ def split(text):
         ("", []),
     ],
 )  # fmt: skip
-def test_words_are_split_as_stated(text, expected):
+def test_words_are_split_by_the_rules(text, expected):
     assert split(text) == expected
 
 
-def test_the_vocabulary_is_the_most_frequent_words_in_order():
+def test_the_vocabulary_is_sorted_by_frequency():
     tokenizer = WordTokenizer.learn(["b b a a c rare"] * 2 + ["b"], vocabulary_size=7, min_count=3)
     assert tokenizer.vocabulary == ["<pad>", "<unk>", "<s>", "</s>", "b", "a"]
     assert WordTokenizer.learn(["b b a a c"] * 2, 6).vocabulary[4:] == ["a", "b"]
@@ -79,7 +79,7 @@ def test_the_vocabulary_is_the_most_frequent_words_in_order():
     ]
 
 
-def test_case_is_kept_where_it_is_asked_for():
+def test_case_is_kept_without_fold_case():
     tokenizer = WordTokenizer.learn(["Good good"] * 2, vocabulary_size=10, fold_case=False)
     assert tokenizer.vocabulary[4:] == ["Good", "good"]
 
@@ -91,15 +91,15 @@ def test_any_bytes_are_tokenized(tokenizer):
     assert ids.max() < tokenizer.vocabulary_size
     assert not ids[0].any()  # "" is padding only
     assert not ids[1].any()
-    assert ids[4].all()  # 25,000 words are cut to 64, not refused
+    assert ids[4].all()  # 25,000 words are cut to 64
 
 
-def test_a_str_that_utf8_cannot_hold_is_tokenized(tokenizer):
+def test_a_lone_surrogate_is_tokenized(tokenizer):
     (ids,) = encode(tokenizer, ["good \ud800 film"], 50)
     assert len(ids) >= 3
 
 
-def test_empty_batches_and_texts_have_a_time_step(tokenizer):
+def test_empty_batches_and_texts(tokenizer):
     assert pad(tokenizer.tokenize(tf.constant([], tf.string)), 9).shape[0] == 0
     assert pad(tokenizer.tokenize(tf.constant([""])), 9).numpy().tolist() == [[0]]
     assert encode(tokenizer, [], 9) == []
@@ -108,7 +108,7 @@ def test_empty_batches_and_texts_have_a_time_step(tokenizer):
 
 @given(st.lists(st.text(max_size=40), max_size=6))
 @settings(max_examples=60)
-def test_a_text_alone_and_in_a_batch_has_the_same_ids(pieces, words, texts):
+def test_ids_do_not_depend_on_the_batch(pieces, words, texts):
     for tokenizer in (words, pieces):
         together = encode(tokenizer, texts, 1_000)
         for text, ids in zip(texts, together, strict=True):
@@ -117,13 +117,13 @@ def test_a_text_alone_and_in_a_batch_has_the_same_ids(pieces, words, texts):
 
 @given(st.text(st.one_of(st.sampled_from("ab1_'’ ,é"), st.characters(codec="utf-8")), max_size=60))
 @settings(max_examples=200)
-def test_words_agree_with_their_rules_in_python(text):
-    """The splitting rules, written a second time with Python's own Unicode tables."""
+def test_words_match_a_python_implementation(text):
+    """Compare the regular expressions with a loop over Python's Unicode categories."""
     text = re.sub(r"(?i)<br\s*/?>|[\x00-\x1f\x7f\x85\u2028\u2029]", " ", text)
     text = unicodedata.normalize("NFKC", text)
     kinds = [unicodedata.category(character) for character in text] + ["Zs"]
     if "Cn" in kinds:
-        return  # unassigned in Python's version of Unicode; may be a letter in TensorFlow's
+        return  # unassigned in Python's Unicode version, perhaps a letter in TensorFlow's
     expected, run = [], ""
     for at, character in enumerate(text):
         if kinds[at][0] in "LMN" or character == "_":
@@ -139,8 +139,8 @@ def test_words_agree_with_their_rules_in_python(text):
     assert split(text) == expected
 
 
-def test_pieces_go_there_and_back_on_real_texts(shared_data):
-    """Equal up to NFKC and squeezed spaces, with nothing unknown."""
+def test_pieces_round_trip_on_real_texts(shared_data):
+    """Equal up to NFKC and the width of white space, without unknown tokens."""
     lines = (shared_data / "tatoeba-fra-eng/fra.txt").read_text("utf-8").split("\n")
     texts = [side for line in lines[:60_000:20] for side in line.split("\t")]
     texts += ["東京 \U0001f600 ﬁn"]
@@ -151,7 +151,7 @@ def test_pieces_go_there_and_back_on_real_texts(shared_data):
     assert [text.decode() for text in tokenizer.detokenize(ids).numpy()] == expected
 
 
-def test_pieces_are_those_of_sentencepiece_itself(pieces):
+def test_pieces_match_sentencepiece(pieces):
     import sentencepiece
 
     processor = sentencepiece.SentencePieceProcessor(model_proto=pieces.model)
@@ -159,8 +159,8 @@ def test_pieces_are_those_of_sentencepiece_itself(pieces):
     assert pieces.tokenize(tf.constant(texts)).to_list() == processor.encode(texts)
 
 
-def test_a_new_seed_does_not_take_the_vocabulary_away(tokenizer):
-    # tf.random.set_seed clears TensorFlow's kernels, and tensorflow-text's model with them.
+def test_setting_the_seed_keeps_the_vocabulary(tokenizer):
+    # tf.random.set_seed clears TensorFlow's kernel cache, with tensorflow-text's model.
     texts = tf.constant(["a good film"])
     traced = tf.function(lambda texts: tokenizer.tokenize(texts).to_tensor())
     before = traced(texts).numpy()
@@ -173,12 +173,12 @@ def test_learning_twice_gives_the_same_pieces(pieces):
     assert PieceTokenizer.learn(TEXTS, vocabulary_size=320).model == pieces.model
 
 
-def test_a_corpus_too_small_for_its_pieces_is_a_clear_error():
+def test_a_corpus_too_small_for_sentencepiece_is_an_error():
     with pytest.raises(DataError, match=r"could not learn 300 pieces from this corpus\. \("):
         PieceTokenizer.learn([""], vocabulary_size=300)
 
 
-def test_words_go_there_and_back(words):
+def test_words_round_trip(words):
     ids = words.tokenize(tf.constant(["A good film , unheard"]))
     assert words.detokenize(ids).numpy().tolist() == [b"a good film , <unk>"]
 
@@ -191,12 +191,12 @@ def test_a_saved_tokenizer_loads_equal(tokenizer, tmp_path):
     assert loaded.tokenize(text).to_list() == tokenizer.tokenize(text).to_list()
 
 
-def test_a_word_that_python_takes_for_a_line_end_survives_saving(tmp_path):
+def test_a_word_that_python_treats_as_a_line_end_is_saved(tmp_path):
     tokenizer = WordTokenizer(["a", "\u200b", "\x1c", "b"])
     tokenizer.save(tmp_path)
     assert WordTokenizer.load(tmp_path).words == tokenizer.words
 
 
-def test_a_long_text_is_cut_to_the_stated_length():
+def test_a_long_text_is_cut():
     text = tf.constant(["\U0001f600" * (tokenizers.MAX_CHARACTERS + 5)])
     assert tf.strings.length(normalize(text, True), "UTF8_CHAR").numpy() == [100_000]

@@ -8,15 +8,12 @@ import sys
 from types import SimpleNamespace
 
 import keras
-import numpy as np
 import pytest
 from matplotlib.image import imread
 
 import lstm_zoo
 from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.sentiment import demo
-from lstm_zoo.sentiment.corpus import read
-from lstm_zoo.sentiment.task import Task
 from lstm_zoo.training.callbacks import EpochEnd
 
 TEXTS, LABELS, _ = demo.generate(300, seed=2)
@@ -219,19 +216,6 @@ def test_a_validation_part_of_ones_own_is_used_and_an_overlap_told(tmp_path, cap
     assert data["validation"]["examples"] == 20
 
 
-def test_class_weights_make_the_classes_count_the_same():
-    values = {"class_weights": True, "tokens": "words", "fold_case": True, "max_length": 9}
-    tokenizer = Task.learn(
-        read(DATA),
-        {**values, "vectors": None, "vocabulary_size": 99, "min_count": 1},
-        seed=0,
-    ).tokenizer
-    task = Task(values, ["neg", "pos"], tokenizer)
-    examples = task.encode(read((["a"] * 8, ["neg"] * 6 + ["pos"] * 2)), training=True)
-    _, targets, weights = task.batch(examples, np.arange(8), np.random.default_rng(0))
-    assert np.bincount(targets, weights) == pytest.approx([4, 4])
-
-
 def test_a_loss_that_is_not_a_number_ends_with_a_reason(tmp_path):
     with pytest.raises(
         TrainingError, match="The loss is .* in epoch 1/2: try a lower learning_rate"
@@ -283,7 +267,7 @@ def test_every_cell_learns_in_one_direction(cell, tmp_path):
             DataError,
             r"Only one class, 'x', in 9 examples \(the first: row",
         ),
-        ((["a", "a"], ["x", "x"]), {}, DataError, "leaves one part empty"),
+        ((["a", "a"], ["x", "x"]), {}, DataError, "leaves one side empty"),
         (DATA, {"validation": (["a"], ["new"])}, DataError, "'new' is not one of"),
         (DATA, {"validation_split": 1.0}, CallError, "between 0 and 1"),
         (DATA, {"vectors": "v.txt", "embedding_size": 9}, CallError, "give only one of the two"),

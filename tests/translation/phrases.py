@@ -1,4 +1,4 @@
-"""Sentences of a small grammar, in English and German, that a tiny translator can learn."""
+"""Sentence pairs of a small grammar, English and German, that a tiny translator can learn."""
 
 import itertools
 
@@ -10,13 +10,13 @@ ANIMALS = ("dogs Hunde", "cats Katzen", "birds Vögel", "horses Pferde", "mice M
 
 
 def phrases(count, seed):
-    """Make up sentences of a small grammar, in English and German: one herd, or two."""
+    """Generate `count` pairs; each names one or two groups of animals."""
     generator = np.random.default_rng(seed)
-    herds = [*itertools.product(NUMBERS, QUALITIES, ANIMALS)]
+    groups = [*itertools.product(NUMBERS, QUALITIES, ANIMALS)]
     sides = ([], [])
     for _ in range(count):
-        chosen = [herds[i] for i in generator.integers(len(herds), size=generator.integers(1, 3))]
-        for side, sentences, joint in zip((0, 1), sides, (" and ", " und "), strict=True):
-            words = [" ".join(pair.split()[side] for pair in herd) for herd in chosen]
-            sentences.append(joint.join(words))
+        chosen = [groups[i] for i in generator.integers(len(groups), size=generator.integers(1, 3))]
+        for side, sentences, conjunction in zip((0, 1), sides, (" and ", " und "), strict=True):
+            words = [" ".join(pair.split()[side] for pair in group) for group in chosen]
+            sentences.append(conjunction.join(words))
     return sides

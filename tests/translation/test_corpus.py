@@ -1,4 +1,4 @@
-"""Readers of pairs: layouts, places, and what is wrong with data."""
+"""Corpus readers: formats, places of rows, and errors."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def write(folder, **files):
 
 
 def test_a_file_per_language(tmp_path):
-    # NEL and LINE SEPARATOR end no line; a byte order mark is no text.
+    # Only \n and \r\n end a line, and a byte order mark is dropped.
     write(tmp_path, train_de="\ufeffein\u2028Hund\r\n\r\nzwei\u0085\n", train_en="a dog\nnone\ntwo")
     corpus = read(tmp_path / "train", "de", "en")
     assert corpus.columns == (["ein\u2028Hund", "zwei\u0085"], ["a dog", "two"])
@@ -59,29 +59,29 @@ def test_a_wrong_encoding_names_the_line(tmp_path):
 
 def test_a_line_without_a_tab_names_its_place(tmp_path):
     write(tmp_path, pairs_tsv="a\tb\nc\n")
-    with pytest.raises(DataError, match=r"pairs\.tsv:2: 1 columns; expected 2"):
+    with pytest.raises(DataError, match=r"pairs\.tsv:2: 1 columns; expected at least 2"):
         read(tmp_path / "pairs.tsv")
 
 
 @pytest.mark.parametrize(
     "languages, message",
     [
-        ((None, None), "Found: de, en; asked for: no source and no target"),
-        (("de", "fr"), "asked for: source de and target fr"),
+        ((None, None), "Found: de, en; requested: no source and no target"),
+        (("de", "fr"), "requested: source de and target fr"),
     ],
 )
-def test_missing_languages_are_told(tmp_path, languages, message):
+def test_missing_languages_are_named(tmp_path, languages, message):
     write(tmp_path, train_de="eins\n", train_en="one\n")
     with pytest.raises(CallError, match=message):
         read(tmp_path / "train", *languages)
 
 
-def test_no_such_data(tmp_path):
+def test_data_that_does_not_exist(tmp_path):
     for path in (tmp_path / "none", tmp_path / "no" / "where", tmp_path):
-        with pytest.raises(CallError, match="no file .*LANGUAGE there. Expected a prefix"):
+        with pytest.raises(CallError, match="no file .*LANGUAGE found. Expected a prefix"):
             read(path, "de", "en")
     write(tmp_path, a_csv="x,y\n")
-    with pytest.raises(CallError, match="not a known kind of corpus"):
+    with pytest.raises(CallError, match="not a supported corpus format"):
         read(tmp_path / "a.csv", "de", "en")
     write(tmp_path, e_tsv=" \t \n")
     with pytest.raises(DataError, match=r"no pair of sentences \(1 rows were skipped\)"):

@@ -1,4 +1,4 @@
-"""The demo corpus: two languages of the user's choice, the same for the same seed."""
+"""The demo corpus: any two locales, reproducible by seed."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from lstm_zoo.errors import CallError
 from lstm_zoo.translation import demo
 
 
-def test_a_seed_gives_the_same_phrases():
+def test_the_corpus_is_reproducible_by_seed():
     assert demo.generate(200, 1) == demo.generate(200, 1)
     assert demo.generate(200, 1) != demo.generate(200, 2)
     sources, targets = demo.generate(400, 3)
@@ -23,7 +23,7 @@ def test_any_pair_of_locales(languages):
     assert all(text.strip() for text in (*sources, *targets))
 
 
-def test_both_sides_say_the_same():
+def test_source_and_target_are_the_same_phrase():
     sources, targets = demo.generate(300, 5, "en", "en")
     assert sources == targets
 
@@ -32,5 +32,5 @@ def test_bad_calls():
     for locale in ("xx", "not a locale"):
         with pytest.raises(CallError, match="Babel"):
             demo.generate(1, 0, "en", locale)
-    with pytest.raises(ValueError, match="at least 1 example"):
+    with pytest.raises(ValueError, match="examples must be at least 1"):
         demo.generate(0)

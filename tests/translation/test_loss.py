@@ -1,4 +1,4 @@
-"""The loss against its equation."""
+"""The loss against its definition."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from lstm_zoo.translation.loss import SmoothedCrossEntropy
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
-def test_it_is_the_mean_over_the_real_ids(smoothing):
+def test_it_is_the_mean_over_ids_that_are_not_padding(smoothing):
     generator = np.random.default_rng(0)
     logits = generator.normal(size=(3, 4, 6)).astype(np.float32)
     targets = np.array([[4, 5, 3, 0], [3, 0, 0, 0], [5, 4, 4, 3]], np.int32)
@@ -20,14 +20,14 @@ def test_it_is_the_mean_over_the_real_ids(smoothing):
         losses.append(-(smoothed * log_p[row, step]).sum())
     loss = SmoothedCrossEntropy(smoothing)
     assert float(loss(targets, logits)) == pytest.approx(np.mean(losses), abs=1e-6)
-    # What stands in the padding does not count, nor does more of it.
+    # Neither the logits at padding nor the amount of padding matters.
     logits[0, 3] = logits[1, 1:] = 1e3
     wider = np.pad(targets, ((0, 0), (0, 2)))
     padded = np.pad(logits, ((0, 0), (0, 2), (0, 0)), constant_values=7)
     assert float(loss(wider, padded)) == pytest.approx(np.mean(losses), abs=1e-6)
 
 
-def test_padding_has_no_gradient_and_a_batch_of_padding_no_loss():
+def test_padding_has_zero_gradient_and_a_batch_of_padding_zero_loss():
     logits = tf.Variable(tf.random.stateless_normal((2, 3, 5), (1, 2)))
     targets = tf.constant([[4, 3, 0], [3, 0, 0]])
     with tf.GradientTape() as tape:

@@ -1,4 +1,4 @@
-"""The network: teacher forcing and decoding agree, padding changes nothing, files reload."""
+"""The network: teacher forcing equals step-by-step decoding, masking, saving, training."""
 
 import keras
 import numpy as np
@@ -34,22 +34,22 @@ def randomized(model, seed=0):
 
 
 @pytest.mark.parametrize("sizes", KINDS, ids=str)
-def test_a_step_at_a_time_gives_what_the_whole_target_gives(sizes):
+def test_step_by_step_decoding_equals_teacher_forcing(sizes):
     model = randomized(build_translation(20, 22, **{**SMALL, **sizes}))
     generator = np.random.default_rng(1)
     source, target = ids_of(generator, 3, 6), generator.integers(2, 22, (3, 5)).astype(np.int32)
     whole = model.predict([source, target], verbose=0)
     decoder = model.get_layer("decoder")
-    summary = encoder(model)(source)
-    states = decoder.initial_states(summary)
+    context = encoder(model)(source)
+    states = decoder.initial_states(context)
     for step in range(target.shape[1]):
-        logits, states = decoder.step(keras.ops.array(target[:, step]), summary, states)
+        logits, states = decoder.step(keras.ops.array(target[:, step]), context, states)
         np.testing.assert_allclose(logits, whole[:, step], atol=2e-5)
     assert np.abs(whole).max() > 0.1
 
 
 @pytest.mark.parametrize("sizes", KINDS, ids=str)
-def test_padding_on_either_side_changes_nothing(sizes):
+def test_padding_of_source_and_target_changes_nothing(sizes):
     model = randomized(build_translation(20, 20, **{**SMALL, **sizes}))
     generator = np.random.default_rng(2)
     source, target = ids_of(generator, 4, 6), ids_of(generator, 4, 5)
@@ -62,7 +62,7 @@ def test_padding_on_either_side_changes_nothing(sizes):
         np.testing.assert_allclose(alone[0], together[row, : lengths[1]], atol=1e-5)
 
 
-def test_the_source_reversed_is_the_source_read_from_its_end():
+def test_reverse_source_equals_a_reversed_source():
     sizes = {**SMALL, "bidirectional": False, "pooling": "last"}
     plain = randomized(build_translation(20, 20, **sizes))
     reversing = randomized(build_translation(20, 20, **sizes, reverse_source=True))
@@ -77,15 +77,15 @@ def test_the_source_reversed_is_the_source_read_from_its_end():
     assert np.abs(other - reversing.predict([source, target], verbose=0)).max() > 1e-3
 
 
-def test_without_context_the_summary_only_sets_the_initial_states():
+def test_without_context_the_context_vector_only_sets_the_initial_states():
     kinds = {
         context: {w.path.split("/")[-2] for w in build_translation(context=context).weights}
         for context in (True, False)
     }
-    assert kinds[True] - kinds[False] == {"fed_summary", "shown_summary"}
+    assert kinds[True] - kinds[False] == {"input_projection", "output_projection"}
 
 
-def test_tied_weights_are_one_matrix():
+def test_tied_weights_share_one_matrix():
     counts = [build_translation(50, 70, "tiny", tied=tied).count_params() for tied in (True, False)]
     assert counts[1] - counts[0] == 70 * 64
 

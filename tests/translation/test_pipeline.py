@@ -1,4 +1,4 @@
-"""The pipeline, its command line and its export, on a small translator."""
+"""The translation pipeline: predictions, metrics, command line and export of a small run."""
 
 import json
 
@@ -38,7 +38,7 @@ def exported(translator, tmp_path_factory):
 
 
 def assert_alike(expected, answers):
-    """Every score within 1e-4, every text equal but where the two best are as near."""
+    """Check scores within 1e-4, and texts unless the two best score equally within 1e-4."""
     texts, scores = answers["translation"], answers["score"]
     assert len(texts) == len(expected)
     for row, text, score in zip(expected, texts, scores, strict=True):
@@ -58,7 +58,7 @@ def test_it_has_learned_something(translator):
     assert greedy["predictions"] != scores["predictions"]
 
 
-def test_hostile_texts_get_answers_and_harm_no_other(translator):
+def test_hostile_texts_are_translated_and_do_not_affect_others(translator):
     plain = ["three old dogs and two cats", "seven small birds"]
     alone = translator.predict(plain)
     answers = translator.predict([plain[0], *HOSTILE, plain[1]])
@@ -72,7 +72,7 @@ def test_hostile_texts_get_answers_and_harm_no_other(translator):
         translator.predict(["x"], beam_width=2, n_best=3)
 
 
-def test_a_translation_does_not_change_with_what_shares_its_batch(translator):
+def test_a_translation_does_not_depend_on_the_rest_of_its_batch(translator):
     texts, _ = phrases(60, seed=11)
     for width in (1, 4):
         one, many = (
@@ -92,7 +92,7 @@ def test_n_best_are_different_and_ranked(translator):
         assert (answer.text, answer.score) == answer.n_best[0]
 
 
-def test_an_export_elsewhere_answers_as_the_pipeline(translator, exported, tmp_path):
+def test_a_moved_export_answers_as_the_pipeline(translator, exported, tmp_path):
     texts, _ = phrases(100, seed=12)
     batches = [texts, HOSTILE, [], [""], ["", "x"]]
     for batch, answers in zip(
@@ -113,7 +113,7 @@ def test_an_export_elsewhere_answers_as_the_pipeline(translator, exported, tmp_p
 
 
 @pytest.mark.slow
-def test_all_of_multi30k_val_is_translated_alike_elsewhere(shared_data, tmp_path):
+def test_an_export_translates_multi30k_val_as_the_pipeline(shared_data, tmp_path):
     train = corpus.read(shared_data / "multi30k/train", "de", "en").take(range(2_000))
     translator = lstm_zoo.train(
         "translation",
@@ -131,10 +131,10 @@ def test_all_of_multi30k_val_is_translated_alike_elsewhere(shared_data, tmp_path
     expected = lstm_zoo.load(tmp_path / "run").predict(val, n_best=5)
     assert len({row.text for row in expected}) > 100
     exported = translator.export(tmp_path / "exports")
-    # In batches as they come, not as `predict` sorts them: padding and company change nothing.
+    # In corpus order, while `predict` sorts by length: padding and batches change nothing.
     batches = [val[start : start + 78] for start in range(0, len(val), 78)]
     answers = serve_elsewhere(SERVE, exported, tmp_path, batches)
-    together = {key: sum((part[key] for part in answers), []) for key in ("translation", "score")}
+    together = {key: sum((batch[key] for batch in answers), []) for key in ("translation", "score")}
     assert_alike(expected, together)
 
 

@@ -1,4 +1,4 @@
-"""What training knows of translation: filters, splits, batches, and that it can learn."""
+"""The translation task: filters, splits, batches, tokenizers, and overfitting a few pairs."""
 
 import json
 
@@ -25,45 +25,45 @@ def corpus():
     return read(demo.generate(400, 0))
 
 
-def test_examples_begin_and_end(corpus):
+def test_examples_have_start_and_end_tokens(corpus):
     learned = Task.learn(corpus, settings_of(), 0)
     examples = learned.encode(corpus, training=True)
-    (source, given), wanted = learned.batch(examples, np.array([3, 8]))
-    assert np.all(given[:, 0] == START)
+    (source, inputs), targets = learned.batch(examples, np.array([3, 8]))
+    assert np.all(inputs[:, 0] == START)
     for row, index in enumerate((3, 8)):
         ids = learned.target.tokenize([examples.texts[1][index]])[0].numpy().tolist()
         count = len(ids) + 1
-        assert given[row, :count].tolist() == [START, *ids]
-        assert wanted[row, :count].tolist() == [*ids, END]
-        assert not given[row, count:].any() and not wanted[row, count:].any()
+        assert inputs[row, :count].tolist() == [START, *ids]
+        assert targets[row, :count].tolist() == [*ids, END]
+        assert not inputs[row, count:].any() and not targets[row, count:].any()
         assert source[row][np.count_nonzero(source[row]) - 1] == END
-    # What an export reads of a text is what training reads.
+    # Training and inference tokenize alike.
     texts = [examples.texts[0][index] for index in (3, 8)]
     assert decoding.source_ids(learned.source, texts, 100).numpy().tolist() == source.tolist()
 
 
-def test_long_and_lopsided_pairs_are_counted_in_training_only(corpus):
+def test_long_and_unbalanced_pairs_are_skipped_in_training_only(corpus):
     learned = Task.learn(corpus, settings_of(max_length=12, max_ratio=3), 0)
     pairs = read((["June", "a " * 40, "May", "May"], ["Juni", "ein " * 40, "x y z " * 4, "Mai"]))
     examples = learned.encode(pairs, training=True)
     assert [place for place, _ in examples.skipped] == ["row 1", "row 2"]
     assert "more than 12 pieces (max_length)" in examples.skipped[0][1]
-    judged = learned.encode(pairs, training=False)
-    assert len(judged) == 4 and not judged.skipped
-    assert len(judged.sources[1]) == 13 and judged.sources[1][-1] == END
+    evaluated = learned.encode(pairs, training=False)
+    assert len(evaluated) == 4 and not evaluated.skipped
+    assert len(evaluated.sources[1]) == 13 and evaluated.sources[1][-1] == END
     with pytest.raises(DataError, match="No pair can be used; the first, row 1: more than 12"):
         learned.encode(pairs.take([1]), training=True)
 
 
-def test_no_sentence_is_on_both_sides_of_a_split():
+def test_no_sentence_is_in_both_sets_of_a_split():
     sources = ["hi", "hi", "hello", "bye", "ciao", "Bye", *map(str, range(40))]
     targets = ["salut", "coucou", "coucou", "au revoir", "adieu", "adieu", *map(str, range(40))]
     for seed in range(5):
-        rest, cut_off = read((sources, targets)).split(0.3, seed)
+        rest, held_out = read((sources, targets)).split(0.3, seed)
         for side in ("sources", "targets"):
-            keys = [{splits.content_key(t) for t in getattr(p, side)} for p in (rest, cut_off)]
+            keys = [{splits.content_key(t) for t in getattr(p, side)} for p in (rest, held_out)]
             assert not keys[0] & keys[1]
-        assert 10 <= len(cut_off) <= 17
+        assert 10 <= len(held_out) <= 17
 
 
 def test_pieces_are_separate_or_joint(corpus, tmp_path):
@@ -88,7 +88,7 @@ def nfkc(text):
 
 
 @pytest.mark.slow
-def test_it_learns_its_pairs_by_heart(tmp_path):
+def test_it_memorizes_its_pairs(tmp_path):
     pairs = phrases(320, seed=2)
     few = [side[:8] for side in pairs]
     translator = lstm_zoo.train(
@@ -118,8 +118,8 @@ def test_it_learns_its_pairs_by_heart(tmp_path):
 
 
 @pytest.mark.slow
-def test_all_shared_text_returns_equal(shared_data):
-    """Up to NFKC and squeezed spaces, in all of Multi30k's languages and in Tatoeba."""
+def test_detokenizing_reproduces_the_shared_corpora(shared_data):
+    """Up to NFKC and repeated spaces."""
     for place, languages in (
         ("multi30k/train", ("de", "fr")),
         ("tatoeba-fra-eng/fra.txt", ("en", "fr")),

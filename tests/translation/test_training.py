@@ -1,4 +1,4 @@
-"""Training a translator: what the switches of the family do."""
+"""Training a translator: averaging of epochs."""
 
 import json
 
@@ -20,18 +20,18 @@ SMALL = {
 }
 
 
-class Watch(keras.callbacks.Callback):
-    """Keeps the weights after every epoch; interrupts the one after `last`, if given."""
+class Recorder(keras.callbacks.Callback):
+    """Keeps the weights after every epoch; interrupts training after `last` epochs, if given."""
 
     def __init__(self, last=None):
         super().__init__()
-        self.last, self.seen = last, []
+        self.last, self.weights = last, []
 
     def on_epoch_end(self, epoch, logs=None):
-        self.seen.append(self.model.get_weights())
+        self.weights.append(self.model.get_weights())
 
     def on_train_batch_end(self, batch, logs=None):
-        if len(self.seen) == self.last:
+        if len(self.weights) == self.last:
             raise KeyboardInterrupt
 
 
@@ -40,20 +40,20 @@ def train(run, **options):
 
 
 @pytest.mark.slow
-def test_the_last_epochs_are_averaged_and_training_goes_on_from_its_own(tmp_path):
-    watch, plain = Watch(), Watch()
-    averaged = train(tmp_path / "averaged", average_epochs=3, callbacks=[watch])
+def test_the_last_epochs_are_averaged_without_changing_training(tmp_path):
+    recorder, plain = Recorder(), Recorder()
+    averaged = train(tmp_path / "averaged", average_epochs=3, callbacks=[recorder])
     train(tmp_path / "plain", callbacks=[plain])
-    for ours, others in zip(watch.seen, plain.seen, strict=True):
+    for ours, others in zip(recorder.weights, plain.weights, strict=True):
         for array, other in zip(ours, others, strict=True):
             np.testing.assert_array_equal(array, other)
     best = json.loads((tmp_path / "averaged/metrics.json").read_text())["best_epoch"]
-    taken = watch.seen[max(0, best - 3) : best]
-    for array, *arrays in zip(averaged.model.get_weights(), *taken, strict=True):
+    averaged_epochs = recorder.weights[max(0, best - 3) : best]
+    for array, *arrays in zip(averaged.model.get_weights(), *averaged_epochs, strict=True):
         np.testing.assert_allclose(array, np.mean(arrays, axis=0), rtol=1e-6, atol=1e-7)
-    # Interrupted and resumed, it ends in the same bytes.
-    train(tmp_path / "cut", average_epochs=3, callbacks=[Watch(2)])
-    lstm_zoo.train("translation", DATA, run=tmp_path / "cut", resume=True)
-    weights = [tmp_path / run / "model.weights.h5" for run in ("cut", "averaged")]
+    # An interrupted and resumed run ends with the same bytes.
+    train(tmp_path / "interrupted", average_epochs=3, callbacks=[Recorder(2)])
+    lstm_zoo.train("translation", DATA, run=tmp_path / "interrupted", resume=True)
+    weights = [tmp_path / run / "model.weights.h5" for run in ("interrupted", "averaged")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     assert not (tmp_path / "averaged/checkpoint").exists()

@@ -1,0 +1,79 @@
+"""Formats by name: unknown ones, missing extras, and options of another format."""
+
+import sys
+
+import pytest
+
+import lstm_zoo
+from lstm_zoo.errors import CallError
+from lstm_zoo.export import formats
+from tests.conftest import READY_RUNS
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return lstm_zoo.load(READY_RUNS / "sentiment")
+
+
+def stand_in(name, calls):
+    def export(pipeline, directory, version=None, int8=False):
+        calls.append((name, version, int8))
+        return directory
+
+    return export
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The calls of the exporters, which stand-ins replace."""
+    calls = []
+    for name, (_, function) in formats.EXPORTERS.items():
+        monkeypatch.setattr(formats.module(name), function, stand_in(name, calls))
+    return calls
+
+
+def test_the_format_chooses_the_exporter(calls, tmp_path):
+    for name in formats.FORMATS:
+        assert formats.export(None, tmp_path, name) == tmp_path
+    assert [name for name, *_ in calls] == ["tf_saved_model", "onnx", "litert"]
+    formats.export(None, tmp_path)
+    assert calls[-1] == ("tf_saved_model", None, False)
+
+
+def test_none_and_false_are_options_not_given(calls, tmp_path):
+    formats.export(None, tmp_path, "onnx", version=4, int8=False, batch_size=None)
+    assert calls == [("onnx", 4, False)]
+
+
+def test_an_unknown_format_is_refused(classifier, tmp_path):
+    with pytest.raises(
+        CallError, match="format is one of tf_saved_model, onnx, litert. Received: 'pickle'"
+    ):
+        classifier.export(tmp_path / "new", format="pickle")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format, package", [("onnx", "onnxruntime"), ("litert", "ai_edge_litert")])
+def test_a_missing_extra_is_named(classifier, tmp_path, monkeypatch, format, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, f"lstm_zoo.export.{format}", raising=False)
+    with pytest.raises(CallError, match=rf"needs an extra: pip install 'lstm_zoo\[{format}\]' \("):
+        classifier.export(tmp_path / "new", format=format)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"format": "onnx", "version": 2}, "onnx has no option version. Known: int8."),
+        ({"format": "onnx", "beam_width": 2}, "onnx has no option beam_width"),
+        ({"int8": True}, "tf_saved_model has no option int8. Known: version, beam_width."),
+        ({"format": "litert", "int8": True}, "litert has no option int8. Known: batch_size."),
+        ({"beam_width": 3}, "beam_width is for families that decode; sentiment does not"),
+        ({"format": "onnx", "typo": 3}, "onnx has no option typo"),
+    ],
+)
+def test_options_of_another_format_are_refused(classifier, tmp_path, options, message):
+    with pytest.raises(CallError, match=message):
+        classifier.export(tmp_path, **options)
+    assert list(tmp_path.iterdir()) == []

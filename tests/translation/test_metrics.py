@@ -1,0 +1,57 @@
+"""BLEU and chrF of sentences whose n-grams are counted by hand."""
+
+import math
+
+import pytest
+import sacrebleu
+
+from lstm_zoo.translation.metrics import bleu_and_chrf
+
+# Of 5 unigrams, 4 bigrams, 3 trigrams and 2 4-grams, all but one each match.
+ONE_WORD_WRONG = (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** (1 / 4)
+
+
+@pytest.mark.parametrize(
+    "references, hypotheses, expected",
+    [
+        (["a b c d e"], ["a b c d e"], 1),
+        (["a b c d e"], ["a b c d f"], ONE_WORD_WRONG),
+        (["a b c d e"], ["A b c d e"], ONE_WORD_WRONG),  # cased
+        (["a b c d e"], ["a b c d"], math.exp(1 - 5 / 4)),  # brevity penalty
+        (["a b c d."], ["a b c d ."], 1),  # tokenized by sacrebleu
+        # n-grams are summed over the corpus before precisions are computed
+        (["a b c d e"] * 2, ["a b c d e", "a b c d f"], (9 * 7 * 5 * 3 / (10 * 8 * 6 * 4)) ** 0.25),
+    ],
+)
+def test_bleu(references, hypotheses, expected):
+    assert bleu_and_chrf(references, hypotheses)["bleu"] == pytest.approx(100 * expected)
+
+
+@pytest.mark.parametrize(
+    "reference, hypothesis, precision, recall",
+    [
+        ("ab", "ab", 1, 1),
+        ("a b", "ab", 1, 1),  # white space is ignored
+        ("ab", "ac", (1 / 2 + 0) / 2, (1 / 2 + 0) / 2),
+        ("ab", "abc", (2 / 3 + 1 / 2) / 2, 1),
+        ("abc", "ab", 1, (2 / 3 + 1 / 2) / 2),
+        ("ab", "cd", 0, 0),
+    ],
+)
+def test_chrf_weighs_recall_twice(reference, hypothesis, precision, recall):
+    expected = 5 * precision * recall / (4 * precision + recall) if precision else 0
+    scores = bleu_and_chrf([reference], [hypothesis])
+    assert scores["chrf"] == pytest.approx(100 * expected)
+
+
+def test_signatures_hold_the_options_of_sacrebleu():
+    version = sacrebleu.__version__
+    assert bleu_and_chrf(["a"], ["a"])["signature"] == {
+        "bleu": f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:{version}",
+        "chrf": f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:{version}",
+    }
+
+
+def test_empty_hypotheses_score_zero():
+    scores = bleu_and_chrf(["a b c d e", "f"], ["", ""])
+    assert scores["bleu"] == scores["chrf"] == 0
