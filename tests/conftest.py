@@ -133,6 +133,24 @@ def spoken_recognizer():
 
 
 @pytest.fixture(scope="session")
+def spoken_data(tmp_path_factory) -> Path:
+    """The manifest of 200 synthetic recordings of the demo corpus, FLAC files at 8 kHz."""
+    import soundfile
+
+    from lstm_zoo.speech import demo
+    from lstm_zoo.speech.audio import read_audio
+
+    folder = tmp_path_factory.mktemp("spoken")
+    rows = ["path\ttext\tspeaker\n"]
+    for number, (clip, text, speaker) in enumerate(zip(*demo.generate(200, seed=9), strict=True)):
+        soundfile.write(folder / f"{number}.flac", read_audio(clip, 8_000), 8_000)
+        rows.append(f"{number}.flac\t{text}\t{speaker}\n")
+    manifest = folder / "spoken.tsv"
+    manifest.write_text("".join(rows))
+    return manifest
+
+
+@pytest.fixture(scope="session")
 def translator_run(tmp_path_factory):
     """A run of a tiny network, trained until some translations are right and some wrong."""
     from tests.translation.phrases import phrases

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: processes, statuses, what is on which stream."""
+"""The command line: help, output streams, exit statuses, signals."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def corpus(tmp_path_factory):
 
 
 def invoke(*arguments, **options):
-    """Run a command in this process, which has TensorFlow already."""
+    """Run a command in this process, which has imported TensorFlow already."""
     return CliRunner().invoke(cli, [str(argument) for argument in arguments], **options)
 
 
@@ -43,7 +43,7 @@ def invoke(*arguments, **options):
         for verb in ("train", "evaluate", "predict", "export")
     ],
 )
-def test_help_is_quick_and_without_tensorflow(arguments):
+def test_help_is_fast_and_does_not_import_tensorflow(arguments):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     script = (
         "import sys, lstm_zoo.cli; sys.argv[0] = 'lstm-zoo'\n"
@@ -54,11 +54,11 @@ def test_help_is_quick_and_without_tensorflow(arguments):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
     assert b"Usage: lstm-zoo" in done.stdout
-    # The design's promise; with TensorFlow this takes ten times as long.
+    # CPU seconds; importing TensorFlow takes ten times as long.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
-def test_answers_come_while_standard_input_is_open(small_run):
+def test_predictions_are_printed_while_standard_input_is_open(small_run):
     command = [sys.executable, "-m", "lstm_zoo", "sentiment", "predict", str(small_run), "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         for text in (b"The film is dull.\r\n", b"The film is moving.\nNot dull.\n"):
@@ -76,7 +76,7 @@ def test_answers_come_while_standard_input_is_open(small_run):
     assert process.returncode == 0
 
 
-def test_importing_the_package_imports_no_tensorflow():
+def test_importing_the_package_does_not_import_tensorflow():
     script = (
         "import sys, lstm_zoo; dir(lstm_zoo); lstm_zoo.__version__\n"
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules\n"
@@ -85,7 +85,7 @@ def test_importing_the_package_imports_no_tensorflow():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_another_backend_is_a_clear_error():
+def test_another_keras_backend_is_an_error_that_names_the_right_one():
     script = "import lstm_zoo; lstm_zoo.build_sentiment"
     environment = {**os.environ, "KERAS_BACKEND": "numpy"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment)
@@ -114,7 +114,7 @@ def train_command(corpus, run, *extra):
 
 
 @pytest.mark.slow
-def test_a_model_from_training_to_answers(corpus, tmp_path):
+def test_train_evaluate_and_predict_in_processes_of_their_own(corpus, tmp_path):
     run, exports = tmp_path / "run", tmp_path / "exports"
     done = run_cli(*train_command(corpus, run, "--export", exports))
     assert done.returncode == 0, done.stderr.decode()
@@ -128,8 +128,8 @@ def test_a_model_from_training_to_answers(corpus, tmp_path):
     assert (scores["examples"], scores["skipped"]) == (400, 1)
     rows = [line.split("\t") for line in (tmp_path / "predictions.tsv").read_text().split("\n")]
     assert rows[0] == ["text", "label", "predicted", "probability"]
-    right = np.mean([row[1] == row[2] for row in rows[1:-1]])
-    assert scores["accuracy"] == pytest.approx(right)
+    correct = np.mean([row[1] == row[2] for row in rows[1:-1]])
+    assert scores["accuracy"] == pytest.approx(correct)
     assert 0 < scores["macro_f1"] <= 1
 
     done = run_cli("sentiment", "predict", run, "-", "--json", stdin=b"The film is dull.\r\n\n\xff")
@@ -144,7 +144,7 @@ def test_a_model_from_training_to_answers(corpus, tmp_path):
     assert float(lines[0].split("\t")[1]) == pytest.approx(answers[0]["probability"], abs=1e-4)
 
 
-def test_predictions_of_any_text_are_written(small_run, tmp_path):
+def test_predictions_of_hostile_texts_are_written(small_run, tmp_path):
     data = tmp_path / "hostile.jsonl"
     rows = [{"text": "half \ud83d\ttab\nline", "label": "pos"}, {"text": "dull", "label": "neg"}]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -237,9 +237,24 @@ def test_inspect_describes_runs_and_exports(small_run, tmp_path):
         (["sentiment", "export", "RUN", "out", "--format", "zip"], 2, "is one of tf_saved_model"),
         (["inspect", "EMPTY"], 2, "neither a run"),
         (["vision", "train"], 2, "No such command 'vision'"),
+        (
+            ["translation", "train", "--batch-size", "64"],
+            2,
+            "batch_size=64 has no effect with batch_tokens=3000",
+        ),
+        (
+            ["sentiment", "train", "--validation", "one_class.tsv", "--validation-split", "0.2"],
+            2,
+            "validation_split=0.2 has no effect with validation; give only one",
+        ),
+        (
+            ["speech", "predict", "RUN", "clip.wav", "--n-best", "3"],
+            2,
+            "--n-best has no effect without --json",
+        ),
     ],
 )
-def test_bad_calls_and_bad_data_say_so_and_write_nothing(
+def test_bad_calls_and_bad_data_are_errors_and_write_nothing(
     arguments, status, message, small_run, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -260,7 +275,7 @@ def test_bad_calls_and_bad_data_say_so_and_write_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_run_that_exists_is_not_touched(small_run, corpus):
+def test_an_existing_run_is_not_changed(small_run, corpus):
     before = {path: path.read_bytes() for path in small_run.iterdir()}
     result = invoke("sentiment", "train", "--data", corpus, "--run", small_run)
     assert result.exit_code == 2
@@ -281,7 +296,7 @@ def start_and_wait_for_an_epoch(command, interrupt=signal.SIG_DFL):
     process = subprocess.Popen(
         [sys.executable, "-m", "lstm_zoo", *map(str, command)],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE,
-        # Said, since these tests may themselves run in a shell's background, which ignores it.
+        # Set explicitly: in the background of a shell, the tests' process ignores SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, interrupt),
     )  # fmt: skip
     run = command[command.index("--run") + 1]
@@ -294,9 +309,9 @@ def start_and_wait_for_an_epoch(command, interrupt=signal.SIG_DFL):
 
 
 @pytest.mark.slow
-def test_a_killed_training_leaves_whole_files_and_resumes_to_the_same_end(corpus, tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert run_cli(*train_command(corpus, whole)).returncode == 0
+def test_a_killed_training_leaves_valid_files_and_resumes_to_the_same_result(corpus, tmp_path):
+    uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
+    assert run_cli(*train_command(corpus, uninterrupted)).returncode == 0
     process = start_and_wait_for_an_epoch(train_command(corpus, killed))
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -307,13 +322,14 @@ def test_a_killed_training_leaves_whole_files_and_resumes_to_the_same_end(corpus
 
     done = run_cli("sentiment", "train", "--run", killed, "--resume")
     assert done.returncode == 0, done.stderr.decode()
-    assert (killed / "history.csv").read_text() == (whole / "history.csv").read_text()
-    for name, value in weights(whole).items():
+    expected = (uninterrupted / "history.csv").read_text()
+    assert (killed / "history.csv").read_text() == expected
+    for name, value in weights(uninterrupted).items():
         assert np.array_equal(value, weights(killed)[name]), name
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_training_like_any_other_end(corpus, tmp_path):
+def test_ctrl_c_ends_a_training_like_early_stopping(corpus, tmp_path):
     run = tmp_path / "run"
     command = train_command(corpus, run, "--set", "patience=500", "--epochs", "500")
     process = start_and_wait_for_an_epoch(command)
@@ -321,13 +337,13 @@ def test_ctrl_c_ends_a_training_like_any_other_end(corpus, tmp_path):
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors.decode()
     assert output.decode().split() == [str(run)]
-    assert re.search(rb"Interrupted after \d+ of 500 epochs; --resume --run .* goes on", errors)
+    assert re.search(rb"Interrupted after \d+ of 500 epochs; --resume --run .* continues", errors)
     assert json.loads((run / "metrics.json").read_text())["validation"]["examples"] == 40
     assert not list(run.glob(".writing-*"))
 
 
 @pytest.mark.slow
-def test_a_training_in_the_background_outlives_ctrl_c(corpus, tmp_path):
+def test_a_training_in_the_background_ignores_ctrl_c(corpus, tmp_path):
     run = tmp_path / "run"
     command = train_command(corpus, run, "--set", "patience=30", "--epochs", "30")
     process = start_and_wait_for_an_epoch(command, interrupt=signal.SIG_IGN)

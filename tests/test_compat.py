@@ -1,6 +1,6 @@
-"""Private and undocumented APIs: a new version that takes one away fails here, with its name.
+"""Private and undocumented APIs: if a new version removes one, a test here fails and names it.
 
-What each is used for is tested where it is used.
+Their uses are tested elsewhere.
 """
 
 import logging
@@ -13,34 +13,34 @@ import tensorflow as tf
 from lstm_zoo import compat
 
 
-def gone(what):
+def removed(what):
     versions = f"Keras {keras.__version__}, TensorFlow {tf.__version__}"
-    return f"{versions}: {what} is gone or another; fix lstm_zoo/compat.py"
+    return f"{versions}: {what} was removed or changed; fix lstm_zoo/compat.py"
 
 
 @pytest.mark.parametrize("layer", [keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN])
-def test_keras_runs_our_loop_and_its_own_where_we_have_none(layer):
+def test_keras_runs_our_loop_or_its_own_where_ours_returns_none(layer):
     class Ours(compat.LoopOverride, layer):
-        answers = True
+        replaces = True
 
         def run_loop(self, sequences, initial_state, mask, training):
             states = initial_state if isinstance(initial_state, list) else [*initial_state]
             outputs = tf.fill([2, 3, 4], 7.0)
-            return (outputs[:, -1], outputs, states) if self.answers else None
+            return (outputs[:, -1], outputs, states) if self.replaces else None
 
     inputs = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
     ours, stock = Ours(4, return_sequences=True), layer(4, return_sequences=True)
-    assert np.all(ours(inputs) == 7), gone(f"{layer.__name__}.inner_loop")
+    assert np.all(ours(inputs) == 7), removed(f"{layer.__name__}.inner_loop")
     stock.build(inputs.shape)
     stock.set_weights(ours.get_weights())
-    ours.answers = False
+    ours.replaces = False
     np.testing.assert_allclose(ours(inputs), stock(inputs), rtol=1e-5, atol=1e-6)
 
 
-def test_a_cell_gives_one_dropout_mask_for_all_steps():
+def test_a_cell_has_one_dropout_mask_for_all_steps():
     cell = keras.layers.LSTMCell(3, dropout=0.5, seed=1)
     mask = np.asarray(compat.input_dropout_mask(cell, tf.ones((4, 50))))
-    assert set(np.unique(mask)) == {0.0, 2.0}, gone("get_dropout_mask")
+    assert set(np.unique(mask)) == {0.0, 2.0}, removed("get_dropout_mask")
     again = compat.input_dropout_mask(cell, tf.ones((4, 50)))
     np.testing.assert_array_equal(mask, again)
 
@@ -48,46 +48,50 @@ def test_a_cell_gives_one_dropout_mask_for_all_steps():
 def test_bidirectional_zeroes_masked_outputs():
     layer = keras.layers.Bidirectional(keras.layers.LSTM(2, return_sequences=True))
     layer.build((1, 3, 2))
-    assert compat.zeroes_masked_outputs(layer.forward_layer), gone("zero_output_for_mask")
-    assert not compat.zeroes_masked_outputs(keras.layers.LSTM(2)), gone("zero_output_for_mask")
+    assert compat.zeroes_masked_outputs(layer.forward_layer), removed("zero_output_for_mask")
+    assert not compat.zeroes_masked_outputs(keras.layers.LSTM(2)), removed("zero_output_for_mask")
 
 
-def test_a_layer_lists_those_inside_of_it():
-    inside = [keras.layers.Dense(1), keras.layers.Dense(2)]
-    model = keras.Sequential([keras.Input((3,)), *inside])
-    assert [x for x in compat.sublayers(model) if x in inside] == inside, gone("_layers")
+def test_a_layer_lists_its_sublayers():
+    inner = [keras.layers.Dense(1), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((3,)), *inner])
+    assert [x for x in compat.sublayers(model) if x in inner] == inner, removed("_layers")
 
 
-def test_the_sparse_kernel_has_ctcs_loss():
+def test_the_sparse_kernel_computes_the_ctc_loss():
     labels = tf.SparseTensor([[0, 0]], [0], [1, 1])
-    # One label in two frames of two equal classes, the blank last: aa, a_ and _a of four.
+    # Label a in two frames of two equally likely classes: paths aa, a_ and _a of four, _ the blank.
     loss = compat.ctc_loss(labels, tf.zeros((1, 2, 2)), tf.constant([2]))
-    assert float(loss[0]) == pytest.approx(-np.log(3 / 4)), gone("tf.compat.v1.nn.ctc_loss")
+    assert float(loss[0]) == pytest.approx(-np.log(3 / 4)), removed("tf.compat.v1.nn.ctc_loss")
 
 
-def test_a_piece_model_outlives_the_clearing_of_kernels():
+def test_a_sentencepiece_model_survives_cleared_kernels():
     from lstm_zoo.text.tokenizers import PieceTokenizer
 
     texts = [f"word {number} and its {number * 7} others" for number in range(300)]
     tokenizer = PieceTokenizer.learn(texts, 320)
     pieces = tokenizer.tokenize(tf.constant(texts[:2])).to_list()
     tf.random.set_seed(3)
-    assert tokenizer.tokenize(tf.constant(texts[:2])).to_list() == pieces, gone("_model_resource")
+    assert tokenizer.tokenize(tf.constant(texts[:2])).to_list() == pieces, removed(
+        "_model_resource"
+    )
 
 
-def test_a_litert_converter_has_the_switch():
+def test_a_litert_converter_can_update_slices_in_place():
     converter = tf.lite.TFLiteConverter([])
-    assert not converter._experimental_enable_dynamic_update_slice, gone("its LiteRT switch")
+    assert not converter._experimental_enable_dynamic_update_slice, removed(
+        "_experimental_enable_dynamic_update_slice"
+    )
     compat.update_slices_in_place(converter)
     assert converter._experimental_enable_dynamic_update_slice
 
 
-def test_warnings_are_off_in_the_block_alone(caplog):
+def test_warnings_are_disabled_inside_the_block_only(caplog):
     for level in (logging.NOTSET, logging.ERROR):
         logging.disable(level)
         try:
             with compat.warnings_not_logged():
-                logging.getLogger("elsewhere").warning("not to be seen")
+                logging.getLogger("elsewhere").warning("not logged")
             assert logging.root.manager.disable == level
         finally:
             logging.disable(logging.NOTSET)

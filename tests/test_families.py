@@ -1,6 +1,6 @@
-"""The contract of a family, held by one that this package does not know.
+"""The interface of a family, tested with a family of another package.
 
-The family is the one that `docs/adding_a_family.md` makes, file by file.
+Its files are those of the tutorial, `docs/adding_a_family.md`.
 """
 
 import json
@@ -22,7 +22,7 @@ TEXTS = ["a b c d", "f e d c", "", "h"]
 
 @pytest.fixture
 def last_word(tmp_path, monkeypatch):
-    """The guide's family, written where it can be imported, and registered."""
+    """The tutorial's family, written to an importable directory and registered."""
     files = re.findall(
         r"^`(last_word/\w+\.py)`\n\n```python\n(.*?)^```", GUIDE.read_text("utf-8"), re.M | re.S
     )
@@ -47,14 +47,14 @@ def last_word(tmp_path, monkeypatch):
 
 
 class Interrupt(keras.callbacks.Callback):
-    """Presses Ctrl-C when the third epoch begins."""
+    """Presses Ctrl-C at the start of the third epoch."""
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 2:
             raise KeyboardInterrupt
 
 
-def test_a_family_of_another_package_goes_all_the_way(last_word, capsys):
+def test_a_family_of_another_package_trains_resumes_predicts_and_exports(last_word, capsys):
     run = last_word / "runs/words"
     settings = {"epochs": 12, "learning_rate": 0.02}
     lstm_zoo.train("last_word", run=run, callbacks=[Interrupt()], **settings)
@@ -62,10 +62,10 @@ def test_a_family_of_another_package_goes_all_the_way(last_word, capsys):
     pipeline = lstm_zoo.train("last_word", run=run, resume=True)
     assert "test: accuracy 1.0000 (80 examples)" in capsys.readouterr().err
 
-    # Resumed, it is what it is uninterrupted.
-    whole = lstm_zoo.train("last_word", run=last_word / "runs/whole", **settings)
+    # The resumed run equals an uninterrupted one.
+    uninterrupted = lstm_zoo.train("last_word", run=last_word / "runs/uninterrupted", **settings)
     for name in ("history.csv", "model.weights.h5", "metrics.json"):
-        assert (run / name).read_bytes() == (whole.run / name).read_bytes()
+        assert (run / name).read_bytes() == (uninterrupted.run / name).read_bytes()
 
     loaded = lstm_zoo.load(run)
     answers = [answer.word for answer in loaded.predict(TEXTS)]
@@ -95,7 +95,7 @@ def test_a_family_of_another_package_goes_all_the_way(last_word, capsys):
         loaded.export(last_word / "onnx", format="onnx")
 
 
-def test_the_command_line_has_a_registered_family(last_word):
+def test_the_command_line_has_the_commands_of_a_registered_family(last_word):
     from click.testing import CliRunner
 
     from lstm_zoo.cli import cli
@@ -116,13 +116,15 @@ def test_the_command_line_has_a_registered_family(last_word):
     assert (inspected["family"], inspected["words"]) == ("last_word", 13)
 
 
-def test_a_name_that_is_taken_is_not_given_away(last_word):
+def test_a_registered_name_is_not_replaced(last_word):
     families.register("last_word", "the same again", "last_word")
-    with pytest.raises(CallError, match="The family 'speech' is already registered, for lstm_zoo.speech"):
+    with pytest.raises(
+        CallError, match="The family 'speech' is already registered, for lstm_zoo.speech"
+    ):
         families.register("speech", "another", "last_word")
 
 
-def test_what_a_family_lacks_is_named():
+def test_a_task_without_a_required_method_is_an_error_that_names_it():
     class Half(families.Task):
         def loss(self):
             return None
@@ -132,7 +134,7 @@ def test_what_a_family_lacks_is_named():
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_each_family_declares_what_the_contract_lists(family):
+def test_each_family_declares_what_the_interface_lists(family):
     package = families.module(family)
     for name in families.Description.__annotations__:
         assert hasattr(package, name), name

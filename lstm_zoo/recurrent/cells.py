@@ -147,7 +147,7 @@ def fused_obstacle(layer: keras.layers.RNN) -> str | None:
 
 
 def _conditions(layer: keras.layers.RNN) -> dict[str, bool]:
-    """Map each condition of both cuDNN and the fused loop, as text if unmet, to whether it is met."""
+    """Map each condition shared by cuDNN and the fused loop, as it reads if unmet, to its truth."""
     sigmoid = keras.activations.sigmoid
     return {
         "activation is not tanh": layer.activation is keras.activations.tanh,

@@ -1,19 +1,20 @@
-"""Time each family's network against the same one with Keras's own layers, and in PyTorch.
+"""Time each family's network, the same one with Keras's own layers, and one in PyTorch.
 
     python tests/benchmarks/bench_families.py sentiment speech translation
 
-prints examples a second in training (Adam) and in prediction, without dropout:
+prints examples per second in training (Adam) and in prediction, without dropout:
 
 - sentiment: an embedding of 128 for 30,000 words, one bidirectional LSTM of 96 units, mean and max
-  over the real steps; texts as long as film reviews (log-normal around 230 words, cut at 1,024);
-- speech: 40 features of 3 frames side by side, two bidirectional LSTMs of 128 units, 30 characters,
-  CTC; clips of around 3 seconds;
-- translation: the base variant with 4,000 pieces on each side, around 15 of them a sentence; to
-  predict, it is given the target too.
+  over the valid steps; texts as long as film reviews (log-normal around 230 words, truncated at
+  1,024);
+- speech: 40 features, 3 frames stacked, two bidirectional LSTMs of 128 units, 30 characters, CTC;
+  clips of around 3 seconds;
+- translation: the base variant with 4,000 pieces on each side, around 15 per sentence; prediction
+  takes the target too.
 
-The inputs are random, in batches of similar lengths. All networks go through the same batches in
-turn, round after round; medians are shown, and our ratio to each. PyTorch (`pip install
-torch==2.13.0`) packs its sequences; it is left out where it is not installed.
+The inputs are random, in batches of similar lengths. In each round all networks process the same
+batches in turn; prints medians, and our ratio to each. PyTorch (`pip install torch==2.13.0`) packs
+its sequences; it is omitted where it is not installed.
 """
 
 import importlib.util
@@ -38,23 +39,23 @@ from lstm_zoo.speech.model import output_lengths
 from lstm_zoo.training import process
 from lstm_zoo.translation.loss import SmoothedCrossEntropy
 
-REST = 0.25  # seconds, in which the threads of another library stop spinning
+REST = 0.25  # seconds, after which the threads of another library no longer spin
 WORDS, CLASSES = 30_000, 2
 FEATURES, STACKED, CHARACTERS = 40, 3, 30
 PIECES = 4_000
 
 
 class Family(NamedTuple):
-    """What is timed of a family.
+    """A family's network and its random data.
 
-    `batch(generator, lengths)` returns the inputs of rows of these lengths, and their targets.
+    `batch(rng, lengths)` returns inputs and targets of rows of these lengths.
     """
 
     build: Callable
     loss: keras.losses.Loss
     batch: Callable
     torch_network: Callable
-    lengths: tuple[float, float, int]  # median, deviation of the logarithm, longest
+    lengths: tuple[float, float, int]  # median, standard deviation of the logarithm, maximum
     batch_size: int
 
 
@@ -65,15 +66,15 @@ class Family(NamedTuple):
     required=True,
     type=click.Choice([*FAMILIES]),
 )
-@click.option("--rounds", default=5, show_default=True, help="How often each network is timed.")
-@click.option("--batches", default=8, show_default=True, help="Batches a round.")
+@click.option("--rounds", default=5, show_default=True, help="Timed rounds.")
+@click.option("--batches", default=8, show_default=True, help="Batches per round.")
 def main(families: tuple[str, ...], rounds: int, batches: int) -> None:
     process.keep_freed_memory()
     for name in families:
         family = TIMED[name]
         data = list(random_batches(family, batches))
         networks = {"ours": keras_steps(family.build(), family.loss)}
-        with stock.in_place_of_ours():
+        with stock.replace_ours():
             networks["stock"] = keras_steps(family.build(), family.loss)
         if importlib.util.find_spec("torch"):
             networks["torch"] = torch_steps(family.torch_network())
@@ -85,7 +86,7 @@ def main(families: tuple[str, ...], rounds: int, batches: int) -> None:
                     start = time.perf_counter()
                     for inputs, targets in data:
                         steps[number](inputs, targets)
-                    if turn:  # the first is for tracing and compiling
+                    if turn:  # the first traces and compiles
                         seconds = time.perf_counter() - start
                         speeds[network].append(batches * family.batch_size / seconds)
             medians = {network: statistics.median(values) for network, values in speeds.items()}
@@ -99,9 +100,9 @@ def main(families: tuple[str, ...], rounds: int, batches: int) -> None:
 
 def random_batches(family, batches):
     rng = np.random.default_rng(0)
-    middle, deviation, longest = family.lengths
+    median, deviation, maximum = family.lengths
     number = batches * family.batch_size
-    lengths = np.clip(rng.lognormal(np.log(middle), deviation, number), 2, longest).astype(int)
+    lengths = np.clip(rng.lognormal(np.log(median), deviation, number), 2, maximum).astype(int)
     for indices in batching.sorted_batches(lengths, family.batch_size):
         yield family.batch(rng, lengths[indices])
 
@@ -167,7 +168,7 @@ def torch_steps(network):
 
 
 def packed(lstm, sequence, lengths):
-    """Run PyTorch's LSTM over the real steps; return the outputs, and its last hidden states."""
+    """Run PyTorch's LSTM over the valid steps; return its outputs and last hidden states."""
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
     steps = pack_padded_sequence(sequence, lengths, batch_first=True)
@@ -175,9 +176,9 @@ def packed(lstm, sequence, lengths):
     return pad_packed_sequence(outputs, batch_first=True)[0], hidden
 
 
-def mean_and_max(sequence, real):
-    real = real.unsqueeze(-1)
-    return [(sequence * real).sum(1) / real.sum(1), sequence.masked_fill(~real, -2).amax(1)]
+def mean_and_max(sequence, valid):
+    valid = valid.unsqueeze(-1)
+    return [(sequence * valid).sum(1) / valid.sum(1), sequence.masked_fill(~valid, -2).amax(1)]
 
 
 def torch_reviews():
@@ -193,9 +194,9 @@ def torch_reviews():
 
         def forward(self, inputs):
             ids = torch.from_numpy(inputs).long()
-            real = ids != 0
-            sequence, _ = packed(self.lstm, self.embedding(ids), real.sum(1))
-            return self.logits(torch.cat(mean_and_max(sequence, real), -1))
+            valid = ids != 0
+            sequence, _ = packed(self.lstm, self.embedding(ids), valid.sum(1))
+            return self.logits(torch.cat(mean_and_max(sequence, valid), -1))
 
         def loss(self, logits, targets):
             return nn.functional.cross_entropy(logits, torch.from_numpy(targets))
@@ -224,8 +225,10 @@ def torch_recognizer():
 
         def loss(self, logits, targets):
             targets = torch.from_numpy(targets).long()
-            spoken = logits.log_softmax(-1).transpose(0, 1)
-            return nn.functional.ctc_loss(spoken, targets[:, 2:], targets[:, 1], targets[:, 0])
+            log_probabilities = logits.log_softmax(-1).transpose(0, 1)
+            return nn.functional.ctc_loss(
+                log_probabilities, targets[:, 2:], targets[:, 1], targets[:, 0]
+            )
 
     return Network()
 
@@ -242,19 +245,21 @@ def torch_translator():
             self.encoder = nn.LSTM(256, 256, batch_first=True, bidirectional=True)
             self.decoder = nn.LSTM(256, 512, batch_first=True)
             self.bridges = nn.ModuleList(nn.Linear(3 * 512, 512) for _ in range(2))
-            self.fed, self.shown = (nn.Linear(3 * 512, 256, bias=False) for _ in range(2))
+            self.input_projection, self.output_projection = (
+                nn.Linear(3 * 512, 256, bias=False) for _ in range(2)
+            )
             self.readout = nn.Linear(512, 256)
             self.bias = nn.Parameter(torch.zeros(PIECES))
 
         def forward(self, inputs):
             source, target = (torch.from_numpy(ids).long() for ids in inputs)
-            real = source != 0
-            sequence, hidden = packed(self.encoder, self.source(source), real.sum(1))
-            summary = torch.cat([*hidden, *mean_and_max(sequence, real)], -1)
-            states = [bridge(summary).unsqueeze(0) for bridge in self.bridges]
-            embedded = self.target(target) + self.fed(summary).unsqueeze(1)
+            valid = source != 0
+            sequence, hidden = packed(self.encoder, self.source(source), valid.sum(1))
+            context = torch.cat([*hidden, *mean_and_max(sequence, valid)], -1)
+            states = [bridge(context).unsqueeze(0) for bridge in self.bridges]
+            embedded = self.target(target) + self.input_projection(context).unsqueeze(1)
             outputs, _ = self.decoder(embedded, (states[0].tanh(), states[1]))
-            vectors = self.readout(outputs) + self.shown(summary).unsqueeze(1)
+            vectors = self.readout(outputs) + self.output_projection(context).unsqueeze(1)
             return vectors @ self.target.weight.T + self.bias
 
         def loss(self, logits, targets):

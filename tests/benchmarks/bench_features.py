@@ -1,9 +1,9 @@
-"""Log-mel and MFCC features: seconds of audio a second, by librosa and in the graph, in one run.
+"""Time log-mel and MFCC features: seconds of audio per second, by librosa and in the graph.
 
     python tests/benchmarks/bench_features.py --data CORPUS
 
-CORPUS is speech as `lstm-zoo speech train` takes it; without it, noise at 8, 16 and 22.05 kHz
-that is made here. The ways take turns; medians over the rounds, with the quartiles.
+CORPUS is speech data as for `lstm-zoo speech train`; by default, generated noise at 8, 16 and
+22.05 kHz. The implementations are timed in turn; prints medians over the rounds, with quartiles.
 """
 
 import os
@@ -27,7 +27,7 @@ BATCH = 16
 
 
 def synthetic(rate: int) -> list[np.ndarray]:
-    """Return clips of 1 to 8 seconds."""
+    """Return noise in clips of 1 to 8 seconds."""
     generator = np.random.default_rng(0)
     return [
         generator.standard_normal(int(generator.uniform(1, 8) * rate)).astype(np.float32) / 10
@@ -43,8 +43,8 @@ def pad(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return audio, lengths
 
 
-def ways(features: Features, clips: list[np.ndarray]) -> dict[str, Callable[[], None]]:
-    """Return the ways to compute the features of all clips."""
+def implementations(features: Features, clips: list[np.ndarray]) -> dict[str, Callable[[], None]]:
+    """Return functions that compute the features of all clips, by name."""
     in_graph = tf.function(
         features.extract_batch,
         input_signature=[tf.TensorSpec([None, None]), tf.TensorSpec([None], tf.int32)],
@@ -55,14 +55,14 @@ def ways(features: Features, clips: list[np.ndarray]) -> dict[str, Callable[[], 
     batches = [pad(ordered[start : start + BATCH]) for start in range(0, len(clips), BATCH)]
     return {
         "librosa": lambda: [features.extract(clip) for clip in clips],
-        "in graph, one by one": lambda: [in_graph(*single) for single in singles],
-        f"in graph, {BATCH} at once": lambda: [in_graph(*batch) for batch in batches],
+        "in graph, batch of 1": lambda: [in_graph(*single) for single in singles],
+        f"in graph, batch of {BATCH}": lambda: [in_graph(*batch) for batch in batches],
     }
 
 
 @click.command(help=__doc__)
-@click.option("--data", help="Speech to take clips from.")
-@click.option("--rounds", default=9, show_default=True)
+@click.option("--data", help="Speech data.  [default: noise]")
+@click.option("--rounds", default=9, show_default=True, help="Timed rounds.")
 def main(data: str | None, rounds: int) -> None:
     if data:
         chosen = read(data).clips[:CLIPS]
@@ -74,12 +74,12 @@ def main(data: str | None, rounds: int) -> None:
         seconds = sum(map(len, clips)) / rate
         for kind in FEATURE_KINDS:
             features = Features(FeatureSettings(kind=kind, sample_rate=rate))
-            compared = ways(features, clips)
+            compared = implementations(features, clips)
             times = {name: [] for name in compared}
-            for number in range(rounds + 1):  # the first warms up
-                for name, way in compared.items():
+            for number in range(rounds + 1):  # the first is a warm-up
+                for name, extract in compared.items():
                     start = time.perf_counter()
-                    way()
+                    extract()
                     if number:
                         times[name].append(time.perf_counter() - start)
             first = np.median(times["librosa"])
@@ -87,7 +87,7 @@ def main(data: str | None, rounds: int) -> None:
                 low, middle, high = np.percentile(found, (75, 50, 25))
                 speed = f"{seconds / middle:7,.0f} ({seconds / low:,.0f} to {seconds / high:,.0f})"
                 click.echo(
-                    f"{kind:8} {rate:6} Hz  {name:20}  {speed} s of audio a second"
+                    f"{kind:8} {rate:6} Hz  {name:22}  {speed} s of audio per second"
                     f"  {first / middle:5.2f} x librosa"
                 )
 

@@ -1,20 +1,19 @@
-"""Time the recurrent layers against stock Keras, PyTorch and ONNX Runtime.
+"""Compare the speed of the recurrent layers with stock Keras, PyTorch and ONNX Runtime.
 
     python tests/benchmarks/bench_recurrent.py
 
-prints a table of milliseconds for a forward pass, for the same of a SavedModel, and for a training
-step (forward, gradients of the weights and of the inputs), float32, without masks. All columns of a
-row are timed in turn, round after round, each after a rest and runs that are not timed. Medians are
-shown, with the spread (half the distance between the quartiles, as a share of the median) of our
-column and of stock Keras's. `floor` is the time of the same matrix products alone, one after the
-other, in TensorFlow.
-PyTorch (`pip install torch==2.13.0`) and ONNX Runtime (`pip install onnx onnxruntime`) are left out
-where they are not installed.
+prints tables of milliseconds: a forward pass, the same of a SavedModel, and a training step
+(forward pass, gradients of weights and inputs), float32, without masks. In each round all columns
+of a row are timed in turn, each after a rest and untimed runs. Prints medians, with the spread
+(half the interquartile range, relative to the median) of our column and of stock Keras's. `floor`
+is the time of the matrix products alone, in sequence, in TensorFlow. PyTorch (`pip install
+torch==2.13.0`) and ONNX Runtime (`pip install onnx onnxruntime`) are omitted where they are not
+installed.
 
-As in a training of ours, the process keeps memory that it frees (`lstm_zoo.training.process`),
-whichever the column.
+As in lstm_zoo's training, the process keeps memory that it frees (`lstm_zoo.training.process`), in
+all columns.
 
-Where TensorFlow sees a GPU, every LSTM and GRU must run on cuDNN there, or the benchmark stops.
+Where TensorFlow sees a GPU, every LSTM and GRU must run on cuDNN, or the benchmark stops.
 """
 
 import importlib.metadata
@@ -36,7 +35,7 @@ import tensorflow as tf
 from lstm_zoo.recurrent import explain, recurrent_layer
 from lstm_zoo.training import process
 
-# Cell, both ways?, batch, time steps, features, units.
+# Cell, bidirectional, batch, time steps, features, units.
 SHAPES = [
     ("lstm", False, 1, 100, 128, 128),
     ("lstm", False, 1, 400, 256, 256),
@@ -54,12 +53,12 @@ SHAPES = [
 GATES = {"lstm": 4, "gru": 3}
 WARM_UP = 2
 REST = 0.25  # seconds
-UNTIMED = 0.03  # seconds of runs after a rest, which leaves caches and clocks cold
+UNTIMED = 0.03  # seconds of runs after a rest, to warm up caches and clocks
 
 
 @click.command(help=__doc__.split("\n")[0])
-@click.option("--rounds", default=9, show_default=True, help="How often each column is timed.")
-@click.option("--only", multiple=True, type=int, help="Number of a row, from 0; repeatable.")
+@click.option("--rounds", default=9, show_default=True, help="Timed rounds.")
+@click.option("--only", multiple=True, type=int, help="Index of a row to time, from 0; repeatable.")
 def main(rounds: int, only: tuple[int, ...]) -> None:
     process.keep_freed_memory()
     print_header(rounds)
@@ -68,7 +67,7 @@ def main(rounds: int, only: tuple[int, ...]) -> None:
         click.echo(f"\n{mode}, milliseconds")
         rows = []
         for shape in shapes:
-            rows.append(time_in_turn(contestants(*shape, mode), rounds))
+            rows.append(time_in_turn(functions_to_time(*shape, mode), rounds))
             print_row(shape, rows[-1], heading=len(rows) == 1)
         for other in ("stock", "torch", "onnx"):
             ratios = [median(row[other]) / median(row["ours"]) for row in rows if other in row]
@@ -78,16 +77,16 @@ def main(rounds: int, only: tuple[int, ...]) -> None:
                 )
 
 
-def contestants(cell, both_ways, batch, steps, features, units, mode):
-    """Make the functions to time: name → function without arguments."""
+def functions_to_time(cell, bidirectional, batch, steps, features, units, mode):
+    """Make the functions to time, without arguments, by name."""
     training = mode == "training step"
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(batch, steps, features)).astype(np.float32)
-    width = units * (2 if both_ways else 1)
+    width = units * (2 if bidirectional else 1)
     gradients = rng.normal(size=(batch, steps, width)).astype(np.float32)
-    ours = recurrent_layer(cell, units, bidirectional=both_ways, return_sequences=True)
+    ours = recurrent_layer(cell, units, bidirectional=bidirectional, return_sequences=True)
     keras_own = stock.LAYERS[cell](units, return_sequences=True)
-    if both_ways:
+    if bidirectional:
         keras_own = keras.layers.Bidirectional(keras_own)
     if mode == "forward, exported":
         return {
@@ -97,20 +96,20 @@ def contestants(cell, both_ways, batch, steps, features, units, mode):
     functions = {
         "ours": keras_function(ours, inputs, gradients, training),
         "stock": keras_function(keras_own, inputs, gradients, training),
-        "floor": products(cell, both_ways, inputs, units, training),
+        "floor": products(cell, bidirectional, inputs, units, training),
     }
     if tf.config.list_physical_devices("GPU"):
         paths = [row.path for row in explain(keras.Sequential([ours]))]
         if set(paths) != {"cuDNN"}:
             raise SystemExit(f"{cell} does not run on cuDNN here: {paths}")
     if importlib.util.find_spec("torch"):
-        functions["torch"] = torch_function(cell, both_ways, inputs, gradients, units, training)
+        functions["torch"] = torch_function(cell, bidirectional, inputs, gradients, units, training)
     if (
         not training
         and importlib.util.find_spec("onnx")
         and importlib.util.find_spec("onnxruntime")
     ):
-        functions["onnx"] = onnx_function(cell, both_ways, inputs, units)
+        functions["onnx"] = onnx_function(cell, bidirectional, inputs, units)
     return functions
 
 
@@ -132,7 +131,7 @@ def keras_function(layer, inputs, gradients, training):
 
 
 def exported_function(layer, inputs):
-    """Export a layer for any batch and any number of steps, and load it."""
+    """Export a layer for any batch size and number of steps, and load it."""
     layer(inputs)
     module = tf.Module()
     module.layer = layer
@@ -149,15 +148,15 @@ def exported_function(layer, inputs):
 
 
 def fetched(tensors):
-    """On a GPU, wait for what is computed, and fetch the first, as PyTorch's column does.
+    """On a GPU, wait for the results and copy the first to the CPU, as PyTorch's column does.
 
-    On a CPU it is there when the call returns, and `numpy` would copy it.
+    On a CPU the results are ready when the call returns, and `numpy` would copy them.
     """
     return tensors[0].numpy() if tf.config.list_physical_devices("GPU") else tensors
 
 
-def products(cell, both_ways, inputs, units, training):
-    """Make the matrix products of a layer: one for all steps, and one for each step."""
+def products(cell, bidirectional, inputs, units, training):
+    """Make a function of a layer's matrix products: one for all steps, and one for each step."""
     batch, steps, features = inputs.shape
     kernel = tf.random.normal((features, GATES[cell] * units))
     recurrent_kernel = tf.random.normal((units, GATES[cell] * units)) / units
@@ -166,7 +165,7 @@ def products(cell, both_ways, inputs, units, training):
     @tf.function
     def run():
         results = []
-        for _ in range(2 if both_ways else 1):
+        for _ in range(2 if bidirectional else 1):
             projected = all_inputs @ kernel
             output = projected[:batch, :units]
             for _ in range(steps):
@@ -175,8 +174,8 @@ def products(cell, both_ways, inputs, units, training):
             if training:
                 d = projected[:batch]
                 for _ in range(steps):
-                    back = tf.matmul(d, recurrent_kernel, transpose_b=True)
-                    d = tf.tile(back, [1, GATES[cell]])
+                    d_output = tf.matmul(d, recurrent_kernel, transpose_b=True)
+                    d = tf.tile(d_output, [1, GATES[cell]])
                 d = projected + d[0]
                 results.append(tf.matmul(all_inputs, d, transpose_a=True))
                 results.append(tf.matmul(projected[:, :units], d, transpose_a=True))
@@ -186,12 +185,12 @@ def products(cell, both_ways, inputs, units, training):
     return lambda: fetched(run())
 
 
-def torch_function(cell, both_ways, inputs, gradients, units, training):
+def torch_function(cell, bidirectional, inputs, gradients, units, training):
     import torch
 
     device = "cuda" if tf.config.list_physical_devices("GPU") else "cpu"
     kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
-    layer = kind(inputs.shape[-1], units, batch_first=True, bidirectional=both_ways).to(device)
+    layer = kind(inputs.shape[-1], units, batch_first=True, bidirectional=bidirectional).to(device)
     inputs = torch.tensor(inputs, device=device, requires_grad=training)
     gradients = torch.tensor(gradients, device=device)
 
@@ -207,11 +206,11 @@ def torch_function(cell, both_ways, inputs, gradients, units, training):
     return run
 
 
-def onnx_function(cell, both_ways, inputs, units):
+def onnx_function(cell, bidirectional, inputs, units):
     import onnx
     import onnxruntime
 
-    directions = 2 if both_ways else 1
+    directions = 2 if bidirectional else 1
     rng = np.random.default_rng(0)
     gates, features = GATES[cell] * units, inputs.shape[-1]
     weights = {
@@ -224,7 +223,7 @@ def onnx_function(cell, both_ways, inputs, units):
         ["x", *weights],
         ["y"],
         hidden_size=units,
-        direction="bidirectional" if both_ways else "forward",
+        direction="bidirectional" if bidirectional else "forward",
         **({"linear_before_reset": 1} if cell == "gru" else {}),
     )
     floats = onnx.TensorProto.FLOAT
@@ -246,14 +245,14 @@ def onnx_function(cell, both_ways, inputs, units):
 
 
 def time_in_turn(functions, rounds):
-    """Time functions one after the other, again and again: name → seconds of each round."""
+    """Time functions in turn, round after round; return the seconds of each round by name."""
     for function in functions.values():
         for _ in range(WARM_UP):
             function()
     seconds = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
-            # Another library's threads spin for a while after its run, and take ours a core.
+            # Another library's threads spin for a while after its run, and occupy a core.
             time.sleep(REST)
             start = time.perf_counter()
             while time.perf_counter() < start + UNTIMED:
@@ -269,7 +268,7 @@ def median(seconds):
 
 
 def spread(seconds):
-    """Half the distance between the quartiles, as a share of the median."""
+    """Return half the interquartile range, relative to the median."""
     low, _, high = statistics.quantiles(seconds, n=4)
     return (high - low) / 2 / median(seconds)
 
@@ -288,11 +287,11 @@ def print_header(rounds):
 
 
 def print_row(shape, seconds, heading):
-    cell, both_ways, batch, steps, features, units = shape
+    cell, bidirectional, batch, steps, features, units = shape
     if heading:
         columns = "".join(f"{name:>9}" for name in seconds)
         click.echo(f"{'':34}{columns}   stock/ours   spread of ours, stock")
-    name = f"{'bi' if both_ways else ''}{cell} {batch}x{steps}, {features} -> {units}"
+    name = f"{'bi' if bidirectional else ''}{cell} {batch}x{steps}, {features} -> {units}"
     times = "".join(f"{median(values) * 1e3:9.2f}" for values in seconds.values())
     ratio = median(seconds["stock"]) / median(seconds["ours"])
     spreads = f"{spread(seconds['ours']):.0%}, {spread(seconds['stock']):.0%}"

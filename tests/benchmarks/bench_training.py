@@ -1,10 +1,9 @@
-"""Time an epoch of a training as it is, and with Keras's own recurrent layers in it.
+"""Time an epoch of training with our recurrent layers and with Keras's.
 
     python tests/benchmarks/bench_training.py FAMILY --data DATA --set NAME=VALUE
 
-trains for one epoch twice, each time in a process of its own, with the same seed and data, and
-prints the examples a second of the epoch's steps: compiling is in it, reading and validation are
-not.
+trains for one epoch twice, each in its own process, with the same seed and data, and prints the
+examples per second of the epoch's steps: including compilation, without reading and validation.
 """
 
 import contextlib
@@ -28,8 +27,10 @@ from lstm_zoo.runs.directory import CONFIG
 
 @click.command(help=__doc__.split("\n")[0])
 @click.argument("family", type=click.Choice([*FAMILIES]))
-@click.option("--data", help="What to train on.  [the demo corpus]")
-@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting.")
+@click.option("--data", help="The training data.  [default: the demo corpus]")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A setting; repeatable."
+)
 def main(family: str, data: str | None, assignments: tuple[str, ...]) -> None:
     settings = dict(assignment.split("=", 1) for assignment in assignments)
     speeds = {}
@@ -38,7 +39,7 @@ def main(family: str, data: str | None, assignments: tuple[str, ...]) -> None:
             examples, seconds = pool.apply(train, (layers, family, data, settings))
         speeds[layers] = examples / seconds
         click.echo(
-            f"{layers:6} {examples:,} examples in {seconds:.0f} s, {speeds[layers]:.1f} a second"
+            f"{layers:6} {examples:,} examples in {seconds:.0f} s, {speeds[layers]:.1f} per second"
         )
     click.echo(f"ours / stock {speeds['ours'] / speeds['stock']:.2f}")
 
@@ -46,7 +47,7 @@ def main(family: str, data: str | None, assignments: tuple[str, ...]) -> None:
 def train(
     layers: str, family: str, data: str | None, settings: dict[str, str]
 ) -> tuple[int, float]:
-    """Train for one epoch; return its examples and the seconds of its steps."""
+    """Train for one epoch; return its number of examples and the seconds of its steps."""
 
     class Stopwatch(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -56,7 +57,7 @@ def train(
             self.seconds = time.perf_counter() - self.start
 
     stopwatch = Stopwatch()
-    chosen = stock.in_place_of_ours() if layers == "stock" else contextlib.nullcontext()
+    chosen = stock.replace_ours() if layers == "stock" else contextlib.nullcontext()
     with chosen, tempfile.TemporaryDirectory() as folder:
         lstm_zoo.train(
             family, data, run=f"{folder}/run", callbacks=[stopwatch], **{**settings, "epochs": 1}

@@ -1,11 +1,11 @@
-"""Time a trained translator: sentences a second, and what a step costs as the source grows.
+"""Time a trained translator: sentences per second, and a step's time by source length.
 
     python tests/benchmarks/bench_translation.py runs/multi30k multi30k/val.de
 
-prints sentences a second through `predict`, greedily and with a beam of 5, alone and 64 at once,
-round after round in turn: medians, with their range. Then milliseconds a step of the search over
-sources of 10 to 1,000 pieces, the encoder's time apart; the network has no attention, so that a
-step should cost the same whatever the source. The sources of that part are random pieces.
+prints sentences per second of `predict`, with greedy decoding and a beam of 5, in batches of 1 and
+64, timed in turn in each round: medians, with their range. Then milliseconds per step of the beam
+search for sources of 10 to 1,000 random pieces, and of the encoder separately. The network has no
+attention: a step should take the same time for every source length.
 """
 
 import os
@@ -30,8 +30,8 @@ STEPS = 60
 @click.command(help=__doc__.split("\n")[0])
 @click.argument("run")
 @click.argument("texts", type=click.Path(exists=True, path_type=Path))
-@click.option("--rounds", default=5, show_default=True, help="How often each is timed.")
-@click.option("--sentences", default=192, show_default=True, help="Sentences a round.")
+@click.option("--rounds", default=5, show_default=True, help="Timed rounds.")
+@click.option("--sentences", default=192, show_default=True, help="Sentences per round.")
 def main(run: str, texts: Path, rounds: int, sentences: int) -> None:
     translator = lstm_zoo.load(run)
     lines = texts.read_text(encoding="utf-8").splitlines()[:sentences]
@@ -46,7 +46,7 @@ def show_throughput(translator, lines, rounds):
         for width, batch in cases:
             start = time.perf_counter()
             translator.predict(lines, batch, beam_width=width)
-            if turn:  # the first is for tracing
+            if turn:  # the first traces
                 speeds[width, batch].append(len(lines) / (time.perf_counter() - start))
     for (width, batch), values in speeds.items():
         click.echo(
@@ -59,28 +59,30 @@ def show_steps(model, rounds):
     encode, decoder = tf.function(encoder(model)), model.get_layer("decoder")
 
     @tf.function
-    def search(summary):
+    def search(context):
         def step(last, states):
             logits, new = decoder.step(last, states[0], states[1])
-            # Never the end, so that every search takes all its steps.
-            never = tf.one_hot(beam.END, tf.shape(logits)[-1], -1e9, 0.0)
-            return logits + never, (states[0], new)
+            # No end of sentence, so that every search takes all its steps.
+            no_end = tf.one_hot(beam.END, tf.shape(logits)[-1], -1e9, 0.0)
+            return logits + no_end, (states[0], new)
 
-        states = (summary, decoder.initial_states(summary))
-        limits = tf.fill([tf.shape(summary)[0]], STEPS)
+        states = (context, decoder.initial_states(context))
+        limits = tf.fill([tf.shape(context)[0]], STEPS)
         return beam.search(step, states, limits, width=5)
 
-    pieces = model.get_layer("source_embedding").input_dim
+    vocabulary_size = model.get_layer("source_embedding").input_dim
     generator = np.random.default_rng(0)
-    sources = {n: tf.constant(generator.integers(10, pieces, (8, n)), tf.int32) for n in SOURCES}
+    sources = {
+        n: tf.constant(generator.integers(10, vocabulary_size, (8, n)), tf.int32) for n in SOURCES
+    }
     times = {n: ([], []) for n in SOURCES}
     for turn in range(rounds + 1):
         for count, source in sources.items():
             start = time.perf_counter()
-            summary = encode(source)
-            summary.numpy()
+            context = encode(source)
+            context.numpy()
             middle = time.perf_counter()
-            search(summary).scores.numpy()
+            search(context).scores.numpy()
             if turn:
                 times[count][0].append(middle - start)
                 times[count][1].append((time.perf_counter() - middle) / (STEPS + 1))

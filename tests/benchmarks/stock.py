@@ -1,4 +1,4 @@
-"""Keras's own recurrent layers, to compare ours with."""
+"""Keras's own recurrent layers, the baseline of the benchmarks."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ LAYERS = {
 
 
 @contextlib.contextmanager
-def in_place_of_ours() -> Iterator[None]:
-    """Have the builders of networks take Keras's layers."""
+def replace_ours() -> Iterator[None]:
+    """Make the builders of networks use Keras's layers inside the block."""
     ours = dict(cells.CELLS), cells.Bidirectional
     cells.CELLS.update(LAYERS)
     cells.Bidirectional = keras.layers.Bidirectional

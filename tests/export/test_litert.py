@@ -236,7 +236,7 @@ def test_an_export_has_the_tokenizers_and_a_card(translator_of, tmp_path):
 
 
 def shapes(path, time):
-    """Return the shapes that LiteRT infers for a number of time steps, without running the model."""
+    """Return the shapes that LiteRT infers for a number of time steps before it runs."""
     from ai_edge_litert.interpreter import OpResolverType
 
     # A delegate would hide the tensors between its ops.

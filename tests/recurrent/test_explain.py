@@ -1,4 +1,4 @@
-"""Which path each recurrent layer takes, and the reason given for it."""
+"""The path of each recurrent layer, and the reason reported for it."""
 
 import keras
 import pytest
@@ -8,25 +8,25 @@ from lstm_zoo.recurrent import CELLS, explain, recurrent_layer
 
 KINDS = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
 NO_GPU = "TensorFlow sees no GPU"
-FIT = "a GPU is here, and the layer is one that cuDNN has"
+CUDNN_FITS = "TensorFlow sees a GPU, and cuDNN supports the layer"
 
 with_cudnn = pytest.mark.parametrize("cell", ["gru", "lstm"])
 
 
-def claim_devices(monkeypatch, *, gpus):
-    """Have TensorFlow list so many GPUs, whatever this machine has."""
-    devices = {"GPU": [f"GPU:{number}" for number in range(gpus)], "CPU": ["CPU:0"]}
+def fake_gpus(monkeypatch, *, count):
+    """Make TensorFlow list this number of GPUs, on any machine."""
+    devices = {"GPU": [f"GPU:{number}" for number in range(count)], "CPU": ["CPU:0"]}
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: devices[kind])
 
 
 @pytest.fixture
 def gpu(monkeypatch):
-    claim_devices(monkeypatch, gpus=1)
+    fake_gpus(monkeypatch, count=1)
 
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    claim_devices(monkeypatch, gpus=0)
+    fake_gpus(monkeypatch, count=0)
 
 
 def explain_one(layer):
@@ -35,19 +35,19 @@ def explain_one(layer):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_row_gives_name_kind_and_units(cell):
+def test_a_row_has_name_class_and_units(cell):
     row = explain_one(recurrent_layer(cell, 5, name="encoder"))
     assert (row.layer, row.kind, row.units) == ("encoder", KINDS[cell], 5)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_both_directions_have_a_row_of_their_own(cell):
+def test_each_direction_has_its_own_row(cell):
     rows = explain(keras.Sequential([recurrent_layer(cell, 5, bidirectional=True, name="encoder")]))
     assert [(row.kind, row.units) for row in rows] == [(KINDS[cell], 5)] * 2
     assert {row.layer for row in rows} == {"forward_encoder", "backward_encoder"}
 
 
-def test_rows_come_in_the_models_order_and_of_recurrent_layers_only(no_gpu):
+def test_rows_are_of_recurrent_layers_only_in_the_models_order(no_gpu):
     inputs = keras.Input((None,), dtype="int32")
     x = keras.layers.Embedding(10, 4)(inputs)
     x = recurrent_layer("lstm", 4, return_sequences=True, bidirectional=True, name="first")(x)
@@ -63,13 +63,13 @@ def test_rows_come_in_the_models_order_and_of_recurrent_layers_only(no_gpu):
     ]
 
 
-def test_layers_inside_of_other_layers_have_rows_too():
+def test_nested_layers_have_rows_too():
     inner = keras.Sequential([recurrent_layer("gru", 3, name="inside")])
     rows = explain(keras.Sequential([keras.Input((4, 2)), inner]))
     assert [row.layer for row in rows] == ["inside"]
 
 
-def test_a_layer_of_a_cell_has_a_row_without_units():
+def test_keras_rnn_has_a_row_without_units():
     row = explain_one(keras.layers.RNN(keras.layers.LSTMCell(2)))
     assert (row.units, row.path, row.reason) == (
         None,
@@ -83,7 +83,7 @@ def test_a_model_without_recurrent_layers_has_no_rows():
 
 
 @with_cudnn
-def test_without_a_gpu_the_path_is_the_loop(cell, no_gpu):
+def test_without_a_gpu_the_path_is_fused(cell, no_gpu):
     row = explain_one(recurrent_layer(cell, 4))
     assert (row.path, row.reason) == ("fused", NO_GPU)
 
@@ -92,10 +92,10 @@ def test_without_a_gpu_the_path_is_the_loop(cell, no_gpu):
 @with_cudnn
 def test_with_a_gpu_the_path_is_cudnn(cell, bidirectional, gpu):
     rows = explain(keras.Sequential([recurrent_layer(cell, 4, bidirectional=bidirectional)]))
-    assert [(row.path, row.reason) for row in rows] == [("cuDNN", FIT)] * (1 + bidirectional)
+    assert [(row.path, row.reason) for row in rows] == [("cuDNN", CUDNN_FITS)] * (1 + bidirectional)
 
 
-def test_keras_own_layer_loops(no_gpu):
+def test_keras_own_layer_runs_in_its_loop(no_gpu):
     row = explain_one(keras.layers.LSTM(4))
     assert (row.path, row.reason) == ("loop", "LSTM is not one of lstm_zoo's layers")
 
@@ -137,29 +137,29 @@ def test_use_cudnn_false_is_fused_even_with_a_gpu(cell, bidirectional, gpu):
 )
 @pytest.mark.parametrize("bidirectional", [False, True])
 @with_cudnn
-def test_a_missed_condition_is_the_reason(cell, bidirectional, options, reason, gpu):
+def test_an_unmet_condition_is_the_reason(cell, bidirectional, options, reason, gpu):
     layer = recurrent_layer(cell, 4, bidirectional=bidirectional, **options)
     rows = explain(keras.Sequential([layer]))
     assert [(row.path, row.reason) for row in rows] == [("loop", reason)] * (1 + bidirectional)
 
 
-def test_a_gru_that_resets_before_the_matrix_loops(gpu):
+def test_a_gru_with_reset_before_the_product_runs_in_keras_loop(gpu):
     row = explain_one(recurrent_layer("gru", 4, reset_after=False))
     assert (row.path, row.reason) == ("loop", "reset_after is False")
 
 
 @with_cudnn
-def test_dropout_of_the_inputs_is_no_obstacle(cell, gpu):
+def test_input_dropout_is_no_obstacle(cell, gpu):
     assert explain_one(recurrent_layer(cell, 4, dropout=0.5)).path == "cuDNN"
 
 
 @with_cudnn
-def test_a_layers_own_obstacle_is_told_before_the_machines(cell, no_gpu):
-    # It would stay one on any machine.
+def test_a_layers_obstacle_is_reported_before_the_machines(cell, no_gpu):
+    # The layer's holds on any machine.
     row = explain_one(recurrent_layer(cell, 4, unroll=True))
     assert row.reason == "unroll is set"
 
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
-def test_this_machine_without_a_gpu_is_seen_as_such():
+def test_a_machine_without_a_gpu_is_recognized():
     assert explain_one(recurrent_layer("lstm", 4)).reason == NO_GPU

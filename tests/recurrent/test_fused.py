@@ -1,4 +1,4 @@
-"""The fused layers against Keras's own: results, gradients, weights files, whatever the mask."""
+"""The fused layers compared with Keras's: results, gradients and weights files, under any mask."""
 
 import keras
 import numpy as np
@@ -9,38 +9,15 @@ from hypothesis import strategies as st
 
 from lstm_zoo.recurrent import CELLS, fused, recurrent_layer
 from tests.recurrent import oracle
+from tests.recurrent.helpers import both_directions, every_cell, pair, stock_layer
 
-STOCK = {"simple_rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
-
-every_cell = pytest.mark.parametrize("cell", CELLS)
 both_modes = pytest.mark.parametrize("training", [False, True], ids=["predict", "train"])
-
-
-def stock_layer(cell, units, bidirectional=False, **options):
-    if not bidirectional:
-        return STOCK[cell](units, **options)
-    return keras.layers.Bidirectional(STOCK[cell](units, **options))
-
-
-def pair(cell, units, features, bidirectional=False, **options):
-    """Make our layer and Keras's with the same weights, all of them drawn."""
-    layers = [
-        recurrent_layer(cell, units, bidirectional=bidirectional, **options),
-        stock_layer(cell, units, bidirectional, **options),
-    ]
-    rng = np.random.default_rng(1)
-    for layer in layers:
-        layer.build((None, None, features))
-    weights = [rng.normal(size=weight.shape) / 2 for weight in layers[0].weights]
-    for layer in layers:
-        layer.set_weights(weights)
-    return layers
 
 
 def results(layer, inputs, mask, states=None, training=False):
     """Return outputs, states, and the gradients of weights, inputs and initial states."""
     states = states or []
-    # The shapes are left open, as in `fit`.
+    # The shapes are not static, as in `fit`.
     open_shapes = [
         tf.TensorSpec([*[None] * (array.ndim - 1), array.shape[-1]], array.dtype)
         for array in (inputs, *states)
@@ -73,16 +50,16 @@ def assert_equal_results(ours, stock, tolerance):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def few_numbers_are_small():
-    """Run layers that are quick to test as large ones too: in halves, short pieces and loops."""
+def lower_thresholds():
+    """Run layers that are quick to test as large ones too: split batches, short chunks, loops."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fused, "SMALL_STATE", 8)
         patch.setattr(fused, "BLOCK_PRODUCT", 100)
         yield
 
 
-# Batch, time steps, features, units: on both sides of the short and the long pieces, the unrolled
-# steps, the halves and TensorFlow's own LSTM.
+# Batch, time steps, features, units: on both sides of every threshold, of the short and the long
+# chunks, the unrolled steps, the split batch and TensorFlow's LSTM op.
 SHAPES = [
     *(pytest.param(shape, marks=pytest.mark.slow) for shape in [(1, 1, 1, 1), (1, 70, 3, 4)]),
     pytest.param((9, 16, 2, 3), marks=pytest.mark.slow),
@@ -93,7 +70,7 @@ SHAPES = [
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @both_modes
 @every_cell
-def test_results_and_gradients_are_keras(cell, training, shape):
+def test_results_and_gradients_equal_those_of_keras(cell, training, shape):
     batch, time, features, units = shape
     rng = np.random.default_rng(0)
     ours, stock = pair(cell, units, features, return_sequences=True, return_state=True)
@@ -110,7 +87,7 @@ def test_results_and_gradients_are_keras(cell, training, shape):
 def masked_problems(draw):
     batch, time = draw(st.integers(1, 10)), draw(st.integers(1, 20))
     mask = draw(st.lists(st.booleans(), min_size=batch * time, max_size=batch * time))
-    if draw(st.booleans()):  # padded on the right, rows of padding only among them
+    if draw(st.booleans()):  # padded on the right, with rows of padding only
         lengths = draw(st.lists(st.integers(0, time), min_size=batch, max_size=batch))
         mask = np.arange(time) < np.array(lengths)[:, None]
     options = {
@@ -134,23 +111,23 @@ def masked_problems(draw):
 @pytest.mark.slow
 @settings(max_examples=12)
 @given(masked_problems())
-def test_any_mask_gives_what_keras_gives(problem):
+def test_results_equal_those_of_keras_for_any_mask(problem):
     cell, bidirectional, options, mask, seed = problem
     ours, stock = pair(cell, 3, 2, bidirectional, **options)
     inputs = np.random.default_rng(seed).normal(size=(*mask.shape, 2)).astype("float32")
     assert_equal_results(results(ours, inputs, mask), results(stock, inputs, mask), 2e-5)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_what_is_compiled_is_the_oracle_in_float64(cell):
+@every_cell
+def test_the_compiled_loop_equals_the_oracle_in_float64(cell):
     lengths, time, features, units = [35, 16, 1, 20, 33, 17, 32, 2, 9], 35, 3, 2
     rng = np.random.default_rng(3)
     weights = oracle.random_weights(rng, cell, features, units)
     inputs = rng.normal(size=(len(lengths), time, features))
     states = [rng.normal(size=(len(lengths), units)) for _ in range(oracle.STATES[cell])]
     outputs, last, tape = oracle.forward(cell, weights, inputs, lengths, states)
-    real = oracle.real_steps(lengths, len(lengths), time)
-    d_outputs = rng.normal(size=outputs.shape) * real[..., None]
+    valid = oracle.valid_steps(lengths, len(lengths), time)
+    d_outputs = rng.normal(size=outputs.shape) * valid[..., None]
     d_last = [rng.normal(size=state.shape) for state in last]
     expected = oracle.backward(cell, weights, tape, d_outputs, d_last)
 
@@ -175,12 +152,12 @@ def test_what_is_compiled_is_the_oracle_in_float64(cell):
             loss += sum(tf.reduce_sum(a * b) for a, b in zip(last, d_last, strict=True))
         return outputs, last, gradients.gradient(loss, variables)
 
-    got_outputs, got_last, got = run()
-    np.testing.assert_allclose(got_outputs.numpy()[real], outputs[real], atol=1e-10)
-    for a, b in zip(got_last, last, strict=True):
+    actual_outputs, actual_last, actual = run()
+    np.testing.assert_allclose(actual_outputs.numpy()[valid], outputs[valid], atol=1e-10)
+    for a, b in zip(actual_last, last, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-10)
     wanted = [expected[name] for name in ("kernel", "recurrent_kernel", "bias", "inputs")]
-    for a, b in zip(got, [*wanted, *expected["initial_states"]], strict=True):
+    for a, b in zip(actual, [*wanted, *expected["initial_states"]], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-9)
 
 
@@ -202,9 +179,9 @@ def test_mixed_precision_is_near_float32(cell, training, policy, tolerance):
         np.testing.assert_allclose(a.astype("float32"), b, rtol=0, atol=tolerance * scale)
 
 
-@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both ways"])
+@both_directions
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_weights_files_go_both_ways(cell, bidirectional, tmp_path):
+def test_weights_files_are_exchangeable_with_keras(cell, bidirectional, tmp_path):
     def model(layer):
         return keras.Sequential([keras.Input((None, 3)), layer, keras.layers.Dense(2)])
 
@@ -247,7 +224,7 @@ def test_an_empty_batch_has_empty_outputs(cell):
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_fit_learns_with_batches_of_any_size(cell):
-    # The last batch is smaller, and each width is another.
+    # The last batch is smaller than the others.
     keras.utils.set_random_seed(0)
     layer = recurrent_layer(cell, 8, bidirectional=True)
     model = keras.Sequential([keras.Input((None, 2)), layer, keras.layers.Dense(1)])
@@ -257,7 +234,7 @@ def test_fit_learns_with_batches_of_any_size(cell):
     assert history["loss"][-1] < 0.5 * history["loss"][0]
 
 
-def test_what_keras_loop_alone_can_do_is_left_to_it():
+def test_unsupported_options_run_on_keras_own_loop():
     ours, stock = pair("lstm", 3, 2, activation="relu", return_sequences=True)
     inputs = np.random.default_rng(0).normal(size=(2, 5, 2)).astype("float32")
     assert np.array_equal(ours(inputs), stock(inputs))

@@ -1,15 +1,15 @@
-"""The portable loop against Keras's own: results and states, whatever the mask."""
+"""The portable loop compared with Keras's layers: results and states, under any mask."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from lstm_zoo.recurrent import CELLS, portable_loops
-from tests.recurrent.test_fused import pair
+from lstm_zoo.recurrent import portable_loops
+from tests.recurrent.helpers import every_cell, pair
 
-STEPS = 11  # more than an iteration of the loop holds
-MASK = np.zeros((4, STEPS), bool)  # the last row has no real step
+STEPS = 11  # more than one iteration of the loop
+MASK = np.zeros((4, STEPS), bool)  # the last row has no valid step
 MASK[0] = True
 MASK[1, :3] = True
 MASK[2, [1, 3, 4, 9]] = True
@@ -17,12 +17,12 @@ MASK[2, [1, 3, 4, 9]] = True
 
 @pytest.mark.parametrize("mask", [None, MASK], ids=["all steps", "a mask"])
 @pytest.mark.parametrize("options", [{}, {"go_backwards": True}, {"zero_output_for_mask": True}])
-@pytest.mark.parametrize("cell", CELLS)
-def test_results_and_states_are_those_of_keras(cell, options, mask):
+@every_cell
+def test_results_and_states_equal_those_of_keras(cell, options, mask):
     ours, stock = pair(cell, 3, 2, return_sequences=True, return_state=True, **options)
-    generator = np.random.default_rng(2)
-    inputs = generator.normal(size=(4, STEPS, 2)).astype(np.float32)
-    states = [generator.normal(size=(4, 3)).astype(np.float32) for _ in range(1 + (cell == "lstm"))]
+    rng = np.random.default_rng(2)
+    inputs = rng.normal(size=(4, STEPS, 2)).astype(np.float32)
+    states = [rng.normal(size=(4, 3)).astype(np.float32) for _ in range(1 + (cell == "lstm"))]
     with portable_loops():
         run = tf.function(lambda x, *s: ours(x, mask=mask, initial_state=[*s]))
         found = run(inputs, *states)

@@ -1,4 +1,4 @@
-"""Masks of right-padded ids, and stacks of recurrent layers under them."""
+"""Length masks, and stacks of recurrent layers with them."""
 
 import keras
 import numpy as np
@@ -8,18 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lstm_zoo.recurrent import CELLS, length_mask, recurrent_stack
+from lstm_zoo.recurrent import length_mask, recurrent_stack
 from tests.recurrent import oracle
+from tests.recurrent.helpers import both_directions, every_cell
 
 FEATURES = 3
 UNITS = [4, 2]
 
-every_cell = pytest.mark.parametrize("cell", CELLS)
-both_ways = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both ways"])
 
-
-def defined_mask(ids):
-    """Do as `length_mask`, by its definition: real up to a row's last id, and at its first step."""
+def expected_mask(ids):
+    """Return `length_mask` by its definition: valid up to a row's last id, and at step one."""
     mask = np.zeros(ids.shape, bool)
     for row, row_ids in enumerate(ids):
         (positions,) = np.nonzero(row_ids)
@@ -28,7 +26,7 @@ def defined_mask(ids):
 
 
 def stack_model(cell, bidirectional, units=UNITS, dropout=0.25):
-    """Build a stack of random weights, biases included, as a model of inputs and a mask."""
+    """Build a model of a stack, of inputs and a mask, with random weights and biases."""
     inputs = keras.Input((None, FEATURES))
     mask = keras.Input((None,), dtype="bool")
     outputs, states = recurrent_stack(
@@ -41,17 +39,17 @@ def stack_model(cell, bidirectional, units=UNITS, dropout=0.25):
 
 
 def run(model, inputs, lengths, **options):
-    mask = oracle.real_steps(lengths, *inputs.shape[:2])
+    mask = oracle.valid_steps(lengths, *inputs.shape[:2])
     tensors = [tf.constant(inputs, "float32"), tf.constant(mask)]
     return [result.numpy() for result in model(tensors, **options)]
 
 
 def batch(lengths, time):
-    # The padding is noise rather than zeros, so that reading it would show.
+    # The padding is noise rather than zeros, to detect that it is read.
     return np.random.default_rng(3).normal(size=(len(lengths), time, FEATURES))
 
 
-def test_a_mask_ends_after_the_last_id_that_is_not_zero():
+def test_a_mask_ends_after_the_last_nonzero_id():
     ids = np.array([[5, 6, 7, 0], [5, 0, 0, 0], [5, 0, 7, 0], [0, 0, 0, 9], [1, 2, 3, 4]])
     expected = [[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
     mask = length_mask(tf.constant(ids, "int32"))
@@ -70,8 +68,8 @@ def test_an_empty_batch_has_an_empty_mask():
     assert mask.dtype == "bool"
 
 
-def test_a_long_row_is_real_to_its_end():
-    # More steps than a small integer counts.
+def test_a_long_row_is_valid_to_its_end():
+    # More steps than an int16 can count.
     ids = np.ones((2, 40_000), "int32")
     ids[1, 39_000:] = 0
     assert np.array_equal(length_mask(tf.constant(ids)), ids == 1)
@@ -80,29 +78,29 @@ def test_a_long_row_is_real_to_its_end():
 id_batches = hnp.arrays(
     st.sampled_from(["int32", "int64"]),
     st.tuples(st.integers(0, 4), st.integers(1, 7)),
-    # Zeros are common, and the largest of ids must not overflow a sum.
+    # Zeros are common, and the largest id must not overflow a sum.
     elements=st.sampled_from([0, 0, 1, 2, 2**31 - 1]),
 )
 
 
 @settings(max_examples=100)
 @given(id_batches)
-def test_a_mask_is_as_defined_for_any_ids(ids):
-    assert np.array_equal(length_mask(tf.constant(ids)), defined_mask(ids))
+def test_a_mask_follows_its_definition_for_any_ids(ids):
+    assert np.array_equal(length_mask(tf.constant(ids)), expected_mask(ids))
 
 
-def test_a_saved_mask_loads_in_safe_mode_and_gives_the_same(tmp_path):
+def test_a_saved_mask_loads_in_safe_mode_with_the_same_results(tmp_path):
     ids = keras.Input((None,), dtype="int32")
     keras.Model(ids, length_mask(ids)).save(tmp_path / "mask.keras")
     loaded = keras.saving.load_model(tmp_path / "mask.keras", safe_mode=True)
     rng = np.random.default_rng(0)
     for shape in [(5, 6), (1, 1), (3, 2)]:
         batch_of_ids = rng.integers(0, 3, shape).astype("int32")
-        assert np.array_equal(loaded(tf.constant(batch_of_ids)), defined_mask(batch_of_ids))
+        assert np.array_equal(loaded(tf.constant(batch_of_ids)), expected_mask(batch_of_ids))
     assert loaded(tf.zeros((0, 3), "int32")).shape == (0, 3)
 
 
-@both_ways
+@both_directions
 @every_cell
 def test_padding_changes_nothing(cell, bidirectional):
     lengths = [2, 5, 1, 4]
@@ -116,7 +114,7 @@ def test_padding_changes_nothing(cell, bidirectional):
             np.testing.assert_allclose(state[row], alone_state[0], rtol=0, atol=1e-5)
 
 
-@both_ways
+@both_directions
 @every_cell
 def test_a_stack_feeds_each_layers_outputs_to_the_next(cell, bidirectional):
     lengths = [3, 1, 4]
@@ -130,15 +128,15 @@ def test_a_stack_feeds_each_layers_outputs_to_the_next(cell, bidirectional):
     for number in range(len(UNITS)):
         own = weights[number * per_layer : (number + 1) * per_layer]
         expected, final, _ = layer_of(cell, own, expected, lengths)
-    real = oracle.real_steps(lengths, 3, 5)
-    np.testing.assert_allclose(outputs[real], expected[real], rtol=0, atol=1e-5)
+    valid = oracle.valid_steps(lengths, 3, 5)
+    np.testing.assert_allclose(outputs[valid], expected[valid], rtol=0, atol=1e-5)
     # The hidden state comes first of each direction's states.
     hidden = final[:: oracle.STATES[cell]]
     for state, wanted in zip(states, hidden, strict=True):
         np.testing.assert_allclose(state, wanted, rtol=0, atol=1e-5)
 
 
-@both_ways
+@both_directions
 @every_cell
 def test_last_states_are_the_outputs_where_each_direction_ends(cell, bidirectional):
     lengths = [3, 1, 6]
@@ -152,8 +150,8 @@ def test_last_states_are_the_outputs_where_each_direction_ends(cell, bidirection
         np.testing.assert_allclose(states[1], outputs[:, 0, width:], rtol=0, atol=1e-6)
 
 
-@both_ways
-def test_dropout_layers_stand_between_the_layers_only(bidirectional):
+@both_directions
+def test_dropout_layers_are_between_recurrent_layers_only(bidirectional):
     model = stack_model("gru", bidirectional, units=[4, 3, 2], dropout=0.25)
     names = ["gru_1", "dropout_1", "gru_2", "dropout_2", "gru_3"]
     inner = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
@@ -162,11 +160,11 @@ def test_dropout_layers_stand_between_the_layers_only(bidirectional):
     assert [layer.rate for layer in dropouts] == [0.25, 0.25]
     for number, dropout in enumerate(dropouts, 1):
         assert dropout.input is model.get_layer(f"gru_{number}").output[0]
-        # Of a recurrent layer's call, the first input is the sequence; the other is the mask.
+        # A recurrent layer's first input is the sequence, its second the mask.
         assert model.get_layer(f"gru_{number + 1}").input[0] is dropout.output
 
 
-def test_one_layer_has_no_dropout_and_training_is_as_inference():
+def test_one_layer_has_no_dropout_and_equal_results_in_training():
     model = stack_model("lstm", True, units=[4], dropout=0.9)
     assert not any(isinstance(layer, keras.layers.Dropout) for layer in model.layers)
     lengths = [3, 2]
@@ -175,11 +173,11 @@ def test_one_layer_has_no_dropout_and_training_is_as_inference():
         run(model, batch(lengths, 3), lengths, training=False),
         strict=True,
     ):
-        # Training has a loop of its own, which XLA compiles.
+        # Training uses another loop, compiled by XLA.
         np.testing.assert_allclose(trained, plain, atol=1e-6)
 
 
-def test_dropout_acts_in_training_only():
+def test_dropout_is_active_in_training_only():
     model = stack_model("gru", False, dropout=0.5)
     lengths = [4, 4]
     keras.utils.set_random_seed(0)

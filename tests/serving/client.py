@@ -1,4 +1,4 @@
-"""How a user asks a server: gRPC by the official stubs, REST by the standard library."""
+"""A client of a server: gRPC by the official stubs, REST by the standard library."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 
 class Refused(Exception):
-    """The server did not answer; `status` is its code, the text its reason."""
+    """The server returned an error: `status` is its code, the text its reason."""
 
     def __init__(self, status: Any, message: str):
         super().__init__(message)
@@ -23,7 +23,7 @@ class Refused(Exception):
 def predict_grpc(
     target: str, model: str, signature: str, inputs: dict[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Ask by gRPC; inputs are tensors by name, outputs arrays."""
+    """Send a Predict request by gRPC: from tensors by name to arrays by name."""
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = model, signature
     for name, tensor in inputs.items():
@@ -38,7 +38,7 @@ def predict_grpc(
 
 
 def call_rest(target: str, path: str, body: Any = None) -> Any:
-    """GET a path of the REST interface, or POST a body to it."""
+    """Send a REST request: GET without a body, POST with one."""
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(f"http://{target}{path}", data)
     try:
@@ -48,8 +48,8 @@ def call_rest(target: str, path: str, body: Any = None) -> Any:
         raise Refused(error.code, json.load(error)["error"]) from error
 
 
-def plain(tensor: tf.Tensor) -> Any:
-    """Spell a tensor as REST takes it, strings in base64."""
+def to_rest(tensor: tf.Tensor) -> Any:
+    """Convert a tensor to REST's JSON, strings to base64."""
     if tensor.dtype != tf.string:
         return tensor.numpy().tolist()
     return [{"b64": base64.b64encode(value).decode()} for value in tensor.numpy()]

@@ -1,8 +1,8 @@
-"""Exports of all families, and a server that has them: ours, or a real one.
+"""Exports of all families, and a server that serves them: the test server, or a real one.
 
-A `tensorflow_model_server` that serves `sentiment`, `speech` and `translation` from a directory
-(`--model_config_file`) is tested in place of ours where TFS_GRPC and TFS_REST hold its addresses
-(`localhost:8500`, `localhost:8501`) and TFS_MODELS that directory, to which the tests export.
+To test a `tensorflow_model_server` instead, let it serve `sentiment`, `speech` and `translation`
+from a directory (`--model_config_file`), and set TFS_GRPC and TFS_REST to its addresses
+(`localhost:8500`, `localhost:8501`) and TFS_MODELS to that directory; the tests export to it.
 """
 
 import json
@@ -14,11 +14,14 @@ from typing import NamedTuple
 
 import pytest
 
+import lstm_zoo
+from tests.conftest import READY_RUNS
+
 FAMILIES = ("sentiment", "speech", "translation")
 
 
 class Address(NamedTuple):
-    """Where a server listens, and the process of ours."""
+    """Where a server listens, and the process id of the test server."""
 
     grpc: str
     rest: str
@@ -26,10 +29,9 @@ class Address(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def pipelines(request):
-    """The pipeline of each family, trained where it is first asked for."""
-    fixtures = {"sentiment": "small_pipeline", "speech": "recognizer", "translation": "translator"}
-    return {family: request.getfixturevalue(fixtures[family]) for family in FAMILIES}
+def pipelines():
+    """The pipeline of each family, from the ready runs."""
+    return {family: lstm_zoo.load(READY_RUNS / family) for family in FAMILIES}
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +51,8 @@ def server(models):
         return
     program = Path(__file__).with_name("server.py")
     with subprocess.Popen([sys.executable, program, models], stdout=subprocess.PIPE) as process:
-        said = json.loads(process.stdout.readline())
+        ports = json.loads(process.stdout.readline())
         try:
-            yield Address(f"localhost:{said['grpc']}", f"localhost:{said['rest']}", process.pid)
+            yield Address(f"localhost:{ports['grpc']}", f"localhost:{ports['rest']}", process.pid)
         finally:
             process.kill()

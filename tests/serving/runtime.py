@@ -1,11 +1,11 @@
-"""A SavedModel on TensorFlow's C API, by ctypes, without Python's TensorFlow or lstm_zoo.
+"""A SavedModel run by TensorFlow's C API through ctypes, without TensorFlow's Python or lstm_zoo.
 
     python tests/serving/runtime.py EXPORT
 
-reads questions from standard input and answers on standard output, a JSON object a line:
+reads requests from standard input and writes responses to standard output, a JSON object a line:
 {"signature": NAME, "inputs": {NAME: {"dtype": ..., "shape": [...], "values": [...]}}}, strings in
-base64, to {"outputs": ...} of the same form, or {"error": MESSAGE}. This is the loader, and these
-are the kernels, that TF Serving is built on; XLA is switched off, as a stock server has it.
+base64, to {"outputs": ...} of the same form, or {"error": MESSAGE}. TF Serving is built on the same
+loader and kernels. XLA is disabled, as it is in a stock server.
 """
 
 import base64
@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# TF_DataType, of those that the signatures use
+# The values of TF_DataType that the signatures use
 TYPES = {"float32": (1, "f"), "int32": (3, "i"), "int64": (9, "q"), "string": (7, None)}
 NAMES = {number: name for name, (number, _) in TYPES.items()}
-# Functions that return a pointer, which ctypes must know to be longer than an int
+# Functions that return a pointer; ctypes would truncate it to an int
 POINTERS = (
     "TF_NewStatus",
     "TF_NewGraph",
@@ -49,7 +49,7 @@ class Buffer(ctypes.Structure):
 
 
 class Output(ctypes.Structure):
-    """TF_Output: an operation, and which of its outputs."""
+    """TF_Output: an operation, and the index of its output."""
 
     _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
 
@@ -61,7 +61,7 @@ class Runtime:
         export: the SavedModel's directory.
 
     Attributes:
-        signatures: name → "inputs" and "outputs" → name → (tensor, number of the type, shape).
+        signatures: name → "inputs" and "outputs" → name → (tensor, TF_DataType, shape).
     """
 
     def __init__(self, export: str):
@@ -96,10 +96,10 @@ class Runtime:
         self.signatures = read_signatures(content)
 
     def run(self, signature: str, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Answer: from input tensors by name to output tensors by name, as in the program's JSON.
+        """Run a signature: from input tensors to output tensors by name, as in the program's JSON.
 
         Raises:
-            ValueError: if the signature, an input, its type or its shape is not the model's.
+            ValueError: if the signature or an input is unknown, or has another type or shape.
             RuntimeError: if the graph fails.
         """
         if signature not in self.signatures:
@@ -110,19 +110,19 @@ class Runtime:
         for name, tensor in inputs.items():
             _, number, shape = sides["inputs"][name]
             given = tensor["shape"]
-            alike = len(given) == len(shape) and all(
+            matches = len(given) == len(shape) and all(
                 b in (-1, a) for a, b in zip(given, shape, strict=True)
             )
-            if tensor["dtype"] != NAMES[number] or not alike:
+            if tensor["dtype"] != NAMES[number] or not matches:
                 raise ValueError(f"{name} is {NAMES[number]}{shape}, not {tensor['dtype']}{given}")
-        fed = [self._make(tensor) for tensor in inputs.values()]
+        inputs_made = [self._make(tensor) for tensor in inputs.values()]
         fetched = (ctypes.c_void_p * len(sides["outputs"]))()
         status = self._status()
         try:
             self._c.TF_SessionRun(
                 self._session, None,
                 self._outputs(sides["inputs"][name][0] for name in inputs),
-                (ctypes.c_void_p * len(fed))(*fed), len(fed),
+                (ctypes.c_void_p * len(inputs_made))(*inputs_made), len(inputs_made),
                 self._outputs(tensor for tensor, *_ in sides["outputs"].values()),
                 fetched, len(fetched),
                 None, 0, None, status,
@@ -133,7 +133,7 @@ class Runtime:
                 for name, tensor in zip(sides["outputs"], fetched, strict=True)
             }
         finally:
-            for tensor in (*fed, *filter(None, fetched)):
+            for tensor in (*inputs_made, *filter(None, fetched)):
                 self._c.TF_DeleteTensor(ctypes.c_void_p(tensor))
 
     def _outputs(self, names: Any) -> Any:
@@ -198,7 +198,7 @@ class Runtime:
 
 
 def read_signatures(meta_graph: bytes) -> dict[str, Any]:
-    """Read the signatures of a serialized MetaGraphDef, by the numbers of protobuf's fields."""
+    """Parse the signatures of a serialized MetaGraphDef by its field numbers."""
 
     def tensors(entries: list[bytes]) -> dict[str, Any]:
         found = {}
@@ -207,7 +207,7 @@ def read_signatures(meta_graph: bytes) -> dict[str, Any]:
             info = fields(pair[2][0])
             dims = fields(info[3][0]).get(2, []) if 3 in info else []
             sizes = [fields(dim).get(1, [0])[0] for dim in dims]
-            # A negative varint is of 64 bits.
+            # A negative varint is a 64-bit two's complement.
             shape = [size - 2**64 if size >= 2**63 else size for size in sizes]
             found[pair[1][0].decode()] = (info[1][0].decode(), info[2][0], shape)
         return found
@@ -225,36 +225,36 @@ def read_signatures(meta_graph: bytes) -> dict[str, Any]:
 
 
 def fields(message: bytes) -> dict[int, list[Any]]:
-    """Cut a protobuf message into its fields: number → the values, integers or bytes."""
+    """Parse a protobuf message into its fields: number → values, integers or bytes."""
     found: dict[int, list[Any]] = {}
-    for number, value in _cut(message):
+    for number, value in _parse(message):
         found.setdefault(number, []).append(value)
     return found
 
 
-def _cut(message: bytes) -> Iterator[tuple[int, Any]]:
-    place = 0
+def _parse(message: bytes) -> Iterator[tuple[int, Any]]:
+    position = 0
 
     def varint() -> int:
-        nonlocal place
+        nonlocal position
         value = shift = 0
         while True:
-            byte = message[place]
-            place += 1
+            byte = message[position]
+            position += 1
             value |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
                 return value
 
-    while place < len(message):
+    while position < len(message):
         key = varint()
         kind = key & 7
         if kind == 0:
             yield key >> 3, varint()
             continue
         size = varint() if kind == 2 else {1: 8, 5: 4}[kind]
-        yield key >> 3, message[place : place + size]
-        place += size
+        yield key >> 3, message[position : position + size]
+        position += size
 
 
 def main() -> None:
@@ -262,12 +262,12 @@ def main() -> None:
     assert not {"tensorflow", "lstm_zoo", "numpy"} & set(sys.modules)
     print(json.dumps({"signatures": runtime.signatures}), flush=True)
     for line in sys.stdin:
-        question = json.loads(line)
+        request = json.loads(line)
         try:
-            answer = {"outputs": runtime.run(question["signature"], question["inputs"])}
-        except Exception as error:  # whatever is wrong with a question, the next one is answered
-            answer = {"error": str(error)}
-        print(json.dumps(answer), flush=True)
+            response = {"outputs": runtime.run(request["signature"], request["inputs"])}
+        except Exception as error:  # any error of a request; the next one gets its response
+            response = {"error": str(error)}
+        print(json.dumps(response), flush=True)
 
 
 if __name__ == "__main__":

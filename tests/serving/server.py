@@ -2,10 +2,10 @@
 
     python tests/serving/server.py MODELS
 
-serves every MODELS/<name>/<version>, the newest version of each, over gRPC and REST on free ports
-of this machine, and prints {"grpc": PORT, "rest": PORT} when it is ready. Each model
-runs in a child process on TensorFlow's C API (`runtime.py`). Written after the public
-documentation, https://www.tensorflow.org/tfx/serving/api_rest, and tensorflow-serving-api.
+serves the newest version of every MODELS/<name> over gRPC and REST on free local ports, and prints
+{"grpc": PORT, "rest": PORT} when it is ready. Each model runs in a child process on TensorFlow's C
+API (`runtime.py`). Written after https://www.tensorflow.org/tfx/serving/api_rest and
+tensorflow-serving-api.
 """
 
 import base64
@@ -33,15 +33,15 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-POLL = 0.2  # seconds between two looks for new versions
-GRACE = 10  # seconds that a version which is replaced goes on
+POLL = 0.2  # seconds between checks for new versions
+GRACE = 10  # seconds before a replaced version is closed
 KINDS = {"float32": np.float32, "int32": np.int32, "int64": np.int64}
 TYPES = {1: "float32", 3: "int32", 9: "int64", 7: "string"}
 PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+))?(:predict|/metadata)?")
 
 
 class BadRequest(Exception):
-    """The request is at fault; nothing happened."""
+    """The request is invalid."""
 
 
 class NotFound(Exception):
@@ -49,7 +49,7 @@ class NotFound(Exception):
 
 
 class Model:
-    """A version of a model, in a process of its own."""
+    """A version of a model, in a child process."""
 
     def __init__(self, path: Path):
         self.version = int(path.name)
@@ -63,18 +63,18 @@ class Model:
         self.signatures = json.loads(self._child.stdout.readline())["signatures"]
 
     def predict(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Answer, from arrays by name to arrays by name; strings are arrays of bytes."""
-        question = {
+        """Run a signature: from arrays by name to arrays by name; strings are arrays of bytes."""
+        request = {
             "signature": signature,
-            "inputs": {name: to_plain(array) for name, array in inputs.items()},
+            "inputs": {name: to_message(array) for name, array in inputs.items()},
         }
         with self._lock:
-            self._child.stdin.write(json.dumps(question).encode() + b"\n")
+            self._child.stdin.write(json.dumps(request).encode() + b"\n")
             self._child.stdin.flush()
-            answer = json.loads(self._child.stdout.readline())
-        if "error" in answer:
-            raise BadRequest(answer["error"])
-        return {name: from_plain(tensor) for name, tensor in answer["outputs"].items()}
+            response = json.loads(self._child.stdout.readline())
+        if "error" in response:
+            raise BadRequest(response["error"])
+        return {name: from_message(tensor) for name, tensor in response["outputs"].items()}
 
     def close(self) -> None:
         with self._lock:
@@ -83,12 +83,12 @@ class Model:
 
 
 class Models:
-    """The newest version of every model of a directory, looked for again and again."""
+    """The newest version of every model of a directory, which is checked for new ones."""
 
     def __init__(self, directory: Path):
         self._directory = directory
         self._loaded: dict[str, Model] = {}
-        self._look()
+        self._load_newest()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def find(self, name: str, version: int | None = None) -> Model:
@@ -100,19 +100,19 @@ class Models:
     def _watch(self) -> None:
         while True:
             time.sleep(POLL)
-            self._look()
+            self._load_newest()
 
-    def _look(self) -> None:
+    def _load_newest(self) -> None:
         for folder in self._directory.iterdir():
             versions = [int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()]
             old = self._loaded.get(folder.name)
             if versions and (old is None or old.version != max(versions)):
                 self._loaded[folder.name] = Model(folder / str(max(versions)))
-                if old is not None:  # after those who still ask it have their answers
+                if old is not None:  # after its last requests have their responses
                     threading.Timer(GRACE, old.close).start()
 
 
-def to_plain(array: np.ndarray) -> dict[str, Any]:
+def to_message(array: np.ndarray) -> dict[str, Any]:
     if array.dtype == object:
         values = [base64.b64encode(value).decode() for value in array.ravel()]
         return {"dtype": "string", "shape": list(array.shape), "values": values}
@@ -123,7 +123,7 @@ def to_plain(array: np.ndarray) -> dict[str, Any]:
     }
 
 
-def from_plain(tensor: dict[str, Any]) -> np.ndarray:
+def from_message(tensor: dict[str, Any]) -> np.ndarray:
     if tensor["dtype"] == "string":
         array = np.empty(len(tensor["values"]), object)
         array[:] = [base64.b64decode(value) for value in tensor["values"]]
@@ -136,7 +136,7 @@ class Grpc(
     prediction_service_pb2_grpc.PredictionServiceServicer,
     model_service_pb2_grpc.ModelServiceServicer,
 ):
-    """Predict, GetModelMetadata and GetModelStatus."""
+    """The gRPC methods Predict, GetModelMetadata and GetModelStatus."""
 
     def __init__(self, models: Models):
         self._models = models
@@ -204,24 +204,24 @@ def metadata(model: Model) -> Any:
 
 
 class Rest(BaseHTTPRequestHandler):
-    """The same by HTTP: rows under "instances", columns under "inputs"."""
+    """The same over REST: rows under "instances", columns under "inputs"."""
 
     models: Models
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._answer(self._look_up)
+        self._respond(self._describe)
 
     def do_POST(self) -> None:
-        self._answer(self._predict)
+        self._respond(self._predict)
 
     def log_message(self, *arguments: Any) -> None:
         pass
 
-    def _answer(self, work: Any) -> None:
+    def _respond(self, method: Any) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         try:
-            status, content = 200, work(body)
+            status, content = 200, method(body)
         except NotFound as error:
             status, content = 404, {"error": str(error)}
         except (BadRequest, ValueError, TypeError, KeyError, OverflowError) as error:
@@ -240,7 +240,7 @@ class Rest(BaseHTTPRequestHandler):
         name, version, verb = match.groups()
         return self.models.find(name, int(version) if version else None), verb
 
-    def _look_up(self, body: bytes) -> dict[str, Any]:
+    def _describe(self, body: bytes) -> dict[str, Any]:
         model, verb = self._find()
         if verb == "/metadata":
             found = json_format.MessageToDict(metadata(model), preserving_proto_field_name=True)
@@ -274,7 +274,7 @@ class Rest(BaseHTTPRequestHandler):
 
 
 def columns(request: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return the inputs by name, from rows or from columns, checked against the signature's."""
+    """Return the inputs by name, from rows or columns, checked against the signature's."""
     if "inputs" in request:
         given = request["inputs"]
         if len(wanted) == 1 and not (isinstance(given, dict) and set(given) == set(wanted)):
@@ -298,7 +298,7 @@ def columns(request: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_array(value: Any, number: int, shape: list[int], name: str) -> np.ndarray:
-    """Make a nested list an array of the signature's type; all its rows are of one shape."""
+    """Convert a nested list, whose rows have one shape, to an array of the signature's type."""
     sizes, flat = [], [value]
     for _ in shape:
         if any(not isinstance(item, list) for item in flat):
@@ -330,12 +330,12 @@ def to_bytes(item: Any, name: str) -> bytes:
 
 
 def to_json(array: np.ndarray) -> Any:
-    """Spell an output; bytes are taken for UTF-8, as no output's name ends in _bytes."""
+    """Convert an output to JSON; bytes are UTF-8, since no output's name ends in _bytes."""
     if array.dtype != object:
         return array.tolist()
     decoded = np.empty(array.shape, object)
-    for place in np.ndindex(array.shape):
-        decoded[place] = array[place].decode("utf-8")
+    for index in np.ndindex(array.shape):
+        decoded[index] = array[index].decode("utf-8")
     return decoded.tolist()
 
 

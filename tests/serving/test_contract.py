@@ -1,4 +1,4 @@
-"""TF Serving's contract, by gRPC and REST over real sockets; on our test server, or a real one."""
+"""TF Serving's interface, gRPC and REST over sockets; of the test server, or a real one."""
 
 import contextlib
 import os
@@ -19,17 +19,17 @@ from tensorflow_serving.apis import (
 )
 
 from tests.conftest import HOSTILE
-from tests.serving.client import Refused, call_rest, plain, predict_grpc
+from tests.serving.client import Refused, call_rest, predict_grpc, to_rest
 from tests.serving.conftest import FAMILIES
 from tests.speech.test_pipeline import wav_bytes
 
-pytestmark = pytest.mark.slow  # all families are trained and exported for it
+pytestmark = pytest.mark.slow  # all families are exported for it
 
 WORDS = ["three", "old", "dogs", "and", "the", "film", "is", "not", "dull", "é", "\U0001f600", ""]
 
 
 def good_inputs(family, signature, generator, least=0):
-    """Make up a valid request: a batch of random size, contents and lengths."""
+    """Draw a valid request: a batch of random size, contents and lengths."""
     batch = generator.randint(least, 6)
     if signature == "waveform":
         longest = generator.randint(1, 6_000)
@@ -55,7 +55,7 @@ def good_inputs(family, signature, generator, least=0):
 
 
 def bad_inputs(family, signature, generator):
-    """Make up a request that is wrong: in an input's name, type, or number of dimensions."""
+    """Draw an invalid request: an input has another name, type, or number of dimensions."""
     inputs = good_inputs(family, signature, generator, least=1)
     name = generator.choice([*inputs])
     wrong = generator.randrange(4)
@@ -99,7 +99,7 @@ def signatures_of(pipelines):
     return [(family, name) for family in FAMILIES for name in pipelines[family].signatures]
 
 
-def test_grpc_and_rest_give_the_pipelines_answers(server, pipelines):
+def test_grpc_and_rest_give_the_pipelines_outputs(server, pipelines):
     generator = random.Random(1)
     for family, signature in signatures_of(pipelines):
         function = pipelines[family].signatures[signature]
@@ -108,17 +108,17 @@ def test_grpc_and_rest_give_the_pipelines_answers(server, pipelines):
             expected = function(**inputs)
             assert_alike(expected, predict_grpc(server.grpc, family, signature, inputs))
             path = f"/v1/models/{family}:predict"
-            spelled = {name: plain(tensor) for name, tensor in inputs.items()}
-            body = {"signature_name": signature, "inputs": spelled}
+            columns = {name: to_rest(tensor) for name, tensor in inputs.items()}
+            body = {"signature_name": signature, "inputs": columns}
             answer = call_rest(server.rest, path, body)["outputs"]
             assert_alike(expected, {name: encoded(value) for name, value in answer.items()})
-            rows = [dict(zip(spelled, row, strict=True)) for row in zip(*spelled.values())]  # noqa: B905
+            rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values())]  # noqa: B905
             body = {"signature_name": signature, "instances": rows}
             answer = call_rest(server.rest, path, body)["predictions"]
             assert_alike(expected, from_rows(answer, [*expected]))
 
 
-def test_plain_strings_are_rows_and_hostile_ones_have_answers(server, pipelines):
+def test_strings_are_rows_and_hostile_ones_have_outputs(server, pipelines):
     texts = [text for text in HOSTILE if isinstance(text, str)]
     expected = pipelines["sentiment"].predict(texts)
     answer = call_rest(server.rest, "/v1/models/sentiment:predict", {"instances": texts})
@@ -170,7 +170,7 @@ def test_metadata_and_status(server, pipelines, models):
         ("/v1/models/speech:predict", {"instances": [{"wav": {"b64": "!!"}}]}, 400),
     ],
 )
-def test_a_bad_request_has_a_reason_and_does_no_harm(server, path, body, status):
+def test_a_bad_request_is_refused_with_a_reason_and_the_next_is_served(server, path, body, status):
     with pytest.raises(Refused) as refused:
         call_rest(server.rest, path, body)
     assert refused.value.status == status and str(refused.value)
@@ -178,7 +178,7 @@ def test_a_bad_request_has_a_reason_and_does_no_harm(server, path, body, status)
     assert len(good["predictions"]) == 1
 
 
-def test_grpc_names_what_is_not_there(server):
+def test_grpc_has_the_status_of_what_is_missing(server):
     inputs = {"text": tf.constant(["x"])}
     for model, signature, code in (
         ("none", "serving_default", grpc.StatusCode.NOT_FOUND),
@@ -189,7 +189,7 @@ def test_grpc_names_what_is_not_there(server):
         assert refused.value.status == code
 
 
-def test_a_new_version_is_picked_up(server, pipelines, models):
+def test_a_new_version_is_loaded(server, pipelines, models):
     version = int(pipelines["sentiment"].export(models / "sentiment").name)
     for _ in range(300):
         (row,) = call_rest(server.rest, "/v1/models/sentiment")["model_version_status"][:1]
@@ -225,7 +225,7 @@ def test_a_thousand_random_requests(family, server, pipelines):
             early = memory(server)
     assert valid > 700 and refused > 100
     late = memory(server)
-    for process in early.keys() & late.keys():  # a version that was replaced has gone
+    for process in early.keys() & late.keys():  # the process of a replaced version has ended
         assert late[process] < 1.15 * early[process] + 20e6, (early, late)
 
 
@@ -238,10 +238,10 @@ def test_eight_clients_for_a_minute(server, pipelines):
     end = time.monotonic() + 60
     counts, failures = [0] * 8, []
 
-    def ask(client):
-        own = random.Random(client)
+    def send_requests(client):
+        generator = random.Random(client)
         while time.monotonic() < end:
-            family, signature, inputs, expected = own.choice(cases)
+            family, signature, inputs, expected = generator.choice(cases)
             try:
                 assert_alike(expected, predict_grpc(server.grpc, family, signature, inputs))
                 counts[client] += 1
@@ -249,7 +249,7 @@ def test_eight_clients_for_a_minute(server, pipelines):
                 failures.append((family, signature, error))
                 return
 
-    threads = [threading.Thread(target=ask, args=[client]) for client in range(8)]
+    threads = [threading.Thread(target=send_requests, args=[client]) for client in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -258,12 +258,10 @@ def test_eight_clients_for_a_minute(server, pipelines):
 
 
 def memory(server):
-    """Return the resident bytes of our server and of each of its models by process; {} of a real
-    server, which is not ours to look into.
-    """
+    """Return the resident bytes of each process of the test server; {} for a real server."""
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
+        with contextlib.suppress(OSError):  # the process has ended meanwhile
             process, parent = (
                 int(stat.parent.name),
                 int(stat.read_text().rsplit(")")[-1].split()[1]),

@@ -1,4 +1,4 @@
-"""Every export on TensorFlow's C API: no Python TensorFlow, no lstm_zoo, no XLA."""
+"""Every export on TensorFlow's C API, without TensorFlow's Python, lstm_zoo and XLA."""
 
 import base64
 import json
@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.serving.conftest import FAMILIES
-from tests.serving.server import from_plain, to_plain
+from tests.serving.server import from_message, to_message
 
 
-def ask(export, questions, cwd):
-    lines = b"".join(json.dumps(question).encode() + b"\n" for question in questions)
+def run_requests(export, requests, cwd):
+    lines = b"".join(json.dumps(request).encode() + b"\n" for request in requests)
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("runtime.py"), export],
         input=lines,
@@ -23,14 +23,14 @@ def ask(export, questions, cwd):
         cwd=cwd,
         timeout=300,
     )
-    first, *answers = map(json.loads, done.stdout.splitlines())
-    return first["signatures"], answers
+    first, *responses = map(json.loads, done.stdout.splitlines())
+    return first["signatures"], responses
 
 
 def assert_alike(expected, answer):
     assert set(expected) == set(answer)
     for name, tensor in expected.items():
-        found = from_plain(answer[name])
+        found = from_message(answer[name])
         assert found.shape == tuple(tensor.shape), name
         if found.dtype == object:
             assert found.tolist() == tensor.numpy().tolist(), name
@@ -40,11 +40,11 @@ def assert_alike(expected, answer):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-def test_each_signature_answers_as_the_pipeline(family, pipelines, models, tmp_path):
+def test_each_signature_gives_the_pipelines_outputs(family, pipelines, models, tmp_path):
     pipeline = pipelines[family]
     cases = [(name, probe) for name, probes in pipeline.probes.items() for probe in probes]
-    questions = [
-        {"signature": name, "inputs": {key: to_plain(t.numpy()) for key, t in probe.items()}}
+    requests = [
+        {"signature": name, "inputs": {key: to_message(t.numpy()) for key, t in probe.items()}}
         for name, probe in cases
     ]
     bad = [
@@ -52,18 +52,18 @@ def test_each_signature_answers_as_the_pipeline(family, pipelines, models, tmp_p
         {"signature": "serving_default", "inputs": {}},
         "nonsense",
     ]
-    # The contract's tests may have added a version before.
+    # test_contract.py may have added a version.
     version = max((models / family).iterdir(), key=lambda directory: int(directory.name))
-    signatures, answers = ask(version, [*questions, *bad, questions[-1]], tmp_path)
+    signatures, responses = run_requests(version, [*requests, *bad, requests[-1]], tmp_path)
     assert set(signatures) == set(pipeline.signatures)
-    for (name, probe), answer in zip(cases, answers, strict=False):
-        assert_alike(pipeline.signatures[name](**probe), answer["outputs"])
-    assert all("error" in answer for answer in answers[len(cases) : len(cases) + len(bad)])
-    assert answers[-1] == answers[len(cases) - 1]
+    for (name, probe), response in zip(cases, responses, strict=False):
+        assert_alike(pipeline.signatures[name](**probe), response["outputs"])
+    assert all("error" in response for response in responses[len(cases) : len(cases) + len(bad)])
+    assert responses[-1] == responses[len(cases) - 1]
 
 
-def test_what_must_be_compiled_by_xla_fails_here_as_on_a_server(tmp_path):
-    """So that the test above would see it: the runtime does not have XLA by accident."""
+def test_a_function_that_xla_must_compile_fails_as_on_a_server(tmp_path):
+    """Shows that the runtime lacks XLA, and the test above would fail on such a function."""
     script = """
 import sys, tensorflow as tf
 module = tf.Module()
@@ -75,14 +75,14 @@ tf.saved_model.save(module, sys.argv[1], signatures=module.serve)
 """
     subprocess.run([sys.executable, "-c", script, tmp_path / "model"], check=True)
     inputs = {"x": {"dtype": "float32", "shape": [1], "values": [2.0]}}
-    question = {"signature": "serving_default", "inputs": inputs}
-    _, (answer,) = ask(tmp_path / "model", [question], tmp_path)
-    assert "XLA" in answer["error"]
+    request = {"signature": "serving_default", "inputs": inputs}
+    _, (response,) = run_requests(tmp_path / "model", [request], tmp_path)
+    assert "XLA" in response["error"]
 
 
-def test_bytes_go_in_and_come_out_as_they_are():
+def test_bytes_are_encoded_and_decoded_unchanged():
     array = np.empty((2, 1), object)
     array[:, 0] = [b"\xff\x00", b""]
-    spelled = to_plain(array)
-    assert spelled["values"] == [base64.b64encode(b"\xff\x00").decode(), ""]
-    assert from_plain(spelled).tolist() == array.tolist()
+    tensor = to_message(array)
+    assert tensor["values"] == [base64.b64encode(b"\xff\x00").decode(), ""]
+    assert from_message(tensor).tolist() == array.tolist()

@@ -1,4 +1,4 @@
-"""The alphabet: learned characters there and back, the blank at 0, the same inside a graph."""
+"""The character tokenizer: round trips, the blank at 0, saving, and use in a graph."""
 
 import pytest
 import tensorflow as tf
@@ -11,7 +11,7 @@ from lstm_zoo.speech.alphabet import CharacterTokenizer
 from lstm_zoo.text.tokenizers import PieceTokenizer, encode
 
 
-def test_the_alphabet_is_the_sorted_characters_of_the_training_part():
+def test_the_alphabet_is_the_sorted_characters_of_the_training_data():
     tokenizer = CharacterTokenizer.learn(["two one", "één"])
     assert tokenizer.vocabulary == ["<blank>", " ", "e", "n", "o", "t", "w", "é"]
     assert tokenizer.vocabulary_size == 8
@@ -19,14 +19,14 @@ def test_the_alphabet_is_the_sorted_characters_of_the_training_part():
     assert ids.dtype == tf.int32 and ids.to_list() == [[4, 3, 2], [], [7, 1, 6]]
 
 
-def test_characters_outside_are_told_and_left_out():
+def test_out_of_vocabulary_characters_are_listed_and_dropped():
     tokenizer = CharacterTokenizer("abc")
-    assert tokenizer.outside("cab") == []
-    assert tokenizer.outside("büx b") == [" ", "x", "ü"]
+    assert tokenizer.out_of_vocabulary("cab") == []
+    assert tokenizer.out_of_vocabulary("büx b") == [" ", "x", "ü"]
     assert tokenizer.tokenize(tf.constant(["büx b", b"\xffc"])).to_list() == [[2, 2], [3]]
 
 
-def test_blanks_and_padding_are_nothing_in_any_shape():
+def test_blanks_and_padding_are_dropped_in_any_shape():
     tokenizer = CharacterTokenizer("ab ")
     dense = tf.constant([[[1, 0, 2], [2, 3, 1]], [[0, 0, 0], [1, 1, 0]]])
     assert tokenizer.detokenize(dense).numpy().tolist() == [[b"ab", b"b a"], [b"", b"aa"]]
@@ -41,7 +41,7 @@ def test_blanks_and_padding_are_nothing_in_any_shape():
 
 @settings(max_examples=25)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1))
-def test_normalised_texts_return_equal_and_an_alphabet_is_read_back(tmp_path_factory, texts):
+def test_normalized_texts_and_alphabets_make_a_round_trip(tmp_path_factory, texts):
     texts = [
         corpus.normalize_transcript(text, lower_case=False, punctuation="keep") for text in texts
     ]
@@ -56,7 +56,7 @@ def test_normalised_texts_return_equal_and_an_alphabet_is_read_back(tmp_path_fac
     assert CharacterTokenizer.load(run).characters == tokenizer.characters
 
 
-def test_every_real_transcript_returns_equal(shared_data):
+def test_real_transcripts_make_a_round_trip(shared_data):
     for data in ("mboshi/train.tsv", "ljspeech_sample"):
         texts = [
             corpus.normalize_transcript(text, lower_case=False, punctuation="keep")
@@ -69,29 +69,29 @@ def test_every_real_transcript_returns_equal(shared_data):
         assert [len(array) for array in arrays] == [len(text) for text in texts]
 
 
-def test_alphabets_that_can_not_be():
+def test_invalid_alphabets():
     for characters in ("", "aba"):
-        with pytest.raises(DataError, match="characters, each once"):
+        with pytest.raises(DataError, match="needs characters, without duplicates"):
             CharacterTokenizer(characters)
-    with pytest.raises(DataError, match="no line end"):
+    with pytest.raises(DataError, match="can't have a line feed"):
         CharacterTokenizer("a\nb")
-    with pytest.raises(DataError, match="characters, each once"):
+    with pytest.raises(DataError, match="needs characters, without duplicates"):
         CharacterTokenizer.learn(["", ""])
 
 
-def test_it_saves_and_loads_in_a_graph(tmp_path):
+def test_it_is_saved_in_a_graph(tmp_path):
     tokenizer = CharacterTokenizer("ab")
     module = tf.Module()
     module.tokenizer = tokenizer
-    module.spell = tf.function(
+    module.detokenize = tf.function(
         tokenizer.detokenize, input_signature=[tf.TensorSpec([None, None], tf.int32)]
     )
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
-    assert loaded.spell(tf.constant([[2, 1, 0]])).numpy().tolist() == [b"ba"]
+    assert loaded.detokenize(tf.constant([[2, 1, 0]])).numpy().tolist() == [b"ba"]
 
 
-def test_pieces_serve_as_labels_since_no_text_has_their_id_0():
+def test_pieces_can_be_labels_since_no_text_has_the_id_0():
     texts = ["one two", "three"] * 9
     tokenizer = PieceTokenizer.learn(texts, vocabulary_size=300)
     ids = tokenizer.tokenize(tf.constant([*texts, "ünknown ☃", ""]))

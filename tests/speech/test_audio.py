@@ -1,4 +1,4 @@
-"""Audio: any rate and channel count from files; WAV bytes in the graph, whatever they are."""
+"""Reading audio: files and arrays of any rate and channel count, and WAV bytes in the graph."""
 
 import io
 import struct
@@ -26,7 +26,7 @@ def noise(samples=1_001, channels=1, seed=0):
     return np.random.default_rng(seed).uniform(-0.9, 0.9, (samples, channels))
 
 
-def written(samples, rate=RATE, **options):
+def encoded(samples, rate=RATE, **options):
     file = io.BytesIO()
     soundfile.write(file, samples, rate, **{"format": "WAV", "subtype": "PCM_16", **options})
     return file.getvalue()
@@ -56,7 +56,7 @@ def parse_one(data):
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
-def test_files_of_any_rate_and_channel_count_become_mono_at_the_wanted_rate(tmp_path, suffix):
+def test_files_of_any_rate_and_channel_count_become_mono_at_the_requested_rate(tmp_path, suffix):
     time = np.arange(48_000) / 48_000
     left, right = (np.sin(2 * np.pi * hertz * time) for hertz in (440, 880))
     path = tmp_path / f"clip.{suffix}"
@@ -70,7 +70,7 @@ def test_files_of_any_rate_and_channel_count_become_mono_at_the_wanted_rate(tmp_
         assert 0.08 < spectrum[at - 2 : at + 3].max() < 0.12
 
 
-def test_a_clip_at_the_wanted_rate_is_not_changed():
+def test_a_clip_at_the_requested_rate_is_not_changed():
     samples = noise()[:, 0].astype(np.float32)
     np.testing.assert_array_equal(read_audio((samples, RATE), RATE), samples)
 
@@ -88,33 +88,33 @@ def test_integers_are_scaled_to_1(dtype, values, expected):
     assert read_audio((np.array(values, dtype), RATE), RATE).tolist() == expected
 
 
-def test_a_pair_may_be_of_lists():
+def test_a_pair_can_hold_lists():
     assert read_audio(([0.5, -0.25], RATE), RATE).tolist() == [0.5, -0.25]
     assert read_audio([[[0.5, 0.0]], float(RATE)], RATE).tolist() == [0.25]
 
 
-def test_an_mp3_without_an_index_is_read_whole(tmp_path):
+def test_an_mp3_without_an_index_is_read_to_its_end(tmp_path):
     parts = np.zeros(80_000), noise(40_000)[:, 0], np.sin(np.arange(80_000) / 10)
     options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE"}
-    data = written(np.concatenate(parts), 16_000, **options, compression_level=0.3)
-    # Its first frame holds the index; without one libsndfile guesses a length that is far too long.
+    data = encoded(np.concatenate(parts), 16_000, **options, compression_level=0.3)
+    # Without its first frame, the index, libsndfile estimates a length that is far too long.
     (tmp_path / "a.mp3").write_bytes(data[data.index(b"\xff\xf3", 2) :])
     assert abs(len(read_audio(tmp_path / "a.mp3", 16_000)) - 200_000) < 5_000
 
 
-def test_one_sample_survives_resampling():
+def test_resampling_one_sample_gives_one():
     assert read_audio((np.array([0.5]), 48_000), 8_000).shape == (1,)
 
 
-def test_files_that_are_no_audio_are_named(tmp_path):
-    flac, ogg = written(noise(20_000), format="FLAC"), io.BytesIO()
+def test_errors_name_files_that_are_not_audio(tmp_path):
+    flac, ogg = encoded(noise(20_000), format="FLAC"), io.BytesIO()
     soundfile.write(ogg, noise(), RATE, format="OGG")
     contents = {
         "empty.wav": (b"", "an empty file"),
         "text.wav": (b"call me back\n" * 99, "not audio, or damaged"),
-        "header.wav": (written(noise(0)), "no samples"),
-        "nan.wav": (written([0.0, np.nan], subtype="FLOAT"), "not numbers"),
-        "infinite.wav": (written([0.0, np.inf], subtype="FLOAT"), "infinite"),
+        "header.wav": (encoded(noise(0)), "no samples"),
+        "nan.wav": (encoded([0.0, np.nan], subtype="FLOAT"), "not numbers"),
+        "infinite.wav": (encoded([0.0, np.inf], subtype="FLOAT"), "infinite"),
         "truncated.flac": (flac[: len(flac) // 2], "damaged|truncated"),
         "truncated.ogg": (ogg.getvalue()[:100], "damaged"),
     }
@@ -128,7 +128,7 @@ def test_files_that_are_no_audio_are_named(tmp_path):
         read_audio(tmp_path, RATE)
 
 
-def test_what_is_neither_a_path_nor_a_pair_is_refused():
+def test_sources_that_are_neither_a_path_nor_a_pair_are_rejected():
     sources = [
         3,
         np.zeros(100),
@@ -152,15 +152,15 @@ def test_what_is_neither_a_path_nor_a_pair_is_refused():
 @pytest.mark.parametrize("channels", [1, 2, 3])
 @pytest.mark.parametrize("header", ["WAV", "WAVEX"])
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
-def test_every_sample_format_reads_as_libsndfile_reads_it(subtype, header, channels):
-    data = written(noise(channels=channels), subtype=subtype, format=header)
+def test_every_sample_format_is_decoded_as_by_libsndfile(subtype, header, channels):
+    data = encoded(noise(channels=channels), subtype=subtype, format=header)
     expected, _ = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     samples, error = parse_one(data)
     assert error == ""
     np.testing.assert_allclose(samples, expected.mean(axis=1), atol=1e-7)
 
 
-def test_chunks_before_the_samples_are_skipped_and_begin_at_even_places():
+def test_chunks_before_the_samples_are_skipped_and_padded_to_even_offsets():
     data = struct.pack("<3h", 0, 16_384, -32_768)
     junk = chunk(b"LIST", b"odd"), chunk(b"JUNK", b""), chunk(b"fact", b"\x03\0\0\0")
     wav = wav_of(junk[0], format_chunk(), *junk, chunk(b"data", data), chunk(b"LIST", b"after"))
@@ -169,7 +169,7 @@ def test_chunks_before_the_samples_are_skipped_and_begin_at_even_places():
 
 
 @pytest.mark.parametrize("length", [0, 7, 2**31 - 1, 2**31, 2**32 - 1])
-def test_a_length_past_the_end_means_until_the_end(length):
+def test_samples_with_a_length_past_the_end_extend_to_the_end(length):
     data = struct.pack("<3h", 0, 16_384, -32_768)
     samples, error = parse_one(wav_of(format_chunk(), chunk(b"data", data, length)))
     assert (samples.tolist(), error) == ([0, 0.5, -1], "")
@@ -191,7 +191,7 @@ def test_chunks_of_odd_length(wav):
     assert ((samples * 128).tolist(), error) == ([-3, -2, -1, 0, 1, 2, 3], "")
 
 
-def test_no_samples_before_another_chunk_are_none(tmp_path):
+def test_an_empty_data_chunk_before_another_chunk_has_no_samples(tmp_path):
     wav = wav_of(format_chunk(), chunk(b"data", b""), chunk(b"LIST", b"INFOISFT\4\0\0\0made"))
     assert parse_one(wav)[1] == "no samples"
     (tmp_path / "a.wav").write_bytes(wav)
@@ -199,12 +199,12 @@ def test_no_samples_before_another_chunk_are_none(tmp_path):
         read_audio(tmp_path / "a.wav", RATE)
 
 
-def test_half_a_sample_at_the_end_is_left_out():
+def test_an_incomplete_sample_at_the_end_is_dropped():
     wav = wav_of(format_chunk(channels=2), chunk(b"data", struct.pack("<5h", 2, 4, 6, 8, 1)))
     assert (parse_one(wav)[0] * 2**15).tolist() == [3, 7]
 
 
-GOOD = written(noise(50))
+GOOD = encoded(noise(50))
 BAD = {
     b"": "an empty file",
     b"RIFF": "not a WAV file",
@@ -220,15 +220,15 @@ BAD = {
     wav_of(format_chunk(tag=0x55), chunk(b"data", b"\0" * 8)): "of format 85 with 16 bits",
     wav_of(format_chunk(bits=12), chunk(b"data", b"\0" * 8)): "of format 1 with 12 bits",
     wav_of(format_chunk(channels=0), chunk(b"data", b"\0" * 8)): "0 channels",
-    written(noise(9), rate=44_100): "a sample rate of 44100 Hz; expected 8000 Hz",
-    written(noise(9), rate=2**31 - 1): "a sample rate of 2147483647 Hz; expected 8000 Hz",
-    written([0.0, np.nan], subtype="FLOAT"): "samples that are not numbers",
-    written([0.0, 1e300], subtype="DOUBLE"): "infinite or beyond",
-    written([0.1], format="FLAC"): "not a WAV file",
+    encoded(noise(9), rate=44_100): "a sample rate of 44100 Hz; expected 8000 Hz",
+    encoded(noise(9), rate=2**31 - 1): "a sample rate of 2147483647 Hz; expected 8000 Hz",
+    encoded([0.0, np.nan], subtype="FLOAT"): "samples that are not numbers",
+    encoded([0.0, 1e300], subtype="DOUBLE"): "infinite or beyond",
+    encoded([0.1], format="FLAC"): "not a WAV file",
 }
 
 
-def test_a_bad_row_says_what_is_wrong_and_leaves_the_others_alone():
+def test_a_bad_row_has_an_error_and_does_not_change_the_others():
     rows = [GOOD, *BAD, GOOD]
     samples, num_samples, errors = (tensor.numpy() for tensor in parse_wav(tf.constant(rows)))
     for error, message in zip(errors[1:-1], BAD.values(), strict=True):
@@ -248,8 +248,8 @@ def test_empty_batches_and_batches_of_bad_rows():
 
 @settings(max_examples=60)
 @given(st.data())
-def test_damage_gives_samples_or_an_error_and_never_a_failure(data):
-    wav = bytearray(written(noise(40, channels=2), subtype="PCM_24", format="WAVEX"))
+def test_damaged_files_give_samples_or_an_error_but_never_fail(data):
+    wav = bytearray(encoded(noise(40, channels=2), subtype="PCM_24", format="WAVEX"))
     for _ in range(data.draw(st.integers(1, 8))):
         wav[data.draw(st.integers(0, len(wav) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(wav)))
@@ -266,7 +266,7 @@ def test_damage_gives_samples_or_an_error_and_never_a_failure(data):
     st.integers(1, 30),
     st.lists(st.binary(max_size=9), max_size=3),
 )
-def test_files_of_any_layout(sample_format, channels, frames, junk):
+def test_files_with_other_chunks_in_any_order(sample_format, channels, frames, junk):
     tag, bits, dtype = sample_format
     values = np.random.default_rng(frames).uniform(-1, 1, (frames, channels))
     scale, offset = (1, 0) if tag == 3 else (2.0 ** (bits - 1) - 1, 128 if bits == 8 else 0)
@@ -282,7 +282,7 @@ def test_files_of_any_layout(sample_format, channels, frames, junk):
     np.testing.assert_allclose(samples, values.mean(axis=1), atol=0.02 if bits == 8 else 1e-4)
 
 
-def test_real_clips_read_the_same_from_bytes_and_from_a_file(shared_data):
+def test_real_clips_are_the_same_from_bytes_and_from_a_file(shared_data):
     paths = sorted((shared_data / "ljspeech_sample/wavs").glob("*.wav"))[:3]
     wav = tf.constant([path.read_bytes() for path in paths])
     samples, num_samples, error = audio.parse_wav(wav, 22_050)

@@ -1,4 +1,4 @@
-"""Readers: each layout, what each says of bad data, and how transcripts are normalised."""
+"""Corpus readers: each format, errors in bad data, and normalization of transcripts."""
 
 import json
 import unicodedata
@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.speech.corpus import normalize_transcript, read
+
+CLIP = np.zeros(80, np.float32), 8_000
 
 
 def clips(folder, *names):
@@ -34,7 +36,7 @@ def test_a_librispeech_folder_at_any_depth(tmp_path):
     assert corpus.skipped == [(f"{chapter}/84-121.trans.txt:2", "no such clip: 84-121-0001")]
 
 
-def test_an_ljspeech_folder_prefers_the_text_as_it_is_read(tmp_path):
+def test_an_ljspeech_folder_prefers_the_normalized_text(tmp_path):
     clips(tmp_path, "wavs/a.wav", "wavs/b.wav", "wavs/c.flac")
     (tmp_path / "metadata.csv").write_text(
         'a|In 1999, "so|in nineteen ninety-nine, "so\nb|Only raw|\nc|Two fields\nd|Gone|gone\n'
@@ -45,7 +47,7 @@ def test_an_ljspeech_folder_prefers_the_text_as_it_is_read(tmp_path):
     assert corpus.skipped == [(f"{tmp_path}/metadata.csv:4", "no such clip: d")]
 
 
-def test_manifests_with_paths_of_their_own_folder(tmp_path):
+def test_manifests_with_paths_relative_to_their_folder(tmp_path):
     clips(tmp_path, "a.wav", "more/b.ogg")
     path = tmp_path / "a.tsv"
     path.write_bytes(f'text\tpath\n"one\ta.wav\ntwo\t{tmp_path}/more/b.ogg\n'.encode())
@@ -161,7 +163,7 @@ def test_a_clip_is_a_path_or_a_pair_and_a_pair_may_be_of_lists():
     assert one.identity == two.identity
 
 
-def test_parts_keep_their_rows_and_tell_their_content_apart(tmp_path):
+def test_take_keeps_rows_and_identity_depends_on_content(tmp_path):
     clips(tmp_path, "a/1.wav", "b/1.wav")
     sound = np.zeros(9, np.int16)
     one = read(([str(tmp_path / "a/1.wav"), (sound, 8_000), (sound + 1, 8_000)], ["x", "y", "z"]))
@@ -171,6 +173,38 @@ def test_parts_keep_their_rows_and_tell_their_content_apart(tmp_path):
     assert (one.take([2]).places, one.take([2]).texts, len(one.take([]))) == (["row 2"], ["z"], 0)
     (tmp_path / "b/1.wav").write_bytes(b"other audio")
     assert one.take([0]).identity != two.take([0]).identity
+
+
+def test_a_split_shares_no_transcript_and_keeps_every_speaker(digits):
+    rest, held_out = digits.split(0.2, 0)
+    assert not {*rest.texts} & {*held_out.texts}
+    assert {*held_out.speakers} == {*digits.speakers}
+    assert abs(len(held_out) / len(digits) - 0.2) < 0.03
+
+
+@pytest.mark.parametrize("clips_a_speaker", [1, 3, 12])
+def test_speakers_with_few_clips_are_one_stratum(clips_a_speaker):
+    count = 600
+    texts = [str(index) for index in range(count)]
+    speakers = [str(index // clips_a_speaker) for index in range(count)]
+    speakers[:200] = ["frequent"] * 200
+    whole = read(([CLIP] * count, texts, speakers))
+    _, held_out = whole.split(0.1, 0)
+    assert len(held_out) == pytest.approx(60, abs=10)
+    assert held_out.speakers.count("frequent") == 20
+
+
+def test_transcripts_that_are_equal_after_normalization_are_not_split():
+    words = [f"it's number {index}" for index in range(100)]
+    others = [f"\u201cIt\u2019s  NUMBER {index}\u2026\u201d" for index in range(100)]
+    whole = read(([CLIP] * 200, words + others, ["x"] * 100 + ["y"] * 100))
+    rest, held_out = whole.split(0.2, 0)
+    assert len(held_out) == 40 and rest.overlap(held_out) == 0
+    numbers = [
+        {int(place.split()[1]) % 100 for place in corpus.places} for corpus in (rest, held_out)
+    ]
+    assert not numbers[0] & numbers[1]
+    assert whole.take(range(50)).overlap(whole.take(range(100, 200))) == 50
 
 
 @pytest.mark.parametrize(
@@ -186,7 +220,7 @@ def test_parts_keep_their_rows_and_tell_their_content_apart(tmp_path):
         ("... !?", "... !?", ""),
     ],
 )
-def test_transcripts_are_normalised_as_stated(text, kept, dropped):
+def test_transcripts_are_normalized(text, kept, dropped):
     kept = unicodedata.normalize("NFKC", kept)
     assert normalize_transcript(text, lower_case=True, punctuation="keep") == kept
     assert normalize_transcript(text, lower_case=True, punctuation="drop") == unicodedata.normalize(
@@ -194,13 +228,13 @@ def test_transcripts_are_normalised_as_stated(text, kept, dropped):
     )
 
 
-def test_case_stays_where_it_is_wanted():
+def test_case_is_kept_without_lower_case():
     assert normalize_transcript("TWO One", lower_case=False, punctuation="drop") == "TWO One"
 
 
 @settings(max_examples=60)
 @given(st.text(), st.booleans(), st.sampled_from(["keep", "drop"]))
-def test_a_normalised_transcript_is_normal(text, lower_case, punctuation):
+def test_normalization_is_idempotent(text, lower_case, punctuation):
     options = {"lower_case": lower_case, "punctuation": punctuation}
     once = normalize_transcript(text, **options)
     assert normalize_transcript(once, **options) == once

@@ -1,4 +1,4 @@
-"""The spoken demo corpus: seeded, plausible as speech, with unheard voices to report on."""
+"""The spoken demo corpus: seeded, plausible as speech, with other voices in the test set."""
 
 import importlib.util
 import re
@@ -17,7 +17,7 @@ def generated():
     return demo.generate(150, seed=3)
 
 
-def test_a_seed_gives_one_corpus(generated):
+def test_the_corpus_is_reproducible_by_seed(generated):
     clips, texts, speakers = generated
     again = demo.generate(40, seed=3)
     assert (texts[:40], speakers[:40]) == again[1:]
@@ -37,7 +37,7 @@ def test_the_sentences_are_digits_and_commands_in_turn(generated):
     assert len(set(texts)) > 0.8 * len(texts)
 
 
-def test_neither_voices_nor_sentences_of_the_report_part_are_in_training(generated):
+def test_training_and_test_data_share_no_voice_and_no_sentence(generated):
     _, texts, speakers = demo.generate(60, seed=3, part="test")
     assert not set(texts) & set(generated[1])
     assert not set(demo.voices("training")) & set(demo.voices("test"))
@@ -45,14 +45,14 @@ def test_neither_voices_nor_sentences_of_the_report_part_are_in_training(generat
     assert set(generated[2]) <= set(demo.voices("training")) and len(set(generated[2])) > 40
 
 
-def test_it_sounds_like_speech(generated):
+def test_clips_have_the_duration_level_and_spectrum_of_speech(generated):
     for (samples, rate), text in zip(*generated[:2], strict=True):
         clip = samples / 2**15
         assert 0.1 < len(clip) / rate / len(text.split()) < 1.2  # seconds a word
         assert 0.02 < np.sqrt(np.mean(clip**2)) < 0.4 and np.abs(clip).max() <= 1
         spectrum = np.abs(np.fft.rfft(clip)) ** 2
         assert spectrum[: len(clip) * 4_000 // rate].sum() > 0.6 * spectrum.sum()
-        # It does not break off: the end is quieter than the whole.
+        # The end is not cut off: it is quieter than the clip.
         assert np.abs(clip[-rate // 50 :]).mean() < np.abs(clip).mean()
 
 
@@ -62,20 +62,20 @@ def test_longer_strings_take_longer(generated):
     assert np.corrcoef(seconds, words)[0, 1] > 0.8
 
 
-def test_every_voice_is_one_that_the_engine_has():
+def test_the_engine_has_every_voice():
     import espeakng_loader
 
     variants = [name for names in demo.VARIANTS.values() for name in names]
     folder = espeakng_loader.get_data_path() + "/voices/!v/"
-    for name in variants:  # the engine takes an unknown variant in silence
+    for name in variants:  # the engine ignores an unknown variant
         open(folder + name).close()
     for accent in demo.ACCENTS:
         request = {"text": "one", "voice": accent, "rate": 150, "pitch": 50, "range": 50}
-        ((samples, _),) = demo._speak([request])
+        ((samples, _),) = demo._synthesize([request])
         assert len(samples) > 5_000
 
 
-def test_texts_of_ones_own_are_said_by_seed_with_pauses_at_commas():
+def test_given_texts_are_synthesized_by_seed_with_pauses_at_commas():
     texts = ["one two three", "one, two, three", "four"] * 2
     clips, speakers = demo.speak(texts, seed=5)
     again, same_speakers = demo.speak(texts, seed=5)
@@ -85,9 +85,11 @@ def test_texts_of_ones_own_are_said_by_seed_with_pauses_at_commas():
         assert rate == 22_050 and np.abs(samples).max() > 1_000
         np.testing.assert_array_equal(samples, same)
     assert set(demo.speak(texts, seed=5, part="test")[1]) <= set(demo.voices("test"))
-    # In one voice, which only the voice's own request can hold: a comma makes it longer.
+    # In the same voice, a comma makes the clip longer.
     plain, paused = (
-        demo._speak([{"text": text, "voice": "en-us+m1", "rate": 150, "pitch": 50, "range": 50}])
+        demo._synthesize(
+            [{"text": text, "voice": "en-us+m1", "rate": 150, "pitch": 50, "range": 50}]
+        )
         for text in texts[:2]
     )
     assert len(paused[0][0]) > 1.1 * len(plain[0][0])
@@ -95,14 +97,14 @@ def test_texts_of_ones_own_are_said_by_seed_with_pauses_at_commas():
         demo.speak(texts, part="dev")
 
 
-def test_the_corpus_readers_take_it(generated):
+def test_the_corpus_reader_accepts_it(generated):
     corpus = read(generated)
     assert len(corpus) == 150 and not corpus.skipped
     samples = read_audio(corpus.clips[0], 8_000)
     assert abs(len(samples) / 8_000 - len(corpus.clips[0][0]) / 22_050) < 0.001
 
 
-def test_without_the_engine_the_extra_is_named(monkeypatch):
+def test_without_the_engine_the_error_names_the_extra(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "espeakng_loader" else find(name)
@@ -111,13 +113,13 @@ def test_without_the_engine_the_extra_is_named(monkeypatch):
         demo.generate(1)
 
 
-def test_an_engine_that_fails_says_why(monkeypatch):
+def test_an_error_of_the_engine_is_reported(monkeypatch):
     monkeypatch.setattr(demo, "ACCENTS", ("xx-none",))
     with pytest.raises(CallError, match="eSpeak NG has no voice named xx-none"):
         demo.generate(1)
 
 
-def test_what_can_not_be_generated_is_refused():
+def test_invalid_arguments_are_rejected():
     with pytest.raises(ValueError, match="at least 1 example"):
         demo.generate(0)
     with pytest.raises(ValueError, match="part is one of training, test"):

@@ -1,4 +1,4 @@
-"""Features: librosa's on real clips, whatever a clip is padded with."""
+"""Features: equal to librosa's on real clips, and independent of padding."""
 
 import dataclasses
 import json
@@ -52,7 +52,7 @@ def test_the_graph_agrees_with_librosa_on_real_clips(shared_data, pattern, rate,
 
 
 @pytest.mark.parametrize("rate, n_fft, hop", [(8_000, 200, 80), (22_050, 552, 220)])
-def test_features_are_what_librosa_calls_them(rate, n_fft, hop):
+def test_features_are_those_of_librosa(rate, n_fft, hop):
     clip = noise(12_345)
     settings = FeatureSettings(sample_rate=rate)
     assert (settings.n_fft, settings.hop_length) == (n_fft, hop)
@@ -87,7 +87,7 @@ EXTRACT = {
     st.integers(0, 700),
     st.sampled_from([0.0, 1.0, np.nan]),
 )
-def test_neither_padding_nor_neighbours_change_a_clip(kind, lengths, extra, fill):
+def test_features_do_not_depend_on_padding_and_on_other_rows(kind, lengths, extra, fill):
     clips = [noise(length, seed) for seed, length in enumerate(lengths)]
     features = FEATURES[kind]
     batch, num_frames = EXTRACT[kind](*padded(clips, extra, fill))
@@ -116,7 +116,7 @@ def test_empty_batches_and_empty_clips(kind):
 
 @pytest.mark.filterwarnings("ignore:n_fft=")  # librosa's, of a clip shorter than a window
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050])
-def test_frames_are_counted_without_computing_them(rate):
+def test_num_frames_is_the_number_of_frames_of_librosa(rate):
     settings = FeatureSettings(sample_rate=rate)
     for samples in (1, 79, 80, 219, 220, 221, 4_000, 5_001):
         clip = np.zeros(samples)
@@ -127,7 +127,7 @@ def test_frames_are_counted_without_computing_them(rate):
     assert settings.num_frames(np.array([0, 1])).tolist() == [1, 1]
 
 
-def test_an_utterance_is_normalised_by_itself():
+def test_utterance_normalization():
     features = Features(FeatureSettings())
     normal = features.normalize(features.extract(noise(16_000)))
     np.testing.assert_allclose(normal.mean(axis=0), 0, atol=1e-4)
@@ -136,14 +136,14 @@ def test_an_utterance_is_normalised_by_itself():
     assert silence.dtype == np.float32 and not silence.any()
 
 
-def test_global_statistics_are_learned_saved_and_read_back(tmp_path):
+def test_global_statistics_are_learned_saved_and_loaded(tmp_path):
     settings = FeatureSettings(kind="mfcc", sample_rate=8_000, normalization="global")
     features = Features(settings)
     clips = [features.extract(noise(4_000, seed) * seed) for seed in (1, 2, 3)]
     features.learn(clips)
     frames = np.concatenate([features.normalize(clip) for clip in clips])
     np.testing.assert_allclose(frames.mean(axis=0), 0, atol=1e-4)
-    np.testing.assert_allclose(frames.std(axis=0), 1, atol=0.06)  # less by the floor
+    np.testing.assert_allclose(frames.std(axis=0), 1, atol=0.06)  # lower because of the floor
     features.save(tmp_path)
     config = json.loads(json.dumps(dataclasses.asdict(settings)))
     loaded = Features.load(tmp_path, FeatureSettings(**config))
@@ -154,7 +154,7 @@ def test_global_statistics_are_learned_saved_and_read_back(tmp_path):
     )
 
 
-def test_without_normalisation_features_stay():
+def test_without_normalization_features_are_unchanged():
     features = Features(FeatureSettings(normalization="none"))
     clip = features.extract(noise(2_000))
     np.testing.assert_array_equal(features.normalize(clip), clip)
@@ -190,14 +190,11 @@ print(features.extract_batch(clip[None], tf.constant([1_000]))[0].numpy().sum())
         ({"window": 0}, "window and hop are milliseconds"),
     ],
 )
-def test_settings_that_can_not_be(wrong, message):
+def test_invalid_settings(wrong, message):
     with pytest.raises(CallError, match=message):
         FeatureSettings(**wrong)
 
 
-def test_more_filters_than_the_window_can_tell_apart():
+def test_too_many_filters_for_the_window():
     with pytest.raises(CallError, match="filters are empty for a window of 40 samples"):
         Features(FeatureSettings(sample_rate=8_000, window=5))
-
-
-# Augmentation

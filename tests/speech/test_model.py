@@ -1,4 +1,4 @@
-"""The speech network: lengths, padding, saving, and that it learns."""
+"""The speech network: lengths, padding, saving and training."""
 
 import keras
 import numpy as np
@@ -12,7 +12,6 @@ from lstm_zoo.speech import VARIANTS
 from lstm_zoo.speech.ctc import CTCLoss, pack_targets
 from lstm_zoo.speech.decoding import greedy_decode
 from lstm_zoo.speech.model import build_speech, output_lengths
-from lstm_zoo.speech.spec_augment import TIME_SHARE, SpecAugment
 
 FEATURES = 6
 NETWORKS = {
@@ -28,7 +27,7 @@ def network(**sizes):
 
 
 def traced(model):
-    """Trace a network once, for all shapes: a function of features and lengths."""
+    """Trace a network once for all shapes; return a function of features and lengths."""
     call = tf.function(
         model,
         input_signature=[
@@ -42,7 +41,7 @@ def traced(model):
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])
-def test_output_lengths_are_those_of_the_row_alone(factor):
+def test_output_lengths_are_those_of_an_unpadded_row(factor):
     for kind in ("stack", "conv"):
         model = network(subsampling=factor, subsampling_kind=kind, units=(2,))
         for length in (1, 2, 3, 4, 5, 12, 13):
@@ -50,7 +49,7 @@ def test_output_lengths_are_those_of_the_row_alone(factor):
             assert width == output_lengths(length, factor) == -(-length // factor)
 
 
-def test_the_convolution_is_keras_and_takes_a_batch_without_rows():
+def test_the_convolution_is_that_of_keras_and_accepts_an_empty_batch():
     layer = network(subsampling=3, subsampling_kind="conv").get_layer("conv")
     frames = np.random.default_rng(0).normal(size=(2, 16, FEATURES)).astype("float32")
     convolved = layer(frames).numpy()
@@ -97,8 +96,8 @@ def test_a_saved_network_reloads_in_safe_mode(tmp_path):
     assert np.array_equal(traced(model)(features, [10, 4]), traced(again)(features, [10, 4]))
 
 
-def test_one_utterance_is_learned_by_heart_beside_padding():
-    # A loss over padded frames, or one that a mask scales, would not come to nothing here.
+def test_the_network_memorizes_utterances_with_padding():
+    # A loss over padded frames, or one scaled by a mask, would not approach 0.
     labels = [np.array([1, 2, 2, 5]), np.array([3])]
     lengths = [30, 12]
     features = np.random.default_rng(0).normal(size=(2, 30, FEATURES)).astype("float32")
@@ -112,8 +111,8 @@ def test_one_utterance_is_learned_by_heart_beside_padding():
     assert decoded.numpy()[:, 0].tolist() == [[1, 2, 2, 5], [3, 0, 0, 0]]
 
 
-def test_the_mask_does_not_reach_the_loss():
-    # Batch equals output frames: where a mask is taken for weights, that passes unseen.
+def test_the_loss_is_not_weighted_by_the_mask():
+    # The batch size is that of the output frames: a mask used as weights raises no error.
     model = network()
     model.compile("sgd", CTCLoss(), jit_compile=False)
     features = np.random.default_rng(0).normal(size=(4, 12, FEATURES)).astype("float32")
@@ -123,34 +122,6 @@ def test_the_mask_does_not_reach_the_loss():
     np.testing.assert_allclose(
         model.test_on_batch([features, lengths], targets), expected, rtol=1e-5
     )
-
-
-def test_masks_of_spec_augment_lie_within_the_row_and_in_training_only():
-    layer = SpecAugment(2, 20, 1, 3, seed=0)
-    features, lengths = np.ones((50, 40, 8), "float32"), np.full(50, 10, "int32")
-    assert np.array_equal(layer(features, lengths, training=False), features)
-    masked = np.asarray(layer(features, lengths, training=True)) == 0
-    in_time = masked.all(axis=2)  # (batch, frames)
-    assert in_time.any() and not in_time[:, 10:].any()
-    assert in_time.sum(axis=1).max() <= 2 * TIME_SHARE * 10
-    in_frequency = masked.all(axis=1)  # (batch, features)
-    assert in_frequency.any() and in_frequency.sum(axis=1).max() <= 3
-
-
-def test_spec_augment_fills_with_the_mean_of_the_rows_own_frames():
-    features = np.random.default_rng(0).normal(-9, 1, (4, 30, 8)).astype("float32")
-    lengths = np.array([30, 20, 10, 10], "int32")
-    zero, mean = (
-        np.asarray(SpecAugment(2, 20, 2, 3, fill, seed=0)(features, lengths, training=True))
-        for fill in ("zero", "mean")
-    )
-    for row, length in enumerate(lengths):
-        masked = zero[row, :length] == 0  # the same draws
-        expected = np.broadcast_to(features[row, :length].mean(axis=0), masked.shape)
-        assert masked.any()
-        np.testing.assert_allclose(mean[row, :length][masked], expected[masked], rtol=1e-5)
-        np.testing.assert_array_equal(mean[row, :length][~masked], features[row, :length][~masked])
-        np.testing.assert_array_equal(mean[row, length:], features[row, length:])
 
 
 def test_variants_and_defaults_build():
@@ -174,6 +145,6 @@ def test_variants_and_defaults_build():
     ],
     ids=str,
 )
-def test_bad_arguments_are_told(arguments, message):
+def test_invalid_arguments_are_rejected(arguments, message):
     with pytest.raises(CallError, match=message):
         build_speech(**arguments)

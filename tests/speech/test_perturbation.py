@@ -1,4 +1,4 @@
-"""Changes to the audio of training clips: what they do to it, and that a seed repeats them."""
+"""Augmentation of audio: speed and pitch, the power of noise, and seeds."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_speed_changes_length_and_pitch():
     assert len(perturb_speed(tone[:1], 1.1)) == 1
 
 
-def test_noise_has_the_power_asked_for_and_a_seed():
+def test_noise_has_the_requested_power_and_a_seed():
     clip = noise(8_000)
     noisy = add_noise(clip, 10, 3)
     added = (noisy - clip).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Audio in, transcripts out: in any batch, from any file, and from an export elsewhere."""
+"""The speech pipeline: any batch, any file, the command line, and exports in other processes."""
 
 import io
 import json
@@ -20,7 +20,9 @@ from lstm_zoo.export import saved_model
 from lstm_zoo.speech import ctc, pipeline
 from lstm_zoo.speech.audio import read_audio
 from lstm_zoo.speech.corpus import read
-from tests.conftest import run_cli, serve_elsewhere
+from tests.conftest import READY_RUNS, run_cli, serve_elsewhere
+
+RUN = READY_RUNS / "speech"
 
 SERVE = """
 import base64, json, sys
@@ -47,31 +49,31 @@ def wav_bytes(samples, rate=8_000, **options):
 
 
 def assert_same(answers, expected):
-    """Equal, or a near tie that may fall either way."""
+    """Compare transcripts; where two hypotheses have nearly equal scores, either is right."""
     for one, other in zip(answers, expected, strict=True):
         assert one.text == other.text or abs(one.score - other.score) < 1e-4
         assert one.score == pytest.approx(other.score, abs=1e-3)
 
 
 @pytest.fixture(scope="module")
-def clips(shared_data):
-    return read(shared_data / "digits/LibriSpeech/dev").clips
+def clips(spoken_data):
+    return read(spoken_data).clips
 
 
 @pytest.mark.parametrize("beam_width", [1, 4])
-def test_a_transcript_does_not_change_with_its_batch(recognizer, clips, beam_width):
+def test_a_transcript_does_not_depend_on_its_batch(spoken_recognizer, clips, beam_width):
     chosen = clips[:24]
-    alone = [recognizer.predict([clip], beam_width=beam_width)[0] for clip in chosen]
+    alone = [spoken_recognizer.predict([clip], beam_width=beam_width)[0] for clip in chosen]
     assert sum(answer.text != "" for answer in alone) > 20
     for size in (3, 24):
-        together = recognizer.predict(chosen, batch_size=size, beam_width=beam_width)
+        together = spoken_recognizer.predict(chosen, batch_size=size, beam_width=beam_width)
         assert_same(together, alone)
-    mixed = recognizer.predict([*chosen[::-1]], batch_size=5, beam_width=beam_width)
+    mixed = spoken_recognizer.predict([*chosen[::-1]], batch_size=5, beam_width=beam_width)
     assert_same(mixed[::-1], alone)
 
 
-def test_an_answer_has_scores_tokens_with_times_and_n_best(recognizer, clips):
-    (answer,) = recognizer.predict([clips[0]], n_best=4)
+def test_a_transcript_has_a_score_tokens_with_times_and_n_best(spoken_recognizer, clips):
+    (answer,) = spoken_recognizer.predict([clips[0]], n_best=4)
     assert len(answer.n_best) == 4 and answer.n_best[0] == (answer.text, answer.score)
     scores = [score for _, score in answer.n_best]
     assert scores == sorted(scores, reverse=True) and scores[0] < 0
@@ -80,16 +82,16 @@ def test_an_answer_has_scores_tokens_with_times_and_n_best(recognizer, clips):
     times = [second for _, second in answer.tokens]
     samples = read_audio(clips[0], 8_000)
     assert times == sorted(times) and times[0] >= 0 and times[-1] <= len(samples) / 8_000
-    # The score is the transcript's, summed over its alignments: what the loss says of it.
-    logits, lengths = recognizer._recognize(samples[np.newaxis], np.array([len(samples)]))
-    labels = recognizer.tokenizer.tokenize([answer.text])
+    # The score is summed over the alignments: the negative of the loss.
+    logits, lengths = spoken_recognizer._recognize(samples[np.newaxis], np.array([len(samples)]))
+    labels = spoken_recognizer.tokenizer.tokenize([answer.text])
     num_labels = tf.cast(labels.row_lengths(), tf.int32)
     loss = ctc.negative_log_likelihood(logits, lengths, labels.to_tensor(), num_labels)
     assert answer.score == pytest.approx(-float(loss[0]), abs=1e-3)
 
 
-def test_hostile_clips_have_their_error_and_the_others_are_unharmed(recognizer, clips, tmp_path):
-    good = recognizer.predict([clips[0]])[0]
+def test_bad_clips_have_an_error_and_do_not_change_the_others(spoken_recognizer, clips, tmp_path):
+    good = spoken_recognizer.predict([clips[0]])[0]
     speech, rate = soundfile.read(clips[0])
     flac, wav = Path(clips[0]).read_bytes(), wav_bytes(speech, rate)
     paths = {}
@@ -102,7 +104,7 @@ def test_hostile_clips_have_their_error_and_the_others_are_unharmed(recognizer, 
         "channels.wav": wav[:22] + b"\xff\xff" + wav[24:],
         "width.wav": wav[:34] + b"\0\0" + wav[36:],
         "rate.wav": wav[:24] + b"\xff" * 4 + wav[28:],
-        "chunk.wav": wav[:16] + b"\xff" * 4 + wav[20:],  # the length of the format
+        "chunk.wav": wav[:16] + b"\xff" * 4 + wav[20:],  # the length of the format chunk
     }.items():
         paths[name] = tmp_path / name
         paths[name].write_bytes(content)
@@ -111,114 +113,118 @@ def test_hostile_clips_have_their_error_and_the_others_are_unharmed(recognizer, 
     stereo = np.repeat(np.stack([speech, speech], axis=1), 6, axis=0)  # at 48 kHz
     usable = [(np.zeros(8_000), 8_000), (np.ones(1), 8_000), (stereo, 48_000)]
     usable += [(np.tile(speech, 300 * rate // len(speech)), rate)]  # five minutes
-    answers = recognizer.predict([clips[0], *bad, *usable, clips[0]], beam_width=1)
+    answers = spoken_recognizer.predict([clips[0], *bad, *usable, clips[0]], beam_width=1)
     for path, answer in zip(bad, answers[1:], strict=False):
         assert answer.error and answer.text == "" and answer.score is None
         assert not isinstance(path, str) or path in answer.error
     for answer in answers[1 + len(bad) :]:
         assert not answer.error and np.isfinite(answer.score)
     assert len(answers[-2].text) > 50 * len(good.text)
-    greedy = recognizer.predict([clips[0]], beam_width=1)
+    greedy = spoken_recognizer.predict([clips[0]], beam_width=1)
     assert_same([answers[0], answers[-1]], greedy * 2)
 
 
-def test_long_clips_are_read_and_computed_few_at_once(recognizer, clips, monkeypatch):
-    expected = recognizer.predict(clips[:40])
-    for name, value in (("BATCH_SECONDS", 6), ("AHEAD_SECONDS", 30), ("READ_TOGETHER", 4)):
+def test_long_clips_have_small_batches_and_a_short_lookahead(spoken_recognizer, clips, monkeypatch):
+    expected = spoken_recognizer.predict(clips[:40])
+    for name, value in (("BATCH_SECONDS", 6), ("LOOKAHEAD_SECONDS", 30), ("READ_BATCH", 4)):
         monkeypatch.setattr(pipeline, name, value)
     read_at_once, computed_at_once = [], []
-    recognize, hear = recognizer._recognize, recognizer._hear
+    recognize, read_ahead = spoken_recognizer._recognize, spoken_recognizer._read_ahead
 
-    def watched_recognize(audio, num_samples):
+    def recognize_and_count(audio, num_samples):
         computed_at_once.append(audio.shape)
         return recognize(audio, num_samples)
 
-    def watched_hear(given):
-        for heard in hear(given):
-            read_at_once.append(sum(map(len, heard)) / 8_000)
-            yield heard
+    def read_ahead_and_count(paths):
+        for group in read_ahead(paths):
+            read_at_once.append(sum(map(len, group)) / 8_000)
+            yield group
 
-    monkeypatch.setattr(recognizer, "_recognize", watched_recognize)
-    monkeypatch.setattr(recognizer, "_hear", watched_hear)
-    assert_same(recognizer.predict(clips[:40]), expected)
+    monkeypatch.setattr(spoken_recognizer, "_recognize", recognize_and_count)
+    monkeypatch.setattr(spoken_recognizer, "_read_ahead", read_ahead_and_count)
+    assert_same(spoken_recognizer.predict(clips[:40]), expected)
     assert all(rows == 1 or rows * width <= 6 * 8_000 for rows, width in computed_at_once)
     assert len(read_at_once) > 2 and max(read_at_once) < 50
 
 
-def test_every_kind_of_wav_gives_the_same_transcript(recognizer, clips, tmp_path):
+def test_every_wav_format_gives_the_same_transcript(spoken_recognizer, clips, tmp_path):
     speech, rate = soundfile.read(clips[1])
-    (expected,) = recognizer.predict([clips[1]])
+    (expected,) = spoken_recognizer.predict([clips[1]])
     kinds = [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAVEX", "PCM_16")]
     rows = []
     for name, kind in kinds:
         file = io.BytesIO()
         soundfile.write(file, speech, rate, format=name, subtype=kind)
         rows.append(file.getvalue())
-    answers = recognizer.transcribe_wav(tf.constant(rows))
+    answers = spoken_recognizer.transcribe_wav(tf.constant(rows))
     assert {text.decode() for text in answers["transcript"].numpy()} == {expected.text}
     np.testing.assert_allclose(answers["score"], expected.score, atol=0.05)
-    # Eight bits are noise beside them: an answer, of about the same length.
-    answers = recognizer.transcribe_wav(tf.constant([wav_bytes(speech, rate, subtype="PCM_U8")]))
+    # Quantization to eight bits adds noise, so the transcript may differ.
+    answers = spoken_recognizer.transcribe_wav(
+        tf.constant([wav_bytes(speech, rate, subtype="PCM_U8")])
+    )
     assert answers["error"].numpy().tolist() == [b""]
 
 
-def test_no_clips_and_one_path(recognizer, clips):
-    assert recognizer.predict([]) == []
+def test_no_clips_one_path_and_a_bad_n_best(spoken_recognizer, clips):
+    assert spoken_recognizer.predict([]) == []
     with pytest.raises(CallError, match="a list of clips"):
-        recognizer.predict(clips[0])
+        spoken_recognizer.predict(clips[0])
     with pytest.raises(CallError, match="n_best is at least 1"):
-        recognizer.predict(clips[:1], n_best=9)
+        spoken_recognizer.predict(clips[:1], n_best=9)
 
 
-def test_evaluate_counts_and_scores_as_jiwer_does(recognizer, clips, shared_data, tmp_path):
+def test_evaluation_counts_rows_and_scores_as_jiwer(spoken_recognizer, clips, tmp_path):
     import jiwer
 
     rows = [f"{clip}\tzero one\n" for clip in clips[:5]]
     manifest = tmp_path / "dev.tsv"
     manifest.write_text("path\ttext\n" + "".join(rows) + f"{clips[0]}\t.\nnone.wav\tone\n")
-    scores = recognizer.evaluate(manifest)
+    scores = spoken_recognizer.evaluate(manifest)
     assert (scores["examples"], scores["skipped"]) == (5, 2)
     transcripts = [row[2] for row in scores["predictions"]]
     assert scores["wer"] == jiwer.wer(["zero one"] * 5, transcripts)
-    real = recognizer.evaluate(shared_data / "digits/LibriSpeech/dev")
-    assert real["examples"] == 200 and real["wer"] < 0.9
 
 
-def test_the_command_line_transcribes_and_judges(recognizer_run, clips, shared_data, tmp_path):
+def test_a_recognizer_of_real_digits_is_evaluated_on_others(recognizer, shared_data):
+    scores = recognizer.evaluate(shared_data / "digits/LibriSpeech/dev")
+    assert scores["examples"] == 200 and scores["wer"] < 0.9
+
+
+def test_the_command_line_transcribes_and_evaluates(clips, spoken_data, tmp_path):
     def invoke(*arguments):
         return CliRunner().invoke(cli, ["speech", *map(str, arguments)])
 
-    result = invoke("predict", recognizer_run, clips[0], clips[1], "--json", "--n-best", 2)
+    result = invoke("predict", RUN, clips[0], clips[1], "--json", "--n-best", 2)
     answers = json.loads(result.stdout)["predictions"]
     assert result.exit_code == 0 and len(answers) == 2
     assert set(answers[0]) == {"text", "score", "tokens", "n_best", "error"}
     assert len(answers[0]["n_best"]) == 2
-    result = invoke("predict", recognizer_run, clips[0], tmp_path / "none.wav", clips[1])
+    result = invoke("predict", RUN, clips[0], tmp_path / "none.wav", clips[1])
     assert result.exit_code == 1
     assert result.stdout.split("\n") == [answers[0]["text"], "", answers[1]["text"], ""]
     assert "none.wav: no such file" in result.stderr
-    dev = shared_data / "digits/LibriSpeech/dev/5"
-    result = invoke("evaluate", recognizer_run, "--data", dev, "--json", "--beam-width", 1)
+    result = invoke("evaluate", RUN, "--data", spoken_data, "--json", "--beam-width", 1)
     scores = json.loads(result.stdout)
     assert set(scores) == {"wer", "cer", "examples", "skipped"}
-    assert "WER 0." in invoke("evaluate", recognizer_run, "--data", dev).stdout
+    assert "WER 0." in invoke("evaluate", RUN, "--data", spoken_data).stdout
 
 
 @pytest.mark.slow
-def test_a_name_that_is_not_utf_8_is_read_and_told(recognizer_run, clips, tmp_path):
-    there, missing = (
+def test_a_file_name_that_is_not_utf_8_is_read_and_reported(clips, tmp_path):
+    existing, missing = (
         os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xe9" + end) for end in (b"", b"x")
     )
-    shutil.copy(clips[0], there)
+    shutil.copy(clips[0], existing)
     for options in ((), ("--json",)):
-        done = run_cli("speech", "predict", recognizer_run, there, missing, *options)
+        done = run_cli("speech", "predict", RUN, existing, missing, *options)
         assert done.returncode == 1 and done.stderr.endswith(b"\\udcff\\udce9x: no such file.\n")
         assert b"Traceback" not in done.stderr
     good, bad = json.loads(done.stdout)["predictions"]
     assert good["text"] and not good["error"] and bad["error"] == f"{missing}: no such file."
 
 
-def test_a_run_has_what_it_says(recognizer_run):
+def test_a_run_has_its_files_and_fast_layers(recognizer_run):
     names = {path.name for path in recognizer_run.iterdir()}
     assert {"alphabet.txt", "features.npz", "curves.png", "posteriors.png"} <= names
     metrics = json.loads((recognizer_run / "metrics.json").read_text())
@@ -229,11 +235,11 @@ def test_a_run_has_what_it_says(recognizer_run):
 
 
 @pytest.fixture(scope="module")
-def exported(recognizer, tmp_path_factory):
-    return recognizer.export(tmp_path_factory.mktemp("exports"))
+def exported(spoken_recognizer, tmp_path_factory):
+    return spoken_recognizer.export(tmp_path_factory.mktemp("exports"))
 
 
-def test_the_signatures_are_the_stated_ones(exported):
+def test_the_signatures_of_an_export(exported):
     outputs = {"transcript": "string[?]", "score": "float32[?]", "error": "string[?]"}
     assert saved_model.read_signatures(exported) == {
         "serving_default": {"inputs": {"wav": "string[?]"}, "outputs": outputs},
@@ -244,8 +250,8 @@ def test_the_signatures_are_the_stated_ones(exported):
     }
 
 
-def test_a_moved_export_answers_as_the_pipeline_does(recognizer, clips, tmp_path):
-    exported = recognizer.export(tmp_path / "exports")
+def assert_a_moved_export_gives_the_same_transcripts(pipeline, clips, tmp_path):
+    exported = pipeline.export(tmp_path / "exports")
     good = [wav_bytes(*soundfile.read(clip)) for clip in clips]
     hostile = [b"", b"RIFF", good[0][:44], good[0][:30], b"\x00" * 100]
     hostile += [wav_bytes(np.zeros(8_000)), wav_bytes(np.zeros(16_000), 16_000), good[0]]
@@ -257,7 +263,7 @@ def test_a_moved_export_answers_as_the_pipeline_does(recognizer, clips, tmp_path
     errors = answers[2]["error"]
     assert [error == "" for error in errors] == [False] * 5 + [True, False, True, False]
     assert errors[6] == "a sample rate of 16000 Hz; expected 8000 Hz"
-    expected = recognizer.predict(clips)
+    expected = pipeline.predict(clips)
     assert answers[2]["transcript"][7] == expected[0].text
     transcripts = [text for answer in answers[3:] for text in answer["transcript"]]
     scores = [float(score) for answer in answers[3:] for score in answer["score"]]
@@ -267,24 +273,36 @@ def test_a_moved_export_answers_as_the_pipeline_does(recognizer, clips, tmp_path
         assert score == pytest.approx(answer.score, abs=1e-2)
 
 
-def test_the_waveform_signature_answers_as_the_pipeline_does(recognizer, exported, clips):
+def test_a_moved_export_gives_the_transcripts_of_the_pipeline(spoken_recognizer, clips, tmp_path):
+    assert_a_moved_export_gives_the_same_transcripts(spoken_recognizer, clips, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_moved_export_gives_the_transcripts_of_real_clips(recognizer, shared_data, tmp_path):
+    clips = read(shared_data / "digits/LibriSpeech/dev").clips
+    assert_a_moved_export_gives_the_same_transcripts(recognizer, clips, tmp_path)
+
+
+def test_the_waveform_signature_gives_the_transcripts_of_the_pipeline(
+    spoken_recognizer, exported, clips
+):
     serve = tf.saved_model.load(str(exported)).signatures["waveform"]
-    heard = [read_audio(clip, 8_000) for clip in clips[:6]]
-    audio = np.full((6, max(map(len, heard)) + 99), np.nan, np.float32)  # padding does not count
-    for row, samples in zip(audio, heard, strict=True):
+    rows = [read_audio(clip, 8_000) for clip in clips[:6]]
+    audio = np.full((6, max(map(len, rows)) + 99), np.nan, np.float32)  # padding is ignored
+    for row, samples in zip(audio, rows, strict=True):
         row[: len(samples)] = samples
-    answers = serve(audio=tf.constant(audio), num_samples=tf.constant([*map(len, heard)]))
-    expected = [answer.text for answer in recognizer.predict(clips[:6])]
+    answers = serve(audio=tf.constant(audio), num_samples=tf.constant([*map(len, rows)]))
+    expected = [answer.text for answer in spoken_recognizer.predict(clips[:6])]
     assert [text.decode() for text in answers["transcript"].numpy()] == expected
 
 
 @pytest.mark.slow
-def test_the_beam_of_an_export_is_fixed_when_it_is_written(recognizer, clips, tmp_path):
-    exported = recognizer.export(tmp_path, beam_width=1)
+def test_the_beam_width_of_an_export_is_fixed(spoken_recognizer, clips, tmp_path):
+    exported = spoken_recognizer.export(tmp_path, beam_width=1)
     serve = tf.saved_model.load(str(exported)).signatures["serving_default"]
     rows = [wav_bytes(*soundfile.read(clip)) for clip in clips[:20]]
     answers = [text.decode() for text in serve(wav=tf.constant(rows))["transcript"].numpy()]
-    assert answers == [a.text for a in recognizer.predict(clips[:20], beam_width=1)]
-    assert recognizer.beam_width == 8
+    assert answers == [a.text for a in spoken_recognizer.predict(clips[:20], beam_width=1)]
+    assert spoken_recognizer.beam_width == 8
     with pytest.raises(AttributeError):  # the signatures are traced with it
-        recognizer.beam_width = 1
+        spoken_recognizer.beam_width = 1

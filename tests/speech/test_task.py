@@ -1,4 +1,4 @@
-"""What training makes of speech: examples, what is left out, versions, batches, the loss."""
+"""The speech task: examples, skipped rows, augmented copies, batches and the loss."""
 
 import json
 
@@ -24,8 +24,8 @@ def tone(seconds, frequency=440.0, rate=RATE):
 
 def learn(columns, **given):
     settings = resolve({**TRAINING, **SETTINGS}, given)
-    part = read(columns)
-    return Task.learn(part, settings, settings["seed"]), part
+    data = read(columns)
+    return Task.learn(data, settings, settings["seed"]), data
 
 
 @pytest.fixture
@@ -35,22 +35,22 @@ def corpus(tmp_path):
     return clips, ["one", "Two.", "three", "much too long for it", "…"]
 
 
-def test_rows_that_cannot_be_used_are_left_out_with_a_reason(corpus, tmp_path):
-    task, part = learn(corpus)
-    examples = task.encode(part, training=True, cache=tmp_path / "cache")
+def test_unusable_rows_are_skipped_with_a_reason(corpus, tmp_path):
+    task, data = learn(corpus)
+    examples = task.encode(data, training=True, cache=tmp_path / "cache")
     assert examples.texts == ["one", "two"]
     reasons = dict(examples.skipped)
     assert list(reasons) == ["row 2", "row 3", "row 4"]
     assert "text.wav: not audio" in reasons["row 2"]
     assert reasons["row 3"].startswith("20 labels for 1 frames")
     assert "no text is left" in reasons["row 4"]
-    # What only CTC can't learn from can still be judged.
-    judged = task.encode(part, training=False, cache=tmp_path / "cache")
-    assert judged.texts == ["one", "two", "much too long for it"]
-    assert judged.feasible.tolist() == [[True, True, False]]
+    # A transcript that is too long for CTC can still be evaluated.
+    evaluated = task.encode(data, training=False, cache=tmp_path / "cache")
+    assert evaluated.texts == ["one", "two", "much too long for it"]
+    assert evaluated.feasible.tolist() == [[True, True, False]]
 
 
-def test_a_corpus_without_a_usable_clip_is_an_error_and_strict_makes_one_enough(corpus, tmp_path):
+def test_no_usable_clip_is_an_error_and_with_strict_any_unusable_one(corpus, tmp_path):
     clips, texts = corpus
     task, _ = learn(corpus)
     with pytest.raises(DataError, match="No clip can be used; the first, row 0: .*text.wav"):
@@ -61,7 +61,7 @@ def test_a_corpus_without_a_usable_clip_is_an_error_and_strict_makes_one_enough(
     assert not run.exists()
 
 
-def test_the_rate_is_that_of_most_clips_and_16000_at_the_most():
+def test_the_sample_rate_is_the_most_frequent_one_and_at_most_16000():
     for rates, expected in (((8_000, 8_000, 22_050), 8_000), ((44_100, 44_100, 8_000), 16_000)):
         task, _ = learn(([tone(0.2, rate=rate) for rate in rates], ["a", "b", "c"]))
         assert task.features.settings.sample_rate == expected
@@ -69,13 +69,13 @@ def test_the_rate_is_that_of_most_clips_and_16000_at_the_most():
     assert task.features.settings.sample_rate == 11_025
 
 
-def test_copies_vary_and_a_seed_repeats_them(tmp_path):
+def test_copies_are_augmented_and_reproducible_by_seed(tmp_path):
     columns = [tone(1.0, 300 + 10 * n) for n in range(4)], ["one", "two", "three", "four"]
     options = {"speed": 0.2, "noise": 10, "copies": 2}
     found = []
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
-        task, part = learn(columns, seed=seed, **options)
-        found.append(task.encode(part, training=True, cache=tmp_path / folder))
+        task, data = learn(columns, seed=seed, **options)
+        found.append(task.encode(data, training=True, cache=tmp_path / folder))
     first, again, other = found
     assert len(first.versions) == 3
     for rows, same, another in zip(first.versions, again.versions, other.versions, strict=True):
@@ -84,35 +84,35 @@ def test_copies_vary_and_a_seed_repeats_them(tmp_path):
         assert rows is first.versions[0] or any(
             len(row) != len(twin) for row, twin in zip(rows, another, strict=True)
         )
-    # As recorded, for the first version: with another seed too.
+    # The first version is the original clip, with any seed.
     np.testing.assert_array_equal(first.versions[0][0], other.versions[0][0])
     lengths = [len(row) for rows in first.versions[1:] for row in rows]
     assert min(lengths) >= 101 / 1.2 - 1 and max(lengths) <= 101 / 0.8 + 1
     assert len(set(lengths)) > 1
-    # What is judged is not varied.
-    assert len(task.encode(part, training=False, cache=tmp_path / "c").versions) == 1
+    # Validation and test data are not augmented.
+    assert len(task.encode(data, training=False, cache=tmp_path / "c").versions) == 1
 
 
-def test_clips_of_lists_are_those_of_arrays(tmp_path):
+def test_clips_as_lists_equal_clips_as_arrays(tmp_path):
     (samples, rate), found = tone(0.3), []
     for clip in ((samples, rate), ([*map(float, samples)], rate)):
-        task, part = learn(([clip], ["one"]))
-        found.append(task.encode(part, training=True, cache=tmp_path).versions[0][0])
+        task, data = learn(([clip], ["one"]))
+        found.append(task.encode(data, training=True, cache=tmp_path).versions[0][0])
     np.testing.assert_array_equal(*found)
 
 
-def test_a_copy_too_fast_for_its_transcript_is_not_used(tmp_path):
-    task, part = learn(([tone(0.5)], ["abcdefghijklmnopq"]), speed=0.4, copies=20)
-    examples = task.encode(part, training=True, cache=tmp_path)
+def test_a_copy_too_short_for_its_transcript_is_not_used(tmp_path):
+    task, data = learn(([tone(0.5)], ["abcdefghijklmnopq"]), speed=0.4, copies=20)
+    examples = task.encode(data, training=True, cache=tmp_path)
     assert examples.feasible[0, 0] and not examples.feasible[:, 0].all()
     for seed in range(30):
         _, targets = task.batch(examples, np.array([0]), np.random.default_rng(seed))
         assert targets[0, 1] >= 17
 
 
-def test_a_batch_is_normalised_padded_and_has_true_lengths(tmp_path):
-    task, part = learn(([tone(1.0), tone(0.3, 800)], ["ab", "c"]))
-    examples = task.encode(part, training=True, cache=tmp_path)
+def test_a_batch_is_normalized_and_padded_with_its_lengths(tmp_path):
+    task, data = learn(([tone(1.0), tone(0.3, 800)], ["ab", "c"]))
+    examples = task.encode(data, training=True, cache=tmp_path)
     (features, lengths), targets = task.batch(examples, np.arange(2), np.random.default_rng(0))
     assert features.shape == (2, 101, 40) and lengths.tolist() == [101, 31]
     assert np.abs(features[1, 31:]).max() == 0
@@ -120,9 +120,9 @@ def test_a_batch_is_normalised_padded_and_has_true_lengths(tmp_path):
     assert targets.tolist() == [[2, 34, 1, 2], [1, 11, 3, 0]]
 
 
-def test_the_loss_of_a_row_does_not_change_with_its_batch(tmp_path):
-    task, part = learn(([tone(1.0), tone(0.4, 800)], ["ab", "c"]), variant="tiny", dropout=0.0)
-    examples = task.encode(part, training=True, cache=tmp_path)
+def test_the_loss_of_a_row_does_not_depend_on_its_batch(tmp_path):
+    task, data = learn(([tone(1.0), tone(0.4, 800)], ["ab", "c"]), variant="tiny", dropout=0.0)
+    examples = task.encode(data, training=True, cache=tmp_path)
     model, _ = task.build(examples, 0)
     model.compile("sgd", task.loss(), jit_compile=False)
     losses = []
@@ -133,16 +133,16 @@ def test_the_loss_of_a_row_does_not_change_with_its_batch(tmp_path):
     assert task.evaluate(model, examples)["loss"] == pytest.approx(losses[2], rel=1e-4)
 
 
-def test_characters_outside_the_alphabet_count_as_not_recognised(tmp_path):
-    task, part = learn(([tone(1.0)], ["abc"]))
+def test_out_of_vocabulary_characters_stay_in_the_reference(tmp_path):
+    task, data = learn(([tone(1.0)], ["abc"]))
     other = read(([tone(1.0)], ["axc"]))
     examples = task.encode(other, training=False, cache=tmp_path)
     assert examples.texts == ["axc"] and examples.labels[0].tolist() == [1, 3]
 
 
 @pytest.mark.slow
-def test_one_utterance_is_learned_by_heart(shared_data, tmp_path):
-    whole = read(shared_data / "digits/LibriSpeech/dev")
+def test_training_memorizes_one_utterance(spoken_data, tmp_path):
+    whole = read(spoken_data)
     one = whole.take([int(np.argmax([*map(len, whole.texts)]))])
     pipeline = lstm_zoo.train(
         "speech", one.columns, validation=one.columns, run=tmp_path / "run", epochs=80,
@@ -155,73 +155,51 @@ def test_one_utterance_is_learned_by_heart(shared_data, tmp_path):
 
 
 @pytest.mark.slow
-def test_pieces_are_labels_too(digits, tmp_path):
+def test_pieces_can_be_labels(spoken_data, tmp_path):
+    corpus = read(spoken_data)
     pipeline = lstm_zoo.train(
-        "speech", digits.columns, run=tmp_path / "run", epochs=1, variant="tiny",
+        "speech", corpus.columns, run=tmp_path / "run", epochs=1, variant="tiny",
         tokens="pieces", vocabulary_size=300, learning_rate=0.01,
     )  # fmt: skip
     task = Task.load(tmp_path / "run", pipeline.config)
     labels = task.tokenizer.tokenize(["five six", "zero"])
     dense = labels.to_tensor()[:, np.newaxis]
     assert decoding.texts(task.tokenizer, dense).numpy().tolist() == [[b"five six"], [b"zero"]]
-    assert 0 < pipeline.evaluate(digits.take(range(20)).columns)["wer"] <= 1.5
+    assert 0 < pipeline.evaluate(corpus.take(range(20)).columns)["wer"] <= 1.5
     pipeline.export(tmp_path / "export")
 
 
-def test_too_little_text_for_pieces_names_what_takes_any():
+def test_too_little_text_for_pieces_names_an_alternative():
     with pytest.raises(DataError, match="could not learn 9 pieces .*; tokens=characters takes any"):
         learn(([tone(0.1)], ["a"]), tokens="pieces", vocabulary_size=9)
 
 
 @pytest.mark.parametrize("normalization, fill", [("none", "mean"), ("utterance", "zero")])
-def test_masks_are_filled_with_the_mean_whatever_the_normalisation(normalization, fill, tmp_path):
-    task, part = learn(([tone(0.5)], ["a"]), normalization=normalization)
-    model, _ = task.build(task.encode(part, training=True, cache=tmp_path), 0)
+def test_masks_are_filled_with_the_mean_of_the_normalized_features(normalization, fill, tmp_path):
+    task, data = learn(([tone(0.5)], ["a"]), normalization=normalization)
+    model, _ = task.build(task.encode(data, training=True, cache=tmp_path), 0)
     assert model.get_layer("spec_augment").fill == fill
 
 
-def test_splits_put_no_transcript_on_both_sides(digits):
-    rest, held_out = digits.split(0.2, 0)
-    assert not {*rest.texts} & {*held_out.texts}
-    assert {*held_out.speakers} == {*digits.speakers}
-    assert abs(len(held_out) / len(digits) - 0.2) < 0.03
-
-
-@pytest.mark.parametrize("clips_a_speaker", [1, 3, 12])
-def test_speakers_of_few_clips_are_split_as_one(clips_a_speaker):
-    count = 600
-    texts = [str(index) for index in range(count)]
-    speakers = [str(index // clips_a_speaker) for index in range(count)]
-    speakers[:200] = ["often heard"] * 200
-    whole = read(([tone(0.01)] * count, texts, speakers))
-    _, held_out = whole.split(0.1, 0)
-    assert len(held_out) == pytest.approx(60, abs=10)
-    assert held_out.speakers.count("often heard") == 20
-
-
-def test_a_transcript_written_in_two_ways_stays_on_one_side():
-    words = [f"it's number {index}" for index in range(100)]
-    others = [f"\u201cIt\u2019s  NUMBER {index}\u2026\u201d" for index in range(100)]
-    whole = read(([tone(0.01)] * 200, words + others, ["x"] * 100 + ["y"] * 100))
-    rest, held_out = whole.split(0.2, 0)
-    assert len(held_out) == 40 and rest.overlap(held_out) == 0
-    numbers = [{int(place.split()[1]) % 100 for place in part.places} for part in (rest, held_out)]
-    assert not numbers[0] & numbers[1]
-    assert whole.take(range(50)).overlap(whole.take(range(100, 200))) == 50
-
-
-def test_feasibility_is_of_the_networks_frames(tmp_path):
-    task, part = learn(([tone(0.1)], ["abcd"]), subsampling=3)
-    examples = task.encode(part, training=True, cache=tmp_path)
+def test_feasibility_depends_on_the_networks_frames(tmp_path):
+    task, data = learn(([tone(0.1)], ["abcd"]), subsampling=3)
+    examples = task.encode(data, training=True, cache=tmp_path)
     frames = output_lengths(len(examples.versions[0][0]), 3)
     assert frames == 4 and ctc.feasible(frames, examples.labels[0])
-    task, part = learn(([tone(0.1)], ["abcc"]), subsampling=3)
+    task, data = learn(([tone(0.1)], ["abcc"]), subsampling=3)
     with pytest.raises(DataError, match="too little audio for its transcript"):
-        task.encode(part, training=True, cache=tmp_path)
+        task.encode(data, training=True, cache=tmp_path)
+
+
+def test_samples_are_a_reference_and_a_hypothesis_each():
+    task, _ = learn(([tone(0.1)], ["a"]))
+    lines = ["  reference   one two", "  hypothesis  one too"]
+    assert task.format_samples([("one two", "one too")]) == lines
+    assert task.format_samples([("clip.wav", "one two", "one too")] * 2) == lines * 2
 
 
 class Interrupt(keras.callbacks.Callback):
-    """Presses Ctrl-C in the second epoch."""
+    """Interrupts the training in the second epoch."""
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 1:
@@ -229,9 +207,9 @@ class Interrupt(keras.callbacks.Callback):
 
 
 @pytest.mark.slow
-def test_a_resumed_training_comes_to_the_same_end(digits, tmp_path):
+def test_a_resumed_training_equals_an_uninterrupted_one(spoken_data, tmp_path):
     options = {"variant": "tiny", "units": 8, "epochs": 3, "speed": 0.1, "copies": 1}
-    columns = digits.take(range(60)).columns
+    columns = read(spoken_data).take(range(60)).columns
     whole, halted = tmp_path / "whole", tmp_path / "halted"
     lstm_zoo.train("speech", columns, run=whole, **options)
     lstm_zoo.train("speech", columns, run=halted, callbacks=[Interrupt()], **options)

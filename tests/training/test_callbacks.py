@@ -1,0 +1,181 @@
+"""The end of an epoch: the best epoch, early stopping, the run's files, Ctrl-C."""
+
+import json
+import re
+import signal
+import threading
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from lstm_zoo.runs.environment import write_environment
+from lstm_zoo.training import checkpoints
+from lstm_zoo.training.callbacks import EpochEnd, _interrupts_deferred
+
+
+@pytest.mark.parametrize(
+    "monitor, baseline, scores, finished",
+    [
+        ("wer", 1.0, [1.0, 1.0, 1.3, 1.0], False),  # no better than the baseline yet
+        ("wer", 1.0, [1.0, 1.0, 1.0, 0.9, 0.95], False),
+        ("wer", 1.0, [1.0, 1.0, 1.0, 0.9, 0.95, 0.9], True),
+        ("wer", 1.0, [1.0] * 9, True),  # all epochs
+        ("wer", None, [1.0, 1.0, 1.0], True),
+        ("accuracy", None, [0.5, 0.5, 0.5], True),
+    ],
+)
+def test_patience_is_counted_from_the_first_score_better_than_the_baseline(
+    tmp_path, monitor, baseline, scores, finished
+):
+    (tmp_path / "environment.json").write_text('{"training_seconds": 0}')
+    task = SimpleNamespace(monitor=monitor, mode="min" if monitor == "wer" else "max")
+    task.baseline_score = baseline
+    history = [{"epoch": n, f"val_{monitor}": score} for n, score in enumerate(scores, 1)]
+    end = EpochEnd(
+        tmp_path, task, None, {"epochs": 9, "patience": 2, "average_epochs": 1}, history, None
+    )
+    assert end.finished == finished
+
+
+@pytest.mark.parametrize(
+    "mode, scores, best", [("max", [0.2, 0.7, 0.7, 0.6], 3), ("min", [0.9, 0.4, 0.6, 0.4], 4)]
+)
+def test_the_best_epoch_is_the_last_of_those_with_the_best_score(tmp_path, mode, scores, best):
+    (tmp_path / "environment.json").write_text('{"training_seconds": 0}')
+    task = SimpleNamespace(monitor="score", mode=mode, baseline_score=None)
+    history = [{"epoch": n, "val_score": score} for n, score in enumerate(scores, 1)]
+    end = EpochEnd(tmp_path, task, None, {}, history, None)
+    assert end.best == {"epoch": best, "val_score": scores[best - 1]}
+
+
+def network():
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)], name="network")
+
+
+def end_epochs(run, accuracies, **settings):
+    """End an epoch with each accuracy; the weights after it are all the epoch's number.
+
+    Returns the callback, and for each epoch its logs, the kernel in `model.weights.h5`, and whether
+    the training was stopped.
+    """
+    write_environment(run, threads=None, seconds=7.0)
+    scores = iter(accuracies)
+    task = SimpleNamespace(
+        monitor="accuracy",
+        mode="max",
+        baseline_score=None,
+        evaluate=lambda model, examples: {
+            "loss": float(np.mean(model.get_weights()[0])),
+            "accuracy": next(scores),
+            "predictions": [("first", "row"), ("second", "row"), ("third", "row")],
+        },
+        format_samples=lambda rows: ["  " + " ".join(row) for row in rows],
+    )
+    values = {"epochs": len(accuracies), "patience": 9, "average_epochs": 1, **settings}
+    end = EpochEnd(run, task, None, values, [], threads=2)
+    model, saved = network(), network()
+    model.compile("sgd", "mse")
+    end.set_model(model)
+    seen = []
+    for epoch in range(len(accuracies)):
+        end.on_epoch_begin(epoch)
+        model.set_weights([np.full_like(array, epoch + 1) for array in model.get_weights()])
+        logs = {"loss": 2.0}
+        end.on_epoch_end(epoch, logs)
+        saved.load_weights(run / "model.weights.h5")
+        seen.append((logs, saved.get_weights()[0], model.stop_training))
+    return end, seen
+
+
+def test_the_weights_of_the_best_epoch_are_saved(tmp_path):
+    _, seen = end_epochs(tmp_path, [0.5, 0.7, 0.6, 0.7])
+    for (_, kernel, _), epoch in zip(seen, [1, 2, 2, 4], strict=True):
+        np.testing.assert_array_equal(kernel, np.full((2, 3), epoch))
+
+
+def test_an_epoch_ends_with_logs_a_history_and_a_checkpoint(tmp_path, capsys):
+    end, seen = end_epochs(tmp_path, [0.5, 0.25])
+    assert [logs for logs, *_ in seen] == [
+        {"loss": 2.0, "val_loss": 1.0, "val_accuracy": 0.5},
+        {"loss": 2.0, "val_loss": 2.0, "val_accuracy": 0.25},
+    ]
+    assert [stopped for *_, stopped in seen] == [False, True]  # all epochs are done
+    assert re.sub(r"\b\d+ s\b", "0 s", capsys.readouterr().err).splitlines() == [
+        "epoch 1/2  loss 2.0000  val_loss 1.0000  val_accuracy 0.5000  0 s  best",
+        "  first row",
+        "  second row",
+        "epoch 2/2  loss 2.0000  val_loss 2.0000  val_accuracy 0.2500  0 s",
+        "  first row",
+        "  second row",
+    ]
+    assert (tmp_path / "history.csv").read_text().split() == [
+        "epoch,loss,val_loss,val_accuracy",
+        "1,2.0,1.0,0.5",
+        "2,2.0,2.0,0.25",
+    ]
+    restored = network()
+    restored.compile("sgd", "mse")
+    assert checkpoints.restore(tmp_path, restored) == end.history
+    np.testing.assert_array_equal(restored.get_weights()[0], np.full((2, 3), 2))
+    environment = json.loads((tmp_path / "environment.json").read_text())
+    assert environment["threads"] == 2
+    assert environment["training_seconds"] >= 7.0  # those before a resumed training are counted
+    assert (tmp_path / "curves.png").is_file()
+
+
+def test_the_mean_weights_are_evaluated_and_saved_and_training_continues_from_its_own(tmp_path):
+    end, seen = end_epochs(tmp_path, [0.1, 0.2, 0.3], average_epochs=2)
+    for (logs, kernel, _), mean in zip(seen, [1, 1.5, 2.5], strict=True):
+        np.testing.assert_array_equal(kernel, np.full((2, 3), mean))
+        assert logs["val_loss"] == mean
+    np.testing.assert_array_equal(end.model.get_weights()[0], np.full((2, 3), 3))
+
+
+@pytest.fixture
+def default_handler():
+    """Python's own handler of Ctrl-C: a background job of a shell starts with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_waits_for_the_end_of_the_block(default_handler):
+    steps = []
+    with pytest.raises(KeyboardInterrupt):
+        with _interrupts_deferred():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("after Ctrl-C")
+        steps.append("after the block")
+    assert steps == ["after Ctrl-C"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_without_ctrl_c_and_after_an_error_the_handler_is_the_one_before(default_handler):
+    with _interrupts_deferred():
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(ZeroDivisionError), _interrupts_deferred():
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_ignored_ctrl_c_stays_ignored(default_handler):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with _interrupts_deferred():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_another_thread_sets_no_handler(default_handler):
+    handlers = []
+
+    def block():
+        with _interrupts_deferred():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=block)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.default_int_handler]

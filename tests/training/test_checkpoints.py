@@ -1,0 +1,119 @@
+"""Checkpoints: saved and restored values, and the mean of several epochs' weights."""
+
+import keras
+import numpy as np
+import pytest
+
+from lstm_zoo.errors import CallError
+from lstm_zoo.training import checkpoints
+
+X = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+Y = X.sum(axis=1, keepdims=True)
+
+
+def network(units=4, seed=0):
+    """A compiled network with all that a checkpoint holds: weights, Adam's moments, dropout."""
+    keras.utils.set_random_seed(seed)
+    layers = [keras.layers.Dense(units), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((3,)), *layers], name="network")
+    model.compile(keras.optimizers.AdamW(0.01), "mse")
+    return model
+
+
+def state_of(model):
+    return [variable.numpy() for variable in [*model.variables, *model.optimizer.variables]]
+
+
+def test_a_restored_network_continues_as_if_it_had_not_been_interrupted(tmp_path):
+    model, history = network(), [{"epoch": 1, "loss": 0.5}]
+    model.train_on_batch(X, Y)
+    checkpoints.save(tmp_path, model, history)
+    saved = state_of(model)
+    model.train_on_batch(X, Y)
+
+    restored = network(seed=1)
+    assert checkpoints.restore(tmp_path, restored) == history
+    for array, expected in zip(state_of(restored), saved, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    assert int(restored.optimizer.iterations) == 1
+    restored.train_on_batch(X, Y)  # with the dropout mask of the second batch
+    for array, expected in zip(state_of(restored), state_of(model), strict=True):
+        np.testing.assert_array_equal(array, expected)
+
+
+def test_the_last_checkpoint_counts(tmp_path):
+    model = network()
+    for epoch in (1, 2):
+        model.set_weights([np.full_like(array, epoch) for array in model.get_weights()])
+        checkpoints.save(tmp_path, model, [{"epoch": epoch}])
+    restored = network(seed=1)
+    assert checkpoints.restore(tmp_path, restored) == [{"epoch": 2}]
+    assert all(np.all(array == 2) for array in restored.get_weights())
+    assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["state.npz"]
+
+
+def test_without_a_checkpoint_the_history_is_empty(tmp_path):
+    model = network()
+    before = model.get_weights()
+    assert checkpoints.restore(tmp_path, model) == []
+    for array, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(array, expected)
+
+
+def test_the_checkpoint_of_another_network_is_refused_and_changes_nothing(tmp_path):
+    checkpoints.save(tmp_path, network(), [])
+    wider = network(units=5)
+    longer = keras.Sequential([keras.Input((3,)), *[keras.layers.Dense(4) for _ in range(3)]])
+    longer.compile("adam", "mse")
+    for model in (wider, longer):
+        before = model.get_weights()
+        with pytest.raises(CallError, match="state.npz: a checkpoint of another network"):
+            checkpoints.restore(tmp_path, model)
+        for array, expected in zip(model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(array, expected)
+
+
+def train_epochs(run, model, epochs, count):
+    """Keep random weights after each epoch, and return them."""
+    generator = np.random.default_rng(1)
+    seen = []
+    for epoch in range(1, epochs + 1):
+        weights = [generator.normal(size=array.shape) for array in model.get_weights()]
+        model.set_weights(weights)
+        checkpoints.keep_weights(run, model, epoch, count)
+        seen.append(model.get_weights())
+    return seen
+
+
+@pytest.mark.parametrize("epochs, averaged", [(1, [0]), (2, [0, 1]), (5, [2, 3, 4])])
+def test_the_mean_is_of_the_last_epochs_or_of_all_if_there_are_fewer(tmp_path, epochs, averaged):
+    model = network()
+    seen = train_epochs(tmp_path, model, epochs, count=3)
+    with checkpoints.averaged(tmp_path, model, epochs, 3):
+        inside = model.get_weights()
+    for index, array in enumerate(inside):
+        expected = np.mean([seen[epoch][index] for epoch in averaged], axis=0)
+        np.testing.assert_allclose(array, expected, rtol=1e-6, atol=1e-7)
+    for array, expected in zip(model.get_weights(), seen[-1], strict=True):
+        np.testing.assert_array_equal(array, expected)
+    kept = sorted(path.name for path in (tmp_path / "checkpoint").iterdir())
+    assert kept == [f"epoch-{epoch + 1}.npz" for epoch in averaged]
+
+
+def test_the_weights_are_restored_after_an_error(tmp_path):
+    model = network()
+    seen = train_epochs(tmp_path, model, 2, count=2)
+    with pytest.raises(ZeroDivisionError), checkpoints.averaged(tmp_path, model, 2, 2):
+        assert np.any(model.get_weights()[0] != seen[-1][0])
+        raise ZeroDivisionError
+    for array, expected in zip(model.get_weights(), seen[-1], strict=True):
+        np.testing.assert_array_equal(array, expected)
+
+
+def test_without_averaging_nothing_is_written_or_changed(tmp_path):
+    model = network()
+    seen = train_epochs(tmp_path, model, 2, count=1)
+    assert not [*tmp_path.iterdir()]
+    with checkpoints.averaged(tmp_path, model, 2, 1):
+        for array, expected in zip(model.get_weights(), seen[-1], strict=True):
+            np.testing.assert_array_equal(array, expected)

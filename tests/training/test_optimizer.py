@@ -1,0 +1,64 @@
+"""The optimizer: its learning rate over the steps, weight decay and clipping."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from lstm_zoo.settings import TRAINING
+from lstm_zoo.training.optimizer import make_optimizer
+
+SETTINGS = {name: setting.default for name, setting in TRAINING.items()}
+
+
+@pytest.mark.parametrize(
+    "epochs, steps, warmup, warmup_steps",
+    [(10, 7, 0.1, 7), (4, 5, 0.25, 5), (2, 4, 0.0, 1), (1, 1, 0.5, 1)],
+)
+def test_the_learning_rate_rises_linearly_and_falls_along_a_cosine(
+    epochs, steps, warmup, warmup_steps
+):
+    settings = {**SETTINGS, "epochs": epochs, "warmup": warmup, "learning_rate": 0.3}
+    optimizer = make_optimizer(settings, steps)
+    total = epochs * steps
+    for step in range(total + 3):
+        if step < warmup_steps:
+            expected = 0.3 * step / warmup_steps
+        else:
+            done = min(1, (step - warmup_steps) / max(1, total - warmup_steps))
+            expected = 0.3 * (1 + math.cos(math.pi * done)) / 2
+        optimizer.iterations.assign(step)
+        assert float(optimizer.learning_rate) == pytest.approx(expected, abs=1e-7), step
+
+
+def test_weights_decay_but_biases_do_not():
+    settings = {**SETTINGS, "epochs": 2, "warmup": 0.5, "learning_rate": 0.1, "weight_decay": 0.2}
+    optimizer = make_optimizer(settings, steps=4)
+    layer = keras.layers.Dense(3, bias_initializer="ones")
+    layer.build((None, 2))
+    kernel = layer.kernel.numpy()
+    optimizer.build(layer.trainable_variables)
+    optimizer.iterations.assign(4)  # the peak of the learning rate
+    optimizer.apply([np.zeros((2, 3), np.float32), np.zeros(3, np.float32)])
+    np.testing.assert_allclose(layer.kernel.numpy(), kernel * (1 - 0.1 * 0.2), rtol=1e-6)
+    np.testing.assert_array_equal(layer.bias.numpy(), np.ones(3))
+
+
+@pytest.mark.parametrize("clip_norm, factor", [(1.0, 0.2), (5.0, 1.0), (10.0, 1.0), (0.0, 1.0)])
+def test_gradients_are_clipped_by_their_global_norm(clip_norm, factor):
+    # Adam's steps do not depend on the scale of the gradients, unless epsilon is large: a step is
+    # then the gradient times learning_rate / epsilon.
+    settings = {
+        **SETTINGS, "epochs": 1, "warmup": 0.5, "learning_rate": 1e3, "weight_decay": 0.0,
+        "epsilon": 1e6, "clip_norm": clip_norm,
+    }  # fmt: skip
+    optimizer = make_optimizer(settings, steps=2)
+    variables = [keras.Variable([0.0, 0.0]), keras.Variable([0.0])]
+    optimizer.build(variables)
+    optimizer.iterations.assign(1)
+    bias_correction = math.sqrt(1 - 0.999**2) / (1 - 0.9**2) * (1 - 0.9)
+    optimizer.apply([np.array([3.0, 0.0], np.float32), np.array([4.0], np.float32)])  # norm 5
+    changes = np.concatenate([variable.numpy() for variable in variables])
+    expected = -factor * bias_correction * 1e3 / 1e6 * np.array([3.0, 0.0, 4.0])
+    np.testing.assert_allclose(changes, expected, rtol=1e-4, atol=1e-9)

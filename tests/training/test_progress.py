@@ -1,0 +1,73 @@
+"""Progress: log lines without a terminal, a bar on one, and a loss that is not finite."""
+
+import io
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from lstm_zoo.errors import TrainingError
+from lstm_zoo.training import progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time in seconds, which a test sets."""
+    clock = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.seconds))
+    return clock
+
+
+def test_without_a_terminal_a_line_is_logged_once_a_minute(clock, capsys):
+    bar = progress.Progress(steps=7, epochs=9)
+    for epoch in (1, 2):
+        bar.on_epoch_begin(epoch)
+        for step in range(7):
+            clock.seconds += 25
+            bar.on_train_batch_end(step, {"loss": 0.5 / (step + 1)})
+        bar.on_epoch_end(epoch)
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.splitlines() == [
+        "epoch 2/9  step 3/7  loss 0.1667",
+        "epoch 2/9  step 6/7  loss 0.0833",
+        "epoch 3/9  step 3/7  loss 0.1667",
+        "epoch 3/9  step 6/7  loss 0.0833",
+    ]
+
+
+def test_a_short_epoch_logs_nothing(clock, capsys):
+    bar = progress.Progress(steps=1, epochs=1)
+    bar.on_epoch_begin(0)
+    clock.seconds += 60
+    bar.on_train_batch_end(0, {"loss": 0.5})
+    bar.on_epoch_end(0)
+    assert capsys.readouterr().err == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_there_is_a_bar_for_each_epoch_and_lines_above_it(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    bar = progress.Progress(steps=2, epochs=3)
+    bar.on_epoch_begin(0)
+    bar.on_train_batch_end(0, {"loss": 0.5})
+    progress.log("a", "line", sep="-")
+    bar.on_epoch_end(0)
+    assert "epoch 1/3:" in terminal.getvalue()
+    assert "a-line\n" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_not_finite_stops_the_training_with_a_reason(loss):
+    bar = progress.Progress(steps=2, epochs=3)
+    bar.on_epoch_begin(1)
+    bar.on_train_batch_end(0, {"loss": 0.5})
+    message = f"The loss is {loss} in epoch 2/3: try a lower learning_rate, or check the data."
+    with pytest.raises(TrainingError) as error:
+        bar.on_train_batch_end(1, {"loss": loss})
+    assert str(error.value) == message
