@@ -338,6 +338,8 @@ def positive_integers(name: str, values: Any) -> tuple[int, ...]:
 
 
 # The settings of training. A family's setting of the same name replaces one.
+CELLS = ("lstm", "gru", "simple_rnn")  # of `lstm_zoo.recurrent`, which imports TensorFlow
+
 TRAINING = {
     "epochs": Setting(10, integer(1), "maximum number of epochs", metavar="N"),
     "batch_size": Setting(

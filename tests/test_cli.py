@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import click
 import h5py
 import numpy as np
 import pytest
@@ -91,6 +92,21 @@ def test_another_keras_backend_is_an_error_that_names_the_right_one():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment)
     assert done.returncode == 1
     assert b"set KERAS_BACKEND=tensorflow" in done.stderr
+
+
+def test_every_command_and_every_option_has_a_help_text():
+    def commands(command):
+        yield command
+        for name in command.list_commands(None) if isinstance(command, click.Group) else ():
+            yield from commands(command.get_command(None, name))
+
+    names = []
+    for command in commands(cli):
+        names.append(command.name)
+        assert command.help
+        for parameter in command.params:
+            assert parameter.help if isinstance(parameter, click.Option) else True, parameter.name
+    assert names.count("train") == len(families.FAMILIES)
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)

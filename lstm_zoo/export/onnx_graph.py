@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import onnx
 
+from lstm_zoo.recurrent import state_names
+
 OPSET = 18
 IR_VERSION = 8  # ONNX Runtime 1.14 and later read it with this opset
 # For each cell: the ONNX operator, and the indices of Keras's gates in its order.
@@ -208,7 +210,7 @@ def recurrent_stack(
             *map(np.stack, zip(*weights, strict=True)),
             lengths,
             *(initial_states[number] if initial_states else ()),
-            outputs=3 if cell == "lstm" else 2,
+            outputs=1 + len(state_names(cell)),
             hidden_size=directions[0].units,
             direction="bidirectional" if len(directions) == 2 else "forward",
             **options,

@@ -4,7 +4,7 @@ from lstm_zoo.recurrent.cells import CELLS, recurrent_layer
 from lstm_zoo.recurrent.explain import explain
 from lstm_zoo.recurrent.pooling import check_pooling, pool
 from lstm_zoo.recurrent.portable import portable_loops
-from lstm_zoo.recurrent.stack import length_mask, recurrent_stack
+from lstm_zoo.recurrent.stack import length_mask, recurrent_stack, state_names
 
 __all__ = [
     "CELLS",
@@ -15,4 +15,5 @@ __all__ = [
     "portable_loops",
     "recurrent_layer",
     "recurrent_stack",
+    "state_names",
 ]

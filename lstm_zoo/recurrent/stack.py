@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from lstm_zoo.recurrent.cells import recurrent_layer
+from lstm_zoo.recurrent.steps import CELLS
 
 
 def length_mask(ids: keras.KerasTensor) -> keras.KerasTensor:
@@ -89,5 +90,19 @@ def recurrent_stack(
             outputs = outputs + sequence
         sequence = outputs
     # An LSTM's states are (hidden, cell) for each direction.
-    hidden_states = states[::2] if cell == "lstm" else states
+    hidden_states = states[:: len(state_names(cell))]
     return sequence, list(hidden_states)
+
+
+def state_names(cell: str) -> tuple[str, ...]:
+    """Return what the states of a cell are called, the hidden state first.
+
+    Args:
+        cell: "simple_rnn", "gru" or "lstm".
+
+    Example:
+
+    >>> state_names("lstm"), state_names("gru")
+    (('hidden', 'cell'), ('hidden',))
+    """
+    return CELLS[cell].state_names

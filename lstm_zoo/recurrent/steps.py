@@ -30,12 +30,14 @@ class Cell(NamedTuple):
             of the input's projection and the hidden state's: one tensor where they are equal.
         num_saved: how many activations `step` saves.
         num_projections: how many gradients of projections `backward_step` returns.
+        state_names: what the states are called, the hidden state first.
     """
 
     step: Callable[..., tuple[Tensors, Tensors]]
     backward_step: Callable[..., tuple[Tensors, Tensors]]
     num_saved: int
     num_projections: int
+    state_names: tuple[str, ...] = ("hidden",)
 
     @property
     def has_recurrent_bias(self) -> bool:
@@ -108,6 +110,12 @@ def _gru_backward_step(saved, gradients, transposed_kernel):
 
 CELLS = {
     "simple_rnn": Cell(_simple_rnn_step, _simple_rnn_backward_step, num_saved=1, num_projections=1),
-    "lstm": Cell(_lstm_step, _lstm_backward_step, num_saved=4, num_projections=1),
+    "lstm": Cell(
+        _lstm_step,
+        _lstm_backward_step,
+        num_saved=4,
+        num_projections=1,
+        state_names=("hidden", "cell"),
+    ),
     "gru": Cell(_gru_step, _gru_backward_step, num_saved=5, num_projections=2),
 }

@@ -1,6 +1,7 @@
 """Text classification, such as sentiment analysis. This file imports no TensorFlow."""
 
 from lstm_zoo.settings import (
+    CELLS,
     Needs,
     Setting,
     boolean,
@@ -56,7 +57,7 @@ SETTINGS = {
         ),
     ),
     "units": Setting(None, optional(integers), "units of each recurrent layer, such as 128,128"),
-    "cell": Setting(None, optional(choice("lstm", "gru", "simple_rnn")), "lstm, gru, simple_rnn"),
+    "cell": Setting(None, optional(choice(*CELLS)), ", ".join(CELLS)),
     "bidirectional": Setting(None, optional(boolean), "run every layer in both directions"),
     "pooling": Setting(None, optional(str), "last, mean, max, or several, such as mean+max"),
     "class_ratios": Setting(

@@ -1,6 +1,7 @@
 """Speech recognition with CTC. This file imports no TensorFlow."""
 
 from lstm_zoo.settings import (
+    CELLS,
     TRAINING,
     Needs,
     Setting,
@@ -51,7 +52,7 @@ SETTINGS = {
         metavar="NAME",
     ),
     "units": Setting(None, optional(integers), "units of each recurrent layer, such as 128,128"),
-    "cell": Setting(None, optional(choice("lstm", "gru", "simple_rnn")), "lstm, gru, simple_rnn"),
+    "cell": Setting(None, optional(choice(*CELLS)), ", ".join(CELLS)),
     "bidirectional": Setting(None, optional(boolean), "run every layer in both directions"),
     "subsampling": Setting(None, optional(integer(1)), "frames merged into one; 1: none"),
     "subsampling_kind": Setting(

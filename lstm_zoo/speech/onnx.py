@@ -64,13 +64,13 @@ def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
     logits = dense(graph, model.get_layer("logits"), sequence)
     graph.output("logits", logits, "float32", ["batch", "output_frames", vocabulary_size])
 
-    def answer(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def reference(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         logits = model([inputs["features"], inputs["lengths"]]).numpy()
         for row, length in zip(logits, output_lengths(inputs["lengths"], factor), strict=True):
             row[max(length, 1) :] = np.nan
         return {"logits": logits}
 
-    return {"model": Part(graph, _probes(width), answer)}
+    return {"model": Part(graph, _probes(width), reference)}
 
 
 def metadata(pipeline: Any) -> dict[str, Any]:

@@ -105,8 +105,9 @@ class Pipeline(pipeline.Pipeline):
 
         Example:
 
+        >>> recognizer = lstm_zoo.load("runs/digits")
         >>> wav = tf.constant([Path("call.wav").read_bytes(), b"RIFF"])
-        >>> lstm_zoo.load("runs/digits").transcribe_wav(wav)["error"].numpy().tolist()
+        >>> recognizer.transcribe_wav(wav)["error"].numpy().tolist()
         [b'', b'not a WAV file: it does not begin with RIFF and WAVE']
         """
         return self._outputs(*parse_wav(wav, self.sample_rate))

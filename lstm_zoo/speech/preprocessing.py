@@ -63,7 +63,7 @@ def cache_key(
     """Return a name in the cache that changes with the features.
 
     Args:
-        clips: as for `cached_features`; files count by path, size and modification time.
+        clips: as for `cached_features`; files are identified by path, size and modification time.
         version: as for `cached_features`; the `settings` are ignored for 0.
         feature_settings: the settings of the features; the normalization is ignored.
         settings: as for `cached_features`.

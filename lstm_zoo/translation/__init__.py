@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 from lstm_zoo.settings import (
+    CELLS,
     TRAINING,
     Needs,
     Setting,
@@ -77,9 +78,7 @@ SETTINGS = {
         None, optional(integers), "width of each encoder layer, per direction"
     ),
     "decoder_units": Setting(None, optional(integers), "width of each decoder layer"),
-    "cell": Setting(
-        None, optional(choice("lstm", "gru", "simple_rnn")), "recurrent cell: lstm, gru, simple_rnn"
-    ),
+    "cell": Setting(None, optional(choice(*CELLS)), ", ".join(CELLS)),
     "bidirectional": Setting(None, optional(boolean), "run the encoder in both directions"),
     "reverse_source": Setting(
         None, optional(boolean), "encode the source from its last token to its first"

@@ -1,6 +1,6 @@
 """A translator in LiteRT: the encoder, and one step of the decoder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,6 @@ import tensorflow as tf
 
 from lstm_zoo.export.litert import Probes, Signature, probe_ids
 from lstm_zoo.translation.model import encoder
-
-STATES = ("hidden", "cell")  # of a layer; only an LSTM has a cell state
 
 
 def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
@@ -27,25 +25,23 @@ def signatures(pipeline: Any, batch_size: int) -> dict[str, Signature]:
         target_vocabulary_size)` and the new states under the same names.
     """
     encode_source, decoder = encoder(pipeline.model), pipeline.model.get_layer("decoder")
+    names = decoder.state_widths
 
     def encode(source: tf.Tensor) -> dict[str, tf.Tensor]:
         context = encode_source(source)
-        return {"summary": context, **_named(decoder.initial_states(context))}
+        return {"summary": context, **_named(names, decoder.initial_states(context))}
 
     # The parameter `summary` is the name of the file's input.
 
     def step(ids: tf.Tensor, summary: tf.Tensor, **states: tf.Tensor) -> dict[str, tf.Tensor]:
-        layers = [
-            [states[f"{kind}_{number}"] for kind in STATES if f"{kind}_{number}" in states]
-            for number in range(1, 1 + len(decoder.layers))
-        ]
+        layers = [[states[name] for name in row] for row in names]
         logits, new = decoder.step(ids, summary, layers)
-        return {"logits": logits, **_named(new)}
+        return {"logits": logits, **_named(names, new)}
 
     _, context = decoder.input
     widths = {"summary": context.shape[-1]}
-    for number, (layer, bridges) in enumerate(zip(decoder.layers, decoder.bridges, strict=True), 1):
-        widths |= {f"{kind}_{number}": layer.units for kind in STATES[: len(bridges)]}
+    for row in names:
+        widths |= row
     state_specs = {
         name: tf.TensorSpec([batch_size, width], tf.float32, name) for name, width in widths.items()
     }
@@ -81,10 +77,12 @@ def probes(pipeline: Any, batch_size: int) -> Probes:
     return {"encode": [{"source": source} for source in sources], "step": steps}
 
 
-def _named(states: Sequence[Sequence[tf.Tensor]]) -> dict[str, tf.Tensor]:
-    """Return the states by name: `hidden_1`, `cell_1`, `hidden_2` and so on."""
+def _named(
+    names: Sequence[Mapping[str, int]], states: Sequence[Sequence[tf.Tensor]]
+) -> dict[str, tf.Tensor]:
+    """Return the states of all layers by name."""
     return {
-        f"{kind}_{number}": state
-        for number, layer in enumerate(states, 1)
-        for kind, state in zip(STATES, layer, strict=False)
+        name: state
+        for row, layer in zip(names, states, strict=True)
+        for name, state in zip(row, layer, strict=True)
     }

@@ -20,6 +20,7 @@ from lstm_zoo.recurrent import (
     pool,
     recurrent_layer,
     recurrent_stack,
+    state_names,
 )
 from lstm_zoo.settings import positive_integers, with_variant
 from lstm_zoo.text.word_dropout import WordDropout
@@ -222,8 +223,10 @@ class Decoder(keras.layers.Layer):
         # Map the context vector to initial states. tanh: a hidden state lies between -1 and 1.
         self.bridges = [
             [
-                keras.layers.Dense(width, activation, name=f"bridge_{number}_{name}")
-                for name, activation in (("hidden", "tanh"), ("cell", None))[: _state_count(cell)]
+                keras.layers.Dense(
+                    width, "tanh" if name == "hidden" else None, name=f"bridge_{number}_{name}"
+                )
+                for name in state_names(cell)
             ]
             for number, width in enumerate(units, 1)
         ]
@@ -282,6 +285,15 @@ class Decoder(keras.layers.Layer):
             outputs = layer(sequence, initial_state=states[number], training=training)
             sequence = self._with_residual(number, outputs, sequence)
         return self._outputs(sequence, context, training)
+
+    @property
+    def state_widths(self) -> list[dict[str, int]]:
+        """The states of each layer by their names in exported files, such as `hidden_1`."""
+        names = state_names(self._saved["cell"])
+        return [
+            {f"{name}_{number}": width for name in names}
+            for number, width in enumerate(self._saved["units"], 1)
+        ]
 
     def initial_states(self, context: tf.Tensor) -> list[list[tf.Tensor]]:
         """Return the initial states of each layer, `(batch, units)` each: hidden, LSTM: cell."""
@@ -372,7 +384,3 @@ def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
         if not 0 <= resolved[name] < 1:
             raise CallError(f"{name} is at least 0 and below 1. Received: {resolved[name]}")
     return resolved
-
-
-def _state_count(cell: str) -> int:
-    return 2 if cell == "lstm" else 1

@@ -95,7 +95,7 @@ def _encoder(model: keras.Model, sizes: Mapping[str, Any], source_size: int) -> 
     source = graph.input("source", "int32", ["batch", "time"])
     context = _context(graph, model, sizes, source)
     graph.output("summary", context, "float32", ["batch", _context_width(layer)])
-    names = [*chain(*_state_names(sizes))]
+    names = [*chain(*(row.items() for row in layer.state_widths))]
     for (name, units), state in zip(
         names, chain(*_initial_states(graph, layer, context)), strict=True
     ):
@@ -115,7 +115,7 @@ def _encoder(model: keras.Model, sizes: Mapping[str, Any], source_size: int) -> 
 
 def _decoder(model: keras.Model, sizes: Mapping[str, Any], target_size: int) -> Part:
     graph, layer = Graph(), model.get_layer("decoder")
-    names = _state_names(sizes)
+    names = [[*row.items()] for row in layer.state_widths]
     widths = {"summary": _context_width(layer), **dict(chain(*names))}
     ids = graph.input("ids", "int32", ["batch"])
     given = {n: graph.input(n, "float32", ["batch", width]) for n, width in widths.items()}
@@ -213,15 +213,6 @@ def _decode(
         (table,) = map(graph.read, layer.embedding.weights)
         logits = graph.add("MatMul", vectors, table.T)
     return graph.add("Add", logits, graph.read(layer.bias)), last
-
-
-def _state_names(sizes: Mapping[str, Any]) -> list[list[tuple[str, int]]]:
-    """Return the names and widths of the states of each decoder layer."""
-    kinds = ["hidden", "cell"] if sizes["cell"] == "lstm" else ["hidden"]
-    return [
-        [(f"{kind}_{number}", units) for kind in kinds]
-        for number, units in enumerate(sizes["decoder_units"], 1)
-    ]
 
 
 def _context_width(layer: Decoder) -> int:

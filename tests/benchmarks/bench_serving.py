@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_serving.py runs/imdb=reviews.tsv runs/digits=LibriSpeech/dev
 
-takes runs, each with data as for `evaluate`, and prints two kinds of rows for each. End to end from
+takes runs, each with data as for `evaluate`, and prints two specs of rows for each. End to end from
 raw inputs: the SavedModel through TensorFlow's C API, which TF Serving is built on (without XLA, in
 a process without Python's TensorFlow), and the pipeline in Python. The network alone, on ids or
 features computed before: TensorFlow, ONNX Runtime (float32 and int8) and LiteRT; for a translator,
@@ -96,10 +96,10 @@ def time_run(pipeline: Any, data: str, calls: int):
             for turn in range(calls + 10):  # the first ten are a warm-up
                 for name, runtime in runtimes.items():
                     preprocess, predict = runtime
-                    given = preprocess(batches[turn % len(batches)])
+                    inputs = preprocess(batches[turn % len(batches)])
                     start = time.perf_counter()
                     # Another process returns the seconds that it has measured.
-                    seconds = predict(given) or time.perf_counter() - start
+                    seconds = predict(inputs) or time.perf_counter() - start
                     if turn >= 10:
                         found[name].append(seconds)
             for (what, runtime), seconds in found.items():
@@ -146,7 +146,7 @@ def runtimes_of(pipeline: Any, directory: Path, size: int) -> dict:
         **{
             ("network alone", name): (
                 preprocess,
-                lambda given, functions=functions: run_network(functions, given),
+                lambda inputs, functions=functions: run_network(functions, inputs),
             )
             for name, functions in networks.items()
         },
@@ -207,8 +207,8 @@ def feature_inputs(pipeline: Any, clips: list) -> dict[str, np.ndarray]:
     ]
     lengths = np.array([*map(len, rows)], np.int32)
     padded = np.zeros((len(rows), lengths.max(), rows[0].shape[1]), np.float32)
-    for place, row in zip(padded, rows, strict=True):
-        place[: len(row)] = row
+    for padded_row, row in zip(padded, rows, strict=True):
+        padded_row[: len(row)] = row
     return {"features": padded, "lengths": lengths}
 
 
@@ -219,19 +219,21 @@ def tensorflow_functions(pipeline: Any) -> list:
     model = pipeline.model
     names = [tensor.name for tensor in model.inputs]
     # Traced once, for any size.
-    kinds = {
+    specs = {
         t.name: tf.TensorSpec([None, None, *t.shape[2:]], t.dtype, t.name) for t in model.inputs
     }
-    if "lengths" in kinds:
-        kinds["lengths"] = tf.TensorSpec([None], tf.int32, "lengths")
+    if "lengths" in specs:
+        specs["lengths"] = tf.TensorSpec([None], tf.int32, "lengths")
     if pipeline.config["family"] != "translation":
         network = tf.function(
-            lambda given: model([given[name] for name in names] if len(names) > 1 else given["ids"])
-        ).get_concrete_function(kinds)
-        return [lambda given: network(tensors(given))]
+            lambda inputs: model(
+                [inputs[name] for name in names] if len(names) > 1 else inputs["ids"]
+            )
+        ).get_concrete_function(specs)
+        return [lambda inputs: network(tensors(inputs))]
     decoder, encode = model.get_layer("decoder"), encoder(model)
 
-    @tf.function(input_signature=[kinds["source"]])
+    @tf.function(input_signature=[specs["source"]])
     def begin(source):
         context = encode(source)
         return {"summary": context, "states": decoder.initial_states(context)}
@@ -242,8 +244,8 @@ def tensorflow_functions(pipeline: Any) -> list:
         return {"logits": logits, "states": states}
 
     return [
-        lambda given: begin(tf.constant(given["source"])),
-        lambda given: step(tf.constant(given["ids"]), given["summary"], given["states"]),
+        lambda inputs: begin(tf.constant(inputs["source"])),
+        lambda inputs: step(tf.constant(inputs["ids"]), inputs["summary"], inputs["states"]),
     ]
 
 
@@ -256,11 +258,11 @@ def onnx_functions(directory: Path) -> list:
         session = onnxruntime.InferenceSession(
             str(directory / f"{name}.onnx"), providers=["CPUExecutionProvider"]
         )
-        wanted = [value.name for value in session.get_inputs()]
+        input_names = [value.name for value in session.get_inputs()]
         # The names of a step's new states are next_hidden_1 and so on.
         names = [value.name.removeprefix("next_") for value in session.get_outputs()]
-        return lambda given: dict(
-            zip(names, session.run(None, {name: given[name] for name in wanted}), strict=True)
+        return lambda inputs: dict(
+            zip(names, session.run(None, {name: inputs[name] for name in input_names}), strict=True)
         )
 
     if (directory / "decoder.onnx").exists():
@@ -274,20 +276,20 @@ def litert_functions(path: Path) -> list:
 
     def function(name):
         runner = interpreter.get_signature_runner(name)
-        wanted = runner.get_input_details()
-        return lambda given: runner(**{key: given[key] for key in wanted})
+        input_names = runner.get_input_details()
+        return lambda inputs: runner(**{key: inputs[key] for key in input_names})
 
     return [function(name) for name in names]
 
 
-def run_network(functions: list, given: dict) -> None:
+def run_network(functions: list, inputs: dict) -> None:
     """Run a network on one batch; for a translator, with greedy decoding."""
     begin, *step = functions
-    outputs = begin(given)
+    outputs = begin(inputs)
     if not step:
         np.asarray(outputs["logits"] if isinstance(outputs, dict) else outputs)
         return
-    outputs = {**outputs, "ids": np.full(len(given["source"]), tokenizers.START, np.int32)}
+    outputs = {**outputs, "ids": np.full(len(inputs["source"]), tokenizers.START, np.int32)}
     for _ in range(STEPS):
         outputs |= step[0](outputs)
         outputs["ids"] = np.asarray(outputs["logits"]).argmax(-1).astype(np.int32)

@@ -108,12 +108,12 @@ def test_outputs_states_and_gradients_are_the_oracles(cell, bidirectional, shape
     assert outputs.dtype == dtype
     assert_close(outputs.numpy()[valid], expected_outputs[valid], tolerance)
     assert len(final) == len(expected_final)
-    for actual, wanted in zip(final, expected_final, strict=True):
-        assert_close(actual, wanted, tolerance)
+    for actual, expected in zip(final, expected_final, strict=True):
+        assert_close(actual, expected, tolerance)
     assert len(gradients) == len(expected_gradients)
-    for actual, wanted in zip(gradients, expected_gradients, strict=True):
-        assert np.any(wanted), "a gradient of zeros would test nothing"
-        assert_close(actual, wanted, tolerance)
+    for actual, expected in zip(gradients, expected_gradients, strict=True):
+        assert np.any(expected), "a gradient of zeros would test nothing"
+        assert_close(actual, expected, tolerance)
     assert not np.any(gradients[len(variables)].numpy()[~valid]), "padding has no gradient"
 
 
@@ -141,8 +141,8 @@ def test_outputs_and_states_are_the_oracles_for_any_shape(problem):
         cell, weights, inputs, lengths, states
     )
     assert_close(outputs.numpy()[valid], expected_outputs[valid], 1e-5)
-    for actual, wanted in zip(final, expected_final, strict=True):
-        assert_close(actual, wanted, 1e-5)
+    for actual, expected in zip(final, expected_final, strict=True):
+        assert_close(actual, expected, 1e-5)
 
 
 @both_directions
@@ -153,8 +153,8 @@ def test_without_mask_and_states_all_steps_are_valid_and_states_start_at_zero(ce
     outputs, *final = layer(tf.constant(inputs, "float32"))
     expected_outputs, expected_final, _ = reference(bidirectional)[0](cell, weights, inputs)
     assert_close(outputs, expected_outputs, 1e-5)
-    for actual, wanted in zip(final, expected_final, strict=True):
-        assert_close(actual, wanted, 1e-5)
+    for actual, expected in zip(final, expected_final, strict=True):
+        assert_close(actual, expected, 1e-5)
 
 
 @every_cell

@@ -156,8 +156,10 @@ def test_the_compiled_loop_equals_the_oracle_in_float64(cell):
     np.testing.assert_allclose(actual_outputs.numpy()[valid], outputs[valid], atol=1e-10)
     for a, b in zip(actual_last, last, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-10)
-    wanted = [expected[name] for name in ("kernel", "recurrent_kernel", "bias", "inputs")]
-    for a, b in zip(actual, [*wanted, *expected["initial_states"]], strict=True):
+    expected_gradients = [
+        expected[name] for name in ("kernel", "recurrent_kernel", "bias", "inputs")
+    ]
+    for a, b in zip(actual, [*expected_gradients, *expected["initial_states"]], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-9)
 
 

@@ -132,8 +132,8 @@ def test_a_stack_feeds_each_layers_outputs_to_the_next(cell, bidirectional):
     np.testing.assert_allclose(outputs[valid], expected[valid], rtol=0, atol=1e-5)
     # The hidden state comes first of each direction's states.
     hidden = final[:: oracle.STATES[cell]]
-    for state, wanted in zip(states, hidden, strict=True):
-        np.testing.assert_allclose(state, wanted, rtol=0, atol=1e-5)
+    for state, expected_state in zip(states, hidden, strict=True):
+        np.testing.assert_allclose(state, expected_state, rtol=0, atol=1e-5)
 
 
 @both_directions

@@ -94,9 +94,9 @@ def test_a_pair_can_hold_lists():
 
 
 def test_an_mp3_without_an_index_is_read_to_its_end(tmp_path):
-    parts = np.zeros(80_000), noise(40_000)[:, 0], np.sin(np.arange(80_000) / 10)
+    signals = np.zeros(80_000), noise(40_000)[:, 0], np.sin(np.arange(80_000) / 10)
     options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE"}
-    data = encoded(np.concatenate(parts), 16_000, **options, compression_level=0.3)
+    data = encoded(np.concatenate(signals), 16_000, **options, compression_level=0.3)
     # Without its first frame, the index, libsndfile estimates a length that is far too long.
     (tmp_path / "a.mp3").write_bytes(data[data.index(b"\xff\xf3", 2) :])
     assert abs(len(read_audio(tmp_path / "a.mp3", 16_000)) - 200_000) < 5_000

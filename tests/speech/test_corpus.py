@@ -129,7 +129,9 @@ def test_bad_folders_and_paths(tmp_path):
     with pytest.raises(DataError, match="no transcripts in this folder. Expected a LibriSpeech"):
         read(tmp_path)
     (tmp_path / "metadata.csv").write_text("a|one|two\nb\n")
-    with pytest.raises(DataError, match=r"metadata.csv:2: 1 fields; expected 2 or 3 with \|"):
+    with pytest.raises(
+        DataError, match=r"metadata.csv:2: 1 fields; expected 2 or 3, separated by \|"
+    ):
         read(tmp_path)
     with pytest.raises(CallError, match="none: no such file or folder"):
         read(tmp_path / "none")

@@ -73,8 +73,8 @@ def test_a_rows_logits_are_the_same_alone_and_in_any_padded_batch(sizes):
         rng = np.random.default_rng(0)
         rows = [rng.normal(size=(length, FEATURES)) for length in lengths]
         batch = np.full((len(rows), max(lengths) + extra, FEATURES), padding)
-        for place, row in zip(batch, rows, strict=True):
-            place[: len(row)] = row
+        for padded, row in zip(batch, rows, strict=True):
+            padded[: len(row)] = row
         together = run(batch, lengths)
         for logits, row in zip(together, rows, strict=True):
             alone = run(row[np.newaxis], [len(row)])[0]

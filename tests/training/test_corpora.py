@@ -57,7 +57,7 @@ def test_the_description_holds_the_sources_the_split_and_the_fingerprints():
 def test_given_validation_data_is_used_and_an_overlap_is_counted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = write(tmp_path / "data.tsv", [("good", "pos"), ("bad", "neg"), ("", "pos")])
-    own = write(tmp_path / "own.tsv", [("Good ", "pos"), ("dull", "neg"), ("fine", "")])
+    own = write(tmp_path / "own.tsv", [("Good", "pos"), ("dull", "neg"), ("fine", "")])
     found = read("data.tsv", "own.tsv")
     assert found.training.texts == ["good", "bad"]
     assert found.validation.texts == ["Good", "dull"]
