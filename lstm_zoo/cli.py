@@ -16,6 +16,7 @@ import click
 import lstm_zoo
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError, ExportError, TrainingError
+from lstm_zoo.export.formats import EXPORTERS
 from lstm_zoo.settings import Setting, format_value
 
 STREAM_BATCH = 1_024  # the maximum number of inputs of one call of `predict`
@@ -231,10 +232,7 @@ def _family_group(family: str) -> click.Group:
 
     @group.command(
         help="Write RUN in a format for other programs, and check it.\n\n"
-        "\b\n"
-        "tf_saved_model  DIR/<version>, raw inputs to predictions, for TF Serving\n"
-        "onnx            DIR/model.onnx, the network alone, for ONNX Runtime\n"
-        "litert          DIR/model.tflite, the network alone, for phones and small boards"
+        "\b\n" + "\n".join(f"{name:14}  {row.help}" for name, row in EXPORTERS.items())
     )
     @click.argument("run")
     @click.argument("directory", metavar="DIR")

@@ -5,16 +5,39 @@ import inspect
 import os
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from lstm_zoo import families
 from lstm_zoo.errors import CallError
 
-# Module and function; imported on use only, since a format may need its optional dependencies.
+
+class Exporter(NamedTuple):
+    """Where a format is written: module and function, and a line of help.
+
+    The module is imported on use only, since a format may need its optional dependencies.
+    """
+
+    module: str
+    function: str
+    help: str
+
+
 EXPORTERS = {
-    "tf_saved_model": ("lstm_zoo.export.saved_model", "export_saved_model"),
-    "onnx": ("lstm_zoo.export.onnx", "export_onnx"),
-    "litert": ("lstm_zoo.export.litert", "export_litert"),
+    "tf_saved_model": Exporter(
+        "lstm_zoo.export.saved_model",
+        "export_saved_model",
+        "DIR/<version>, raw inputs to predictions, for TF Serving",
+    ),
+    "onnx": Exporter(
+        "lstm_zoo.export.onnx",
+        "export_onnx",
+        "DIR/model.onnx, the network alone, for ONNX Runtime",
+    ),
+    "litert": Exporter(
+        "lstm_zoo.export.litert",
+        "export_litert",
+        "DIR/model.tflite, the network alone, for phones and small boards",
+    ),
 }
 FORMATS = tuple(EXPORTERS)
 
@@ -37,7 +60,7 @@ def module(format: str) -> ModuleType:
     'lstm_zoo.export.saved_model'
     """
     try:
-        return importlib.import_module(EXPORTERS[format][0])
+        return importlib.import_module(EXPORTERS[format].module)
     except ImportError as error:
         raise CallError(
             f"The format {format} needs an extra: pip install 'lstm_zoo[{format}]' ({error})."
@@ -53,7 +76,7 @@ def export(
     """Export a pipeline; see `lstm_zoo.pipeline.Pipeline.export`."""
     if format not in EXPORTERS:
         raise CallError(f"format is one of {', '.join(FORMATS)}. Received: {format!r}")
-    exporter = getattr(module(format), EXPORTERS[format][1])
+    exporter = getattr(module(format), EXPORTERS[format].function)
     _, _, *known = inspect.signature(exporter).parameters
     # The command line passes every option; None and False are its "not given".
     given = {

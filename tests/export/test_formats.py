@@ -27,8 +27,8 @@ def stand_in(name, calls):
 def calls(monkeypatch):
     """The calls of the exporters, which stand-ins replace."""
     calls = []
-    for name, (_, function) in formats.EXPORTERS.items():
-        monkeypatch.setattr(formats.module(name), function, stand_in(name, calls))
+    for name, exporter in formats.EXPORTERS.items():
+        monkeypatch.setattr(formats.module(name), exporter.function, stand_in(name, calls))
     return calls
 
 

@@ -190,7 +190,7 @@ def test_decoding_step_by_step_equals_greedy_search(translator_of, tmp_path, giv
     pipeline = translator_of(**given)
     runtime = interpreter(litert.export_litert(pipeline, tmp_path / "export"))
     encode, step = (runtime.get_signature_runner(name) for name in ("encode", "step"))
-    summarize, decoder = encoder(pipeline.model), pipeline.model.get_layer("decoder")
+    encode_source, decoder = encoder(pipeline.model), pipeline.model.get_layer("decoder")
 
     def keras_step(ids, states):
         logits, new = decoder.step(ids, *states)
@@ -199,18 +199,18 @@ def test_decoding_step_by_step_equals_greedy_search(translator_of, tmp_path, giv
     for text in phrases(3, seed=2)[0]:
         source = pipeline.source_ids(tf.constant([text])).numpy()
         limit = 12
-        summary = summarize(source)
+        context = encode_source(source)
         expected = beam.search(
             keras_step,
-            (summary, decoder.initial_states(summary)),
+            (context, decoder.initial_states(context)),
             tf.constant([limit]),
             width=1,
         )
         states = encode(source=source)
-        summary = states.pop("summary")
+        context = states.pop("summary")
         last, found = START, []
         while last != END and len(found) < limit:
-            states = step(ids=np.array([last], np.int32), summary=summary, **states)
+            states = step(ids=np.array([last], np.int32), summary=context, **states)
             logits = states.pop("logits")[0]
             last = END + logits[END:].argmax()  # special tokens before END are never output
             found.append(last)

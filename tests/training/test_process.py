@@ -1,6 +1,5 @@
 """Changes of the process: memory that is kept, global seeds, and the switch for both."""
 
-import os
 import random
 import subprocess
 import sys
@@ -11,13 +10,8 @@ import pytest
 from lstm_zoo.training import process
 
 
-def run(program, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        check=True,
-        env={**os.environ, **environment},
-    )
+def run(program):
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     return done.stdout.decode()
 
 
@@ -47,33 +41,34 @@ print(faults() - before)
 
 
 def test_an_embedded_training_leaves_memory_and_seeds_as_they_are():
-    """Of a program's process: neither mallopt is called, nor a random state changed."""
     program = """
-import ctypes, pickle, random
+import ctypes, os, pickle, random
 from types import SimpleNamespace
 import keras
 import numpy as np
 from lstm_zoo.training import process
 from lstm_zoo.training.dataset import BatchOrder, make_dataset
 
-calls = []
+calls = []  # of mallopt
 process.ctypes = SimpleNamespace(
     CDLL=lambda name: SimpleNamespace(mallopt=lambda *arguments: calls.append(arguments))
 )
-def states():
-    seeds = keras.src.random.seed_generator.global_seed_generator().state.numpy().tolist()
-    return pickle.dumps((random.getstate(), np.random.get_state(), seeds))
 
-keras.utils.set_random_seed(5)
-before = states()
-process.set_seed(7)
+def states():
+    generator = keras.src.random.seed_generator.global_seed_generator()
+    return pickle.dumps((random.getstate(), np.random.get_state(), generator.state.numpy()))
+
 order = BatchOrder(np.ones(4), {"seed": 0, "batch_size": 1, "batch_tokens": None})
-assert len([*make_dataset(order, lambda *_: (np.zeros((2, 2)),))]) == 4
-print(calls, states() == before)
+for embedded in ("1", "0"):
+    os.environ["LSTM_ZOO_EMBEDDED"] = embedded
+    keras.utils.set_random_seed(5)
+    before = states()
+    process.set_seed(7)
+    assert len([*make_dataset(order, lambda *_: (np.zeros((2, 2)),))]) == 4
+    print(embedded, calls, states() == before)
 """
-    assert run(program, LSTM_ZOO_EMBEDDED="1").splitlines()[-1] == "[] True"
     calls = [(process.MMAP_MAX, 0), (process.TRIM_THRESHOLD, 2**31 - 1)]
-    assert run(program, LSTM_ZOO_EMBEDDED="0").splitlines()[-1] == f"{calls} False"
+    assert run(program).splitlines()[-2:] == ["1 [] True", f"0 {calls} False"]
 
 
 @pytest.mark.parametrize(
