@@ -282,7 +282,7 @@ class Pipeline(Protocol):
 
     @staticmethod
     def error_of(answer: NamedTuple) -> str:
-        """Return why an input could not be used, given its answer; "" where it could."""
+        """Return why the input of a prediction can't be used; "" if it can."""
         return ""
 
     @abstractmethod

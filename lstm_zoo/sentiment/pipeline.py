@@ -107,7 +107,8 @@ class Pipeline(pipeline.Pipeline):
 
         Example:
 
-        >>> predictions = lstm_zoo.load("runs/imdb").predict(["a wonderful film", "a dull film"])
+        >>> classifier = lstm_zoo.load("runs/imdb")
+        >>> predictions = classifier.predict(["a great story", "The plot was dull."])
         >>> [prediction.label for prediction in predictions]
         ['pos', 'neg']
         """
@@ -141,7 +142,7 @@ class Pipeline(pipeline.Pipeline):
 
         Example:
 
-        >>> texts, labels = ["a wonderful film", "a dull film"], ["pos", "neg"]
+        >>> texts, labels = ["a great story", "The plot was dull."], ["pos", "neg"]
         >>> scores = lstm_zoo.load("runs/imdb").evaluate((texts, labels))
         >>> scores["examples"], scores["confusion"]
         (2, [[1, 0], [0, 1]])

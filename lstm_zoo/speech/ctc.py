@@ -7,8 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo import compat
-
-BLANK = 0
+from lstm_zoo.speech.alphabet import BLANK
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")

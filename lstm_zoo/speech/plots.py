@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lstm_zoo.runs.plots import save
-from lstm_zoo.speech.ctc import BLANK
+from lstm_zoo.speech.alphabet import BLANK
 
 MIN_PROBABILITY = 0.05  # labels that never exceed it are not drawn
 

@@ -125,7 +125,7 @@ def test_bad_clips_have_an_error_and_do_not_change_the_others(spoken_recognizer,
 
 
 def test_long_clips_have_small_batches_and_a_short_lookahead(spoken_recognizer, clips, monkeypatch):
-    expected = spoken_recognizer.predict(clips[:40])
+    expected = spoken_recognizer.predict(clips[:80])
     for name, value in (("BATCH_SECONDS", 6), ("LOOKAHEAD_SECONDS", 30), ("READ_BATCH", 4)):
         monkeypatch.setattr(pipeline, name, value)
     read_at_once, computed_at_once = [], []
@@ -142,7 +142,7 @@ def test_long_clips_have_small_batches_and_a_short_lookahead(spoken_recognizer, 
 
     monkeypatch.setattr(spoken_recognizer, "_recognize", recognize_and_count)
     monkeypatch.setattr(spoken_recognizer, "_read_ahead", read_ahead_and_count)
-    assert_same(spoken_recognizer.predict(clips[:40]), expected)
+    assert_same(spoken_recognizer.predict(clips[:80]), expected)
     assert all(rows == 1 or rows * width <= 6 * 8_000 for rows, width in computed_at_once)
     assert len(read_at_once) > 2 and max(read_at_once) < 50
 

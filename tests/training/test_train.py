@@ -1,4 +1,4 @@
-"""Whole trainings: equal seeds, interrupting and resuming, early stopping, and a run's files."""
+"""Complete trainings: equal seeds, interrupting and resuming, early stopping, and a run's files."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ import lstm_zoo
 from lstm_zoo.errors import CallError, TrainingError
 from tests.training.helpers import DATA, LABELS, RUNS, SMALL, TEXTS, Interrupt, files_of, train
 
-# The network that trains soonest, for tests of what all networks share.
+# The network that is cheapest to train, for tests that do not depend on the network.
 SIMPLE = {"cell": "simple_rnn", "bidirectional": False}
 
 
