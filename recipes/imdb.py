@@ -58,7 +58,7 @@ RECIPE = Classification(
     guide=__doc__,
     read=read,
     settings=SETTINGS,
-    data="IMDB, training set; 10 % test",
+    data="IMDB, training half; 10 % test",
     splits=1,
     validation_share=0.05,
 )

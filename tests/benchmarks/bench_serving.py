@@ -96,10 +96,10 @@ def time_run(pipeline: Any, data: str, calls: int):
             for turn in range(calls + 10):  # the first ten are a warm-up
                 for name, runtime in runtimes.items():
                     preprocess, predict = runtime
-                    inputs = preprocess(batches[turn % len(batches)])
+                    batch = preprocess(batches[turn % len(batches)])
                     start = time.perf_counter()
                     # Another process returns the seconds that it has measured.
-                    seconds = predict(inputs) or time.perf_counter() - start
+                    seconds = predict(batch) or time.perf_counter() - start
                     if turn >= 10:
                         found[name].append(seconds)
             for (what, runtime), seconds in found.items():
