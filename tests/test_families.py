@@ -62,11 +62,6 @@ def test_a_family_of_another_package_trains_resumes_predicts_and_exports(last_wo
     pipeline = lstm_zoo.train("last_word", run=run, resume=True)
     assert "test: accuracy 1.0000 (80 examples)" in capsys.readouterr().err
 
-    # The resumed run equals an uninterrupted one.
-    uninterrupted = lstm_zoo.train("last_word", run=last_word / "runs/uninterrupted", **settings)
-    for name in ("history.csv", "model.weights.h5", "metrics.json"):
-        assert (run / name).read_bytes() == (uninterrupted.run / name).read_bytes()
-
     loaded = lstm_zoo.load(run)
     answers = [answer.word for answer in loaded.predict(TEXTS)]
     assert answers == [answer.word for answer in pipeline.predict(TEXTS)]
@@ -95,16 +90,32 @@ def test_a_family_of_another_package_trains_resumes_predicts_and_exports(last_wo
         loaded.export(last_word / "onnx", format="onnx")
 
 
-def test_the_command_line_has_the_commands_of_a_registered_family(last_word):
+@pytest.mark.slow
+def test_a_resumed_run_equals_an_uninterrupted_one(last_word):
+    settings = {"epochs": 4, "learning_rate": 0.02}
+    resumed, uninterrupted = last_word / "runs/resumed", last_word / "runs/uninterrupted"
+    lstm_zoo.train("last_word", run=uninterrupted, **settings)
+    lstm_zoo.train("last_word", run=resumed, callbacks=[Interrupt()], **settings)
+    lstm_zoo.train("last_word", run=resumed, resume=True)
+    for name in ("history.csv", "model.weights.h5", "metrics.json"):
+        assert (resumed / name).read_bytes() == (uninterrupted / name).read_bytes()
+
+
+def invoke(*arguments):
     from click.testing import CliRunner
 
     from lstm_zoo.cli import cli
 
-    def invoke(*arguments):
-        return CliRunner().invoke(cli, list(map(str, arguments)))
+    return CliRunner().invoke(cli, list(map(str, arguments)))
 
+
+def test_the_command_line_lists_a_registered_family(last_word):
     assert re.search(r"last_word +Answer a text with its last word", invoke("--help").output)
     assert "a text file, one text a line" in invoke("last_word", "train", "--help").output
+
+
+@pytest.mark.slow
+def test_the_command_line_has_the_commands_of_a_registered_family(last_word):
     data = last_word / "texts.txt"
     data.write_text("".join(f"{a} {b}\n" for a in "abcdefghij" for b in "xyz"))
     run = last_word / "run"
