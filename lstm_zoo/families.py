@@ -114,8 +114,10 @@ class Task(Protocol):
         summary_metrics: the metrics that are printed at the end of training.
         baseline_score: the metric's value of an untrained network, or None: early stopping does
             not count epochs of patience before a better score.
+        tokenizer: from texts to ids and back, which an export holds.
     """
 
+    tokenizer: Any
     monitor: ClassVar[str]
     mode: ClassVar[str]
     summary_metrics: ClassVar[tuple[str, ...]]

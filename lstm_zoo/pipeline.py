@@ -71,6 +71,11 @@ class Pipeline(families.Pipeline):
         return cls(task, model, config, run)
 
     @property
+    def tokenizer(self) -> Any:
+        """From texts to ids and back: the task's."""
+        return self._task.tokenizer
+
+    @property
     def beam_width(self) -> int | None:
         """The default number of hypotheses of beam search; 1 is greedy decoding.
 

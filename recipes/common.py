@@ -166,7 +166,10 @@ class Recipe:
         """Make the command, which trains, evaluates and writes the rows."""
         path = click.Path(path_type=Path)
 
-        @click.command(cls=ErrorHandlingCommand, help="\b\n" + self.guide.replace("\n\n", "\n\n\b\n"))
+        # \b: click does not rewrap the lines of the paragraph.
+        guide = "\b\n" + self.guide.replace("\n\n", "\n\n\b\n")
+
+        @click.command(cls=ErrorHandlingCommand, help=guide)
         @click.option("--data", required=True, type=path, help="See above.")
         @click.option("--run", default=Path("runs", self.name), show_default=True, type=path,
                       help="The run directory to create or resume.")  # fmt: skip

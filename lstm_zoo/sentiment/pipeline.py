@@ -1,10 +1,8 @@
 """The pipeline of a trained classifier: from raw texts to labels."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -13,7 +11,6 @@ from lstm_zoo.data import batching
 from lstm_zoo.errors import CallError
 from lstm_zoo.sentiment import corpus, metrics, plots
 from lstm_zoo.sentiment.model import build_sentiment
-from lstm_zoo.sentiment.task import Task
 from lstm_zoo.text import tokenizers
 
 
@@ -42,17 +39,10 @@ class Pipeline(pipeline.Pipeline):
     build = staticmethod(build_sentiment)
     prediction_columns = ("text", "label", "predicted", "probability")
 
-    def __init__(
-        self,
-        task: Task,
-        model: keras.Model,
-        config: Mapping[str, Any],
-        run: Path,
-        beam_width: None = None,
-    ):
-        super().__init__(task, model, config, run, beam_width)
-        self.tokenizer = task.tokenizer
-        self.classes = task.classes
+    @property
+    def classes(self) -> list[str]:
+        """The class names, in the order of the logits."""
+        return self._task.classes
 
     @property
     def card(self) -> dict[str, Any]:

@@ -4,10 +4,8 @@ import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,8 +14,8 @@ from lstm_zoo.data import batching
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.speech import corpus, decoding, metrics, plots
 from lstm_zoo.speech.audio import check_waveforms, parse_wav, read_audio
+from lstm_zoo.speech.features import Features
 from lstm_zoo.speech.model import build_speech, output_lengths
-from lstm_zoo.speech.task import Task
 
 # Clips are read ahead and sorted by length, up to a number or to a duration.
 LOOKAHEAD = 256
@@ -62,17 +60,10 @@ class Pipeline(pipeline.Pipeline):
     build = staticmethod(build_speech)
     prediction_columns = ("clip", "reference", "transcript")
 
-    def __init__(
-        self,
-        task: Task,
-        model: keras.Model,
-        config: Mapping[str, Any],
-        run: Path,
-        beam_width: int | None = None,
-    ):
-        super().__init__(task, model, config, run, beam_width)
-        self.tokenizer = task.tokenizer
-        self.features = task.features
+    @property
+    def features(self) -> Features:
+        """The feature extraction."""
+        return self._task.features
 
     @property
     def sample_rate(self) -> int:

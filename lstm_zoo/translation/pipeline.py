@@ -1,21 +1,18 @@
 """The translation pipeline: from texts to translations."""
 
 import functools
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from lstm_zoo import pipeline
 from lstm_zoo.data import batching
 from lstm_zoo.errors import CallError
-from lstm_zoo.text.tokenizers import PieceTokenizer, as_bytes
+from lstm_zoo.text.tokenizers import as_bytes
 from lstm_zoo.translation import corpus, decoding, metrics, plots
 from lstm_zoo.translation.model import build_translation
-from lstm_zoo.translation.task import Task
 
 AHEAD = 2_048  # texts sorted by length at once, to keep padding low
 SERVED_BEST = 5  # maximum translations of the signature `n_best`; at most the beam width
@@ -40,13 +37,6 @@ class Translation(NamedTuple):
         return self.text
 
 
-class Tokenizers(NamedTuple):
-    """The tokenizers of both languages; the same object if the vocabulary is joint."""
-
-    source: PieceTokenizer
-    target: PieceTokenizer
-
-
 class Pipeline(pipeline.Pipeline):
     """A trained translator.
 
@@ -62,23 +52,16 @@ class Pipeline(pipeline.Pipeline):
     build = staticmethod(build_translation)
     prediction_columns = ("source", "reference", "translation")
 
-    def __init__(
-        self,
-        task: Task,
-        model: keras.Model,
-        config: Mapping[str, Any],
-        run: Path,
-        beam_width: int | None = None,
-    ):
-        super().__init__(task, model, config, run, beam_width)
-        self.tokenizer = Tokenizers(task.source, task.target)
+    @functools.cached_property
+    def _translator(self) -> Callable[..., Callable[[tf.Tensor], decoding.Translated]]:
+        """From a beam width and the number of translations to the function that translates."""
         make = functools.partial(
             decoding.translator,
-            model,
-            task.target,
-            length_penalty=config["settings"]["length_penalty"],
+            self.model,
+            self.tokenizer.target,
+            length_penalty=self.config["settings"]["length_penalty"],
         )
-        self._translator = functools.cache(make)
+        return functools.cache(make)
 
     @property
     def card(self) -> dict[str, Any]:

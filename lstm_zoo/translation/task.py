@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -54,6 +54,13 @@ class Examples(families.Examples):
         )
 
 
+class Tokenizers(NamedTuple):
+    """The tokenizers of both languages; the same object if the vocabulary is joint."""
+
+    source: PieceTokenizer
+    target: PieceTokenizer
+
+
 class Task(families.Task):
     """What training needs of the family, with the tokenizers of both languages.
 
@@ -70,6 +77,11 @@ class Task(families.Task):
         self.settings = settings
         self.source = source
         self.target = target
+
+    @property
+    def tokenizer(self) -> Tokenizers:
+        """The tokenizers of both languages."""
+        return Tokenizers(self.source, self.target)
 
     @staticmethod
     def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
