@@ -185,6 +185,7 @@ def test_evaluate_prints_a_table(small_run, corpus):
     assert re.search(r"^pos +\d\.\d{4} +\d\.\d{4} +\d\.\d{4} +200$", result.output, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_inspect_describes_runs_and_exports(small_run, tmp_path):
     text = invoke("inspect", small_run).output
     assert "family: sentiment" in text

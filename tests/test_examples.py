@@ -30,7 +30,19 @@ def directory(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", MODULES)
+# Their examples train or export.
+SLOW = {
+    "lstm_zoo.export.litert",
+    "lstm_zoo.export.saved_model",
+    "lstm_zoo.pipeline",
+    "lstm_zoo.training.train",
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in MODULES],
+)
 def test_the_examples_of_a_module_run(name, directory):
     import keras
     import numpy as np

@@ -54,6 +54,7 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_family_of_another_package_trains_resumes_predicts_and_exports(last_word, capsys):
     run = last_word / "runs/words"
     settings = {"epochs": 12, "learning_rate": 0.02}

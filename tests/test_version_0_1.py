@@ -64,6 +64,7 @@ def test_a_keras_file_has_the_runs_weights(family):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(tmp_path):
     shutil.copytree(DATA / "interrupted", tmp_path / "run")
     texts, labels, _ = demo.generate(300, seed=2)

@@ -134,6 +134,7 @@ def test_classifiers_of_every_kind(classifier, tmp_path, cell, bidirectional, po
             assert padded == pytest.approx(alone, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_batch_of_rows_and_a_stack_of_layers(classifier, tmp_path):
     pipeline = classifier(units=(5, 4))
     path = litert.export_litert(pipeline, tmp_path, batch_size=3)
@@ -145,6 +146,7 @@ def test_a_batch_of_rows_and_a_stack_of_layers(classifier, tmp_path):
         assert row == pytest.approx([*expected.probabilities.values()], abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given, batch_size",
     [
@@ -176,6 +178,7 @@ def test_recognizers_of_every_subsampling(recognizer_of, tmp_path, given, batch_
     assert alone == pytest.approx(pipeline.model([features[:, :frames], lengths]), abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
     [
@@ -218,6 +221,7 @@ def test_decoding_step_by_step_equals_greedy_search(translator_of, tmp_path, giv
         assert found == [id for id in expected.ids.numpy()[0, 0] if id]
 
 
+@pytest.mark.slow
 def test_an_export_has_the_tokenizers_and_a_card(translator_of, tmp_path):
     path = litert.export_litert(translator_of(), tmp_path / "export", batch_size=2)
     assert files_of(path.parent) == {
@@ -254,6 +258,7 @@ def shapes(path, time):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family, given",
     [
@@ -273,6 +278,7 @@ def test_all_shapes_are_known_before_the_model_runs(
     assert [name for name in few if few[name] == many[name]] == []
 
 
+@pytest.mark.slow
 def test_weights_that_signatures_share_are_stored_once(translator_of):
     module = families.module("translation", "litert")
     pipeline = translator_of(embedding_size=64, encoder_units=64, decoder_units=64)
@@ -280,6 +286,7 @@ def test_weights_that_signatures_share_are_stored_once(translator_of):
     assert len(model) < 1.3 * 4 * pipeline.model.count_params()
 
 
+@pytest.mark.slow
 def test_existing_files_are_not_replaced(classifier, tmp_path):
     pipeline = smallest(classifier)
     path = litert.export_litert(pipeline, tmp_path)

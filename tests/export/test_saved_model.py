@@ -144,6 +144,7 @@ def test_no_function_in_the_graph_must_be_compiled_by_xla(exported):
         assert not holder.attr["_XlaMustCompile"].b
 
 
+@pytest.mark.slow
 def test_versions_count_up_and_are_never_replaced(small_pipeline, tmp_path):
     (tmp_path / "7").mkdir()
     assert small_pipeline.export(tmp_path).name == "8"
@@ -178,6 +179,7 @@ def test_concurrent_exporters_take_different_versions(tmp_path):
     assert contents == set("01234567")
 
 
+@pytest.mark.slow
 def test_an_op_of_no_known_library_is_refused(small_pipeline, tmp_path, monkeypatch):
     write = saved_model._write
 
@@ -358,17 +360,24 @@ def without_a_batch_dimension(outputs):
     return {**outputs, "probability": tf.reduce_mean(outputs["probability"])}
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     "poison, message",
     [
-        (with_xla_inside, "XLA, which a server lacks, must compile"),
-        (with_python_inside, "ops that a server can't run: PyFunc"),
-        (with_a_file_inside, "ops that a server can't run: ReadFile"),
-        (with_cudnn_inside, "ops that a server can't run: CudnnRNNV3"),
+        # `test_saved_model_checks.py` has the checks of most of these on their own.
+        slow(with_xla_inside, "XLA, which a server lacks, must compile"),
+        slow(with_python_inside, "ops that a server can't run: PyFunc"),
+        slow(with_a_file_inside, "ops that a server can't run: ReadFile"),
+        slow(with_cudnn_inside, "ops that a server can't run: CudnnRNNV3"),
         (with_an_untracked_table, "uses what the export does not hold: .*untracked"),
-        (without_a_batch_dimension, "serving_default's output probability is not open"),
+        slow(without_a_batch_dimension, "serving_default's output probability is not open"),
         (with_a_wrong_number, "differ from the pipeline's: serving_default, output probabili"),
-        (with_a_wrong_string, "differ from the pipeline's: serving_default, output label, probe"),
+        slow(
+            with_a_wrong_string, "differ from the pipeline's: serving_default, output label, probe"
+        ),
     ],
 )
 def test_a_poisoned_export_is_refused_and_leaves_nothing(small_pipeline, tmp_path, poison, message):

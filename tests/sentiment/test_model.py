@@ -140,6 +140,7 @@ def test_a_saved_model_reloads_in_safe_mode(options, tmp_path):
     np.testing.assert_allclose(reloaded(ids), model(ids), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_keras_fit_learns_word_order():
     model = tiny(units=(16,), embedding_dropout=0.0, dropout=0.0)
     ids = np.random.default_rng(0).integers(1, 50, (128, 7)).astype(np.int32)

@@ -62,6 +62,7 @@ def test_each_signature_gives_the_pipelines_outputs(family, pipelines, models, t
     assert responses[-1] == responses[len(cases) - 1]
 
 
+@pytest.mark.slow
 def test_a_function_that_xla_must_compile_fails_as_on_a_server(tmp_path):
     """Shows that the runtime lacks XLA, and the test above would fail on such a function."""
     script = """

@@ -162,6 +162,7 @@ def test_without_normalization_features_are_unchanged():
     np.testing.assert_array_equal(features.normalize_batch(batch, tf.constant([13])), batch)
 
 
+@pytest.mark.slow
 def test_a_loaded_run_computes_features_in_the_graph_without_librosa(tmp_path):
     features = Features(FeatureSettings(sample_rate=8_000))
     features.save(tmp_path)

@@ -96,6 +96,7 @@ def test_a_saved_network_reloads_in_safe_mode(tmp_path):
     assert np.array_equal(traced(model)(features, [10, 4]), traced(again)(features, [10, 4]))
 
 
+@pytest.mark.slow
 def test_the_network_memorizes_utterances_with_padding():
     # A loss over padded frames, or one scaled by a mask, would not approach 0.
     labels = [np.array([1, 2, 2, 5]), np.array([3])]

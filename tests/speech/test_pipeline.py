@@ -186,11 +186,13 @@ def test_evaluation_counts_rows_and_scores_as_jiwer(spoken_recognizer, clips, tm
     assert scores["wer"] == jiwer.wer(["zero one"] * 5, transcripts)
 
 
+@pytest.mark.slow
 def test_a_recognizer_of_real_digits_is_evaluated_on_others(recognizer, shared_data):
     scores = recognizer.evaluate(shared_data / "digits/LibriSpeech/dev")
     assert scores["examples"] == 200 and scores["wer"] < 0.9
 
 
+@pytest.mark.slow
 def test_the_command_line_transcribes_and_evaluates(clips, spoken_data, tmp_path):
     def invoke(*arguments):
         return CliRunner().invoke(cli, ["speech", *map(str, arguments)])
@@ -273,6 +275,7 @@ def assert_a_moved_export_gives_the_same_transcripts(pipeline, clips, tmp_path):
         assert score == pytest.approx(answer.score, abs=1e-2)
 
 
+@pytest.mark.slow
 def test_a_moved_export_gives_the_transcripts_of_the_pipeline(spoken_recognizer, clips, tmp_path):
     assert_a_moved_export_gives_the_same_transcripts(spoken_recognizer, clips, tmp_path)
 

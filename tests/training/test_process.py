@@ -40,6 +40,7 @@ print(faults() - before)
     assert int(run(program)) < 4_000  # mapped again each time: 20 blocks of 3,906 pages
 
 
+@pytest.mark.slow
 def test_an_embedded_training_leaves_memory_and_seeds_as_they_are():
     program = """
 import ctypes, os, pickle, random

@@ -56,6 +56,7 @@ def test_a_run_has_these_files(finished):
         assert imread(finished / picture)[..., :3].std() > 0.05  # not a blank page
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_files_and_different_seeds_different_ones(finished, tmp_path):
     train(tmp_path / "same", epochs=4)
     same, first = files_of(tmp_path / "same"), files_of(finished)
@@ -157,6 +158,7 @@ def test_given_validation_data_is_used_and_an_overlap_is_logged(tmp_path, capsys
     assert data["validation"]["examples"] == 20
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_training_with_a_reason(tmp_path):
     with pytest.raises(
         TrainingError, match="The loss is .* in epoch 1/2: try a lower learning_rate"

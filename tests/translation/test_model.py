@@ -12,11 +12,21 @@ from lstm_zoo.translation.model import encoder
 
 SMALL = {"embedding_size": 6, "encoder_units": (5, 5), "decoder_units": (7, 7)}
 KINDS = [
-    {},
     {"cell": "gru", "residual": True},
-    {"cell": "simple_rnn", "bidirectional": False, "reverse_source": True},
-    {"tied": False, "context": False, "pooling": "last"},
-    {"residual": True, "pooling": "mean+max", "encoder_units": (5,), "decoder_units": (6, 6, 4)},
+    *(
+        pytest.param(sizes, marks=pytest.mark.slow)
+        for sizes in [
+            {},
+            {"cell": "simple_rnn", "bidirectional": False, "reverse_source": True},
+            {"tied": False, "context": False, "pooling": "last"},
+            {
+                "residual": True,
+                "pooling": "mean+max",
+                "encoder_units": (5,),
+                "decoder_units": (6, 6, 4),
+            },
+        ]
+    ),
 ]
 
 
@@ -109,6 +119,7 @@ def test_every_recurrent_layer_is_explained():
     assert {row.path for row in rows} <= {"fused", "cuDNN"} and len(rows) == 3
 
 
+@pytest.mark.slow
 def test_it_trains_as_any_keras_model_does():
     model = build_translation(20, 20, "tiny")
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

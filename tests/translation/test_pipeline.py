@@ -11,6 +11,8 @@ from lstm_zoo.translation import corpus
 from tests.conftest import HOSTILE, run_cli, serve_elsewhere
 from tests.translation.phrases import phrases
 
+pytestmark = pytest.mark.slow  # a translator is trained for them
+
 SERVE = """
 import base64, json, sys
 import tensorflow as tf
