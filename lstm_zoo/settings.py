@@ -337,9 +337,10 @@ def positive_integers(name: str, values: Any) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 
-# The settings of training. A family's setting of the same name replaces one.
-CELLS = ("lstm", "gru", "simple_rnn")  # of `lstm_zoo.recurrent`, which imports TensorFlow
+# Those of `lstm_zoo.recurrent`, which imports TensorFlow.
+CELLS = ("lstm", "gru", "simple_rnn")
 
+# The settings of training. A family's setting of the same name replaces one.
 TRAINING = {
     "epochs": Setting(10, integer(1), "maximum number of epochs", metavar="N"),
     "batch_size": Setting(

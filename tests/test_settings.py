@@ -272,3 +272,9 @@ def test_the_settings_of_a_runs_configuration_are_accepted(run):
     config = read_config(RUNS / run)
     assert config["settings"].keys() == families.settings(config["family"]).keys()
     refuse(config["family"], config["settings"])
+
+
+def test_the_cells_of_settings_are_those_of_the_layers():
+    from lstm_zoo import recurrent, settings
+
+    assert set(settings.CELLS) == set(recurrent.CELLS)

@@ -43,7 +43,7 @@ SETTINGS = {
     "variant": Setting(
         "base",
         choice(*VARIANTS),
-        f"{', '.join(VARIANTS)}: sizes, unless set below",
+        f"sizes of the network: {', '.join(VARIANTS)}",
         metavar="NAME",
     ),
     "embedding_size": Setting(

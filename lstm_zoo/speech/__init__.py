@@ -48,7 +48,7 @@ SETTINGS = {
     "variant": Setting(
         "base",
         choice(*VARIANTS),
-        f"{', '.join(VARIANTS)}: sizes, unless set below",
+        f"sizes of the network: {', '.join(VARIANTS)}",
         metavar="NAME",
     ),
     "units": Setting(None, optional(integers), "units of each recurrent layer, such as 128,128"),

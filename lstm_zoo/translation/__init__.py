@@ -70,7 +70,7 @@ SETTINGS = {
     "variant": Setting(
         "base",
         choice(*VARIANTS),
-        f"{', '.join(VARIANTS)}: default sizes of the network",
+        f"sizes of the network: {', '.join(VARIANTS)}",
         metavar="NAME",
     ),
     "embedding_size": Setting(None, optional(integer(1)), "width of the token embeddings"),
