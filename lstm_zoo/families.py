@@ -38,7 +38,8 @@ class Description(Protocol):
     Attributes:
         DATA_HELP: the data formats that it reads, one per line, indented by two spaces.
         INPUT_HELP: what one input of `predict` is, such as "a text".
-        DECODES: whether it decodes with beam search, and has a setting `beam_width`.
+        DECODES: whether it decodes with beam search, and has a setting `beam_width`; its
+            pipeline's `predict` and `evaluate` then take `beam_width`, and `predict` `n_best`.
         VARIANTS: sizes of the network by name; a setting that is None takes its value from here.
         SETTINGS: its settings, `variant` among them. They replace settings of the same name in
             `lstm_zoo.settings.TRAINING`.
@@ -111,10 +112,12 @@ class Task(Protocol):
     Attributes:
         monitor: the metric of `evaluate` that chooses the best epoch.
         mode: "max" or "min": whether a higher or a lower value is better.
-        summary_metrics: the metrics that are printed at the end of training.
+        summary_metrics: the metrics of the pipeline's `evaluate` that are printed at the end of
+            training.
         baseline_score: the metric's value of an untrained network, or None: early stopping does
             not count epochs of patience before a better score.
-        tokenizer: from texts to ids and back, which an export holds.
+        tokenizer: from texts to ids and back, a `tf.Module` or a tuple of some: a SavedModel holds
+            it. Other tables that a signature uses must be inside of it or constants of the graph.
     """
 
     tokenizer: Any
@@ -280,7 +283,13 @@ class Pipeline(Protocol):
 
     @abstractmethod
     def predict(self, inputs: Sequence[Any], **options: Any) -> list[NamedTuple]:
-        """Return a prediction for each input; its `str` is a line for people to read."""
+        """Return a prediction for each input; its `str` is a line for people to read.
+
+        Args:
+            inputs: raw inputs.
+            **options: of a family that decodes, `beam_width`, None for the pipeline's; and
+                `n_best`, the number of hypotheses of a prediction.
+        """
 
     @staticmethod
     def error_of(answer: NamedTuple) -> str:
@@ -291,9 +300,14 @@ class Pipeline(Protocol):
     def evaluate(self, data: Any, *, strict: bool = False, **options: Any) -> dict[str, Any]:
         """Evaluate on data with references.
 
+        Args:
+            data: a path or columns, as `Task.read` takes them.
+            strict: whether a row that can't be used is an error, rather than skipped.
+            **options: of a family that decodes, `beam_width`; None for the pipeline's.
+
         Returns:
-            The metrics, the numbers `examples` and `skipped`, and `predictions`, a row for each
-            example.
+            The metrics, among them the task's `summary_metrics`; the numbers `examples` and
+            `skipped`; and `predictions`, a row for each example.
         """
 
     @staticmethod

@@ -87,8 +87,7 @@ class Recipe:
         """Return eight hexadecimal digits that change with the settings and the splits."""
         table = families.settings(self.family)
         values = with_sizes(self.resolved_settings(), families.module(self.family).VARIANTS)
-        # Without neutral values: a setting that is added later leaves published digests as they
-        # are.
+        # Without neutral values, so that a setting that is added later changes no digest.
         settings = {n: value for n, value in values.items() if value != table[n].neutral}
         hashed = (settings, self.splits, self.validation_share, self.test_share)
         text = json.dumps(hashed, sort_keys=True, default=list)

@@ -9,8 +9,8 @@ import lstm_zoo
 from lstm_zoo import families
 
 PACKAGE = Path(lstm_zoo.__file__).parent
-# From the ground up: what stands higher may import what stands lower, and its own folder.
-FLOORS = [
+# From the bottom up: a module may import those of lower layers, and of its own folder.
+LAYERS = [
     {"__init__", "errors", "compat"},  # __init__ reaches the others by their names alone
     {"files", "settings"},
     {"families"},
@@ -54,24 +54,24 @@ def module_of(path):
 GRAPH = {module_of(path): imports_of(path) for path in PACKAGE.rglob("*.py")}
 
 
-def room(module):
+def folder(module):
     return module.split(".")[1]
 
 
-def floor(module):
-    (number,) = (n for n, rooms in enumerate(FLOORS) if room(module) in rooms)
+def layer(module):
+    (number,) = (n for n, folders in enumerate(LAYERS) if folder(module) in folders)
     return number
 
 
-def test_the_top_level_is_small_and_every_room_has_its_floor():
+def test_the_top_level_is_small_and_every_folder_has_a_layer():
     assert len(list(PACKAGE.glob("*.py"))) <= 10
-    assert {room(module) for module in GRAPH} == set().union(*FLOORS)
+    assert {folder(module) for module in GRAPH} == set().union(*LAYERS)
 
 
 @pytest.mark.parametrize("module", sorted(GRAPH))
-def test_imports_go_down_or_stay_in_their_room(module):
+def test_imports_go_down_or_stay_in_their_folder(module):
     for imported in GRAPH[module]:
-        assert room(imported) == room(module) or floor(imported) < floor(module), imported
+        assert folder(imported) == folder(module) or layer(imported) < layer(module), imported
 
 
 def test_no_module_imports_itself_by_way_of_others():
@@ -96,4 +96,4 @@ def test_a_family_is_reached_by_its_name_alone():
     """No family imports another, and no shared module a family: the registry does."""
     for module, imported in GRAPH.items():
         for name in imported:
-            assert room(name) not in families.FAMILIES or room(name) == room(module), module
+            assert folder(name) not in families.FAMILIES or folder(name) == folder(module), module

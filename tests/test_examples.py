@@ -35,7 +35,9 @@ SLOW = {
     "lstm_zoo.export.litert",
     "lstm_zoo.export.saved_model",
     "lstm_zoo.pipeline",
+    "lstm_zoo.speech.pipeline",
     "lstm_zoo.training.train",
+    "lstm_zoo.translation.pipeline",
 }
 
 
@@ -55,3 +57,14 @@ def test_the_examples_of_a_module_run(name, directory):
         optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE,
     )
     assert not found.failed
+
+
+def test_no_example_is_skipped_and_none_has_been_lost():
+    examples = [
+        example
+        for name in MODULES
+        for test in doctest.DocTestFinder().find(importlib.import_module(name))
+        for example in test.examples
+    ]
+    assert len(examples) > 300
+    assert not [e.source for e in examples if doctest.SKIP in e.options]

@@ -14,7 +14,7 @@ import pytest
 
 import lstm_zoo
 from lstm_zoo import families
-from lstm_zoo.errors import CallError
+from lstm_zoo.errors import CallError, DataError
 
 GUIDE = Path(__file__).resolve().parents[1] / "docs/adding_a_family.md"
 TEXTS = ["a b c d", "f e d c", "", "h"]
@@ -68,6 +68,9 @@ def test_a_family_of_another_package_trains_resumes_predicts_and_exports(last_wo
     assert answers == [answer.word for answer in pipeline.predict(TEXTS)]
     assert answers[:2] == ["d", "c"]
     assert loaded.evaluate((["a b", "b a"],))["accuracy"] == 1
+    assert loaded.evaluate((["a b", " "],))["skipped"] == 1
+    with pytest.raises(DataError, match="row 1: no word"):
+        loaded.evaluate((["a b", " "],), strict=True)
 
     exported = loaded.export(last_word / "exports")
     script = (

@@ -170,6 +170,11 @@ CONDITIONS = {
             {"subsampling_kind": "conv"},
             {"subsampling_kind": "conv", "subsampling": 2},
         ),
+        "time_masks": ({"time_masks": 4, "time_mask_width": 0}, {"time_masks": 4}),
+        "frequency_masks": (
+            {"frequency_masks": 4, "frequency_mask_width": 0},
+            {"frequency_masks": 4},
+        ),
         "time_mask_width": ({"time_mask_width": 9, "time_masks": 0}, {"time_mask_width": 9}),
         "frequency_mask_width": (
             {"frequency_mask_width": 9, "frequency_masks": 0},

@@ -18,7 +18,9 @@ import pytest
 import lstm_zoo
 from lstm_zoo import families
 from lstm_zoo.export.inspection import describe
+from lstm_zoo.runs import cards
 from lstm_zoo.sentiment import demo
+from lstm_zoo.settings import UNDECLARED
 
 DATA = Path(__file__).parent / "data/version_0_1"
 ANSWERS = json.loads((DATA / "answers.json").read_text("utf-8"))
@@ -50,7 +52,7 @@ def test_a_run_answers_as_before(family):
     options = {"n_best": 3} if families.module(family).DECODES else {}
     answers = [answer._asdict() for answer in pipeline.predict(inputs, **options)]
     assert_alike(json.loads(json.dumps(answers)), ANSWERS[family]["answers"])
-    # A setting that version 0.1 did not have stands at what was before it.
+    # A setting that version 0.1 did not have has its neutral value.
     assert pipeline.config["settings"]["average_epochs"] == (2 if family == "translation" else 1)
     assert describe(DATA / family)["trained_with"]["lstm_zoo"] == "0.1.0"
 
@@ -83,6 +85,22 @@ def test_the_cards_of_exports_are_read_with_the_keys_of_today():
         assert card["exported_with"]["lstm_zoo"] == "0.1.0"
         assert card["trained_with"]["lstm_zoo"] == "0.1.0"
         assert not [key for key in card if " " in key]
+
+
+@pytest.mark.parametrize("family", ANSWERS)
+def test_a_setting_added_since_declares_its_neutral_value(family):
+    (old, *_) = (
+        row["made_of"][0]
+        for name, row in RECIPES.items()
+        if importlib.import_module(name).RECIPE.family == family
+    )
+    for name, setting in families.settings(family).items():
+        assert name in old or setting.neutral is not UNDECLARED, name
+
+
+def test_the_scores_of_an_old_card_have_the_names_of_today():
+    card = cards.read({"exported with": {}, "my key": 1, "scores": {"report": {"wer": 0.5}}})
+    assert card == {"exported_with": {}, "my key": 1, "scores": {"test": {"wer": 0.5}}}
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -1,8 +1,10 @@
 """Rows of .tsv, .csv and .jsonl files, UTF-8 with or without a byte order mark."""
 
+import contextlib
 import csv
 import io
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from lstm_zoo.errors import DataError
 
 SUFFIXES = (".tsv", ".csv", ".jsonl")
+_FIELD_LIMIT = threading.Lock()
 
 
 def read_rows(
@@ -116,19 +119,30 @@ def _lines_of_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _lines_of_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(decode(path), newline=""), strict=True)
     while True:
-        # The default limit rejects texts above 131,072 characters. It is global to the process:
-        # raise it only while a row is read.
-        limit = csv.field_size_limit(2**31 - 1)
         try:
-            fields = next(reader, None)
+            with _long_fields():
+                fields = next(reader, None)
         except csv.Error as error:
             raise DataError(f"{path}:{reader.line_num}: not valid CSV: {error}.") from error
-        finally:
-            csv.field_size_limit(limit)
         if fields is None:
             return
         if fields:  # not an empty line
             yield reader.line_num, fields
+
+
+@contextlib.contextmanager
+def _long_fields() -> Iterator[None]:
+    """Let the csv module read fields of any length, for the block.
+
+    Its limit, which rejects texts above 131,072 characters, is global to the process: it is raised
+    only while a row is read, by one thread at a time.
+    """
+    with _FIELD_LIMIT:
+        limit = csv.field_size_limit(2**31 - 1)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(limit)
 
 
 def _rows_of_jsonl(

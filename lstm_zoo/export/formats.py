@@ -14,12 +14,14 @@ from lstm_zoo.errors import CallError
 class Exporter(NamedTuple):
     """Where a format is written: module and function, and a line of help.
 
-    The module is imported on use only, since a format may need its optional dependencies.
+    The module is imported on use only, since a format may need its optional dependencies: the extra
+    of its name.
     """
 
     module: str
     function: str
     help: str
+    is_extra: bool = True
 
 
 EXPORTERS = {
@@ -27,6 +29,7 @@ EXPORTERS = {
         "lstm_zoo.export.saved_model",
         "export_saved_model",
         "DIR/<version>, raw inputs to predictions, for TF Serving",
+        is_extra=False,
     ),
     "onnx": Exporter(
         "lstm_zoo.export.onnx",
@@ -62,6 +65,8 @@ def module(format: str) -> ModuleType:
     try:
         return importlib.import_module(EXPORTERS[format].module)
     except ImportError as error:
+        if not EXPORTERS[format].is_extra:
+            raise
         raise CallError(
             f"The format {format} needs an extra: pip install 'lstm_zoo[{format}]' ({error})."
         ) from error

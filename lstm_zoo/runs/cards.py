@@ -8,6 +8,8 @@ from lstm_zoo import families
 from lstm_zoo.runs.directory import METRICS
 from lstm_zoo.runs.environment import read_environment
 
+# Keys of version 0.1, and what they are called since.
+OLD_KEYS = {"trained with": "trained_with", "exported with": "exported_with", "report": "test"}
 FILE = "card.json"  # of an export
 
 
@@ -49,14 +51,18 @@ def read(card: Mapping[str, Any]) -> dict[str, Any]:
     >>> read({"family": "speech", "trained with": {"keras": "3.15.1"}})
     {'family': 'speech', 'trained_with': {'keras': '3.15.1'}}
     """
-    return {key.replace(" ", "_"): value for key, value in card.items()}
+    renamed = {OLD_KEYS.get(key, key): value for key, value in card.items()}
+    if "scores" in renamed:
+        scores = renamed["scores"].items()
+        renamed["scores"] = {OLD_KEYS.get(key, key): value for key, value in scores}
+    return renamed
 
 
 def _scalars(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Keep the scalars of a run's metrics, and those of its data sets."""
     kept = {}
     for name, value in scores.items():
-        name = "test" if name == "report" else name  # version 0.1's name of the test set
+        name = OLD_KEYS.get(name, name)
         if isinstance(value, Mapping):
             kept[name] = {k: v for k, v in value.items() if isinstance(v, (int, float))}
         elif isinstance(value, (int, float)):

@@ -61,11 +61,13 @@ def read_config(run: str | os.PathLike) -> dict[str, Any]:
     ]
     if missing:
         raise CallError(f"{path}: not a run's configuration; it has no {missing[0]!r}.")
-    config["settings"] = {
-        **neutral_values(families.settings(config["family"])),
-        **config["settings"],
-    }
-    return config
+    if config["family"] not in families.FAMILIES:
+        raise CallError(
+            f"{path}: a run of {config['family']!r}, which is no registered family. "
+            f"Known: {', '.join(families.FAMILIES)}."
+        )
+    table = families.settings(config["family"])
+    return {**config, "settings": {**neutral_values(table), **config["settings"]}}
 
 
 def check_free(run: Path) -> None:

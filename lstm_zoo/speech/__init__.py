@@ -65,14 +65,32 @@ SETTINGS = {
         None, optional(number(0, 1)), "dropout rate between layers and before the logits"
     ),
     # SpecAugment
-    "time_masks": Setting(None, optional(integer(0)), "time masks in training; 0: none"),
+    "time_masks": Setting(
+        None,
+        optional(integer(0)),
+        "time masks in training; 0: none",
+        needs=Needs(
+            ("time_mask_width",),
+            lambda width: width > 0,
+            "set time_mask_width to 1 or more",
+        ),
+    ),
     "time_mask_width": Setting(
         None,
         optional(integer(0)),
         "maximum width of a time mask, in frames",
         needs=Needs(("time_masks",), lambda masks: masks > 0, "set time_masks to 1 or more"),
     ),
-    "frequency_masks": Setting(None, optional(integer(0)), "frequency masks in training; 0: none"),
+    "frequency_masks": Setting(
+        None,
+        optional(integer(0)),
+        "frequency masks in training; 0: none",
+        needs=Needs(
+            ("frequency_mask_width",),
+            lambda width: width > 0,
+            "set frequency_mask_width to 1 or more",
+        ),
+    ),
     "frequency_mask_width": Setting(
         None,
         optional(integer(0)),

@@ -154,7 +154,7 @@ def _log_probabilities(logits: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
     valid = tf.sequence_mask(lengths, tf.shape(logits)[1])[..., tf.newaxis]
     blank = tf.one_hot(BLANK, tf.shape(logits)[2], 0.0, LOG_ZERO)
     log_probabilities = tf.nn.log_softmax(logits)
-    # NaNs in one row must not affect the num_labels.
+    # NaNs in one row must not affect the other rows.
     finite = tf.math.is_finite(log_probabilities)
     log_probabilities = tf.where(finite, log_probabilities, LOG_ZERO)
     log_probabilities = tf.where(valid, log_probabilities, blank)

@@ -76,7 +76,7 @@ _SLOTS = {
 
 def voices(part: str) -> list[str]:
     """Return the voices of the "training" or "test" data; no speaker is in both."""
-    return [f"{accent}+{variant}" for accent in ACCENTS for variant in VARIANTS[part]]
+    return [f"{accent}+{variant}" for accent in ACCENTS for variant in VARIANTS[_checked(part)]]
 
 
 def generate(
@@ -109,6 +109,7 @@ def generate(
     """
     if examples < 1:
         raise ValueError(f"A corpus needs at least 1 example. Received: {examples}")
+    part = _checked(part)
     generator = _generator(seed, part)
     sentences = itertools.islice(_sentences(generator, part), examples)
     requests = [_request(text, generator, part) for text in sentences]
@@ -140,15 +141,22 @@ def speak(
     >>> clips[1][1], len(speakers)
     (22050, 2)
     """
+    part = _checked(part)
     generator = _generator(seed, part)
     requests = [_request(text, generator, part) for text in texts]
     return _synthesize(requests), [row["voice"] for row in requests]
 
 
-def _generator(seed: int, part: str) -> np.random.Generator:
-    """Return a generator; training and test data have different ones for the same seed."""
+def _checked(part: str) -> str:
+    """Return "training" or "test"; "report" is what version 0.1 called the test data."""
+    part = "test" if part == "report" else part
     if part not in VARIANTS:
         raise ValueError(f"part is one of {', '.join(VARIANTS)}. Received: {part!r}")
+    return part
+
+
+def _generator(seed: int, part: str) -> np.random.Generator:
+    """Return a generator; training and test data have different ones for the same seed."""
     return np.random.default_rng([seed, [*VARIANTS].index(part)])
 
 

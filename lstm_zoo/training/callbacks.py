@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class EpochEnd(keras.callbacks.Callback):
         checkpoints.keep_weights(self.run, self.model, epoch + 1, self.settings["average_epochs"])
         with self._averaged(epoch + 1):
             scores = self.task.evaluate(self.model, self.validation)
-        numbers = {f"val_{k}": v for k, v in scores.items() if isinstance(v, float)}
+        numbers = {f"val_{k}": float(v) for k, v in scores.items() if isinstance(v, Real)}
         logs.update(numbers)
         seconds = time.monotonic() - self.started
         with _interrupts_deferred():  # otherwise the files could be of different epochs

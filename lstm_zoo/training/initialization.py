@@ -71,7 +71,7 @@ def fresh(
     table = families.settings(family)
     values = resolve(table, settings)
     refuse_ineffective(table, values, families.module(family).VARIANTS)
-    if validation is not None and validation_split is not None:
+    if validation is not None and validation_split not in (None, corpora.VALIDATION_SPLIT):
         raise CallError(
             f"validation_split={validation_split} has no effect with validation; give only one."
         )

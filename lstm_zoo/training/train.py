@@ -78,6 +78,7 @@ def train(
     >>> classifier.run
     PosixPath('runs/doc')
     """
+    families.module(family)  # an unknown one is refused before anything is set
     _use_threads(threads)
     begin = initialization.resumed if resume else initialization.fresh
     start = begin(family, run, data, validation, validation_split, strict, settings)

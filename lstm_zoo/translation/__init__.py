@@ -127,6 +127,8 @@ SETTINGS = {
     "label_smoothing": Setting(0.1, number(0, 1), "probability spread over the whole vocabulary"),
     # decoding
     "beam_width": Setting(5, integer(1), "hypotheses kept while decoding; 1: greedy"),
+    # It has an effect with a beam width of 1 too: on the scores, and where `predict` and `evaluate`
+    # are given another width.
     "length_penalty": Setting(
         1.0, number(0), "scores are divided by length to this power; 0: no normalization"
     ),

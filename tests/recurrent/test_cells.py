@@ -125,6 +125,7 @@ def problems(draw):
     return cell, draw(st.booleans()), (*shape, lengths), draw(st.integers(0, 2**31))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(problems())
 def test_outputs_and_states_are_the_oracles_for_any_shape(problem):

@@ -90,6 +90,7 @@ def test_a_transcript_has_a_score_tokens_with_times_and_n_best(spoken_recognizer
     assert answer.score == pytest.approx(-float(loss[0]), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_bad_clips_have_an_error_and_do_not_change_the_others(spoken_recognizer, clips, tmp_path):
     good = spoken_recognizer.predict([clips[0]])[0]
     speech, rate = soundfile.read(clips[0])
@@ -241,6 +242,7 @@ def exported(spoken_recognizer, tmp_path_factory):
     return spoken_recognizer.export(tmp_path_factory.mktemp("exports"))
 
 
+@pytest.mark.slow
 def test_the_signatures_of_an_export(exported):
     outputs = {"transcript": "string[?]", "score": "float32[?]", "error": "string[?]"}
     assert saved_model.read_signatures(exported) == {
@@ -286,6 +288,7 @@ def test_a_moved_export_gives_the_transcripts_of_real_clips(recognizer, shared_d
     assert_a_moved_export_gives_the_same_transcripts(recognizer, clips, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_waveform_signature_gives_the_transcripts_of_the_pipeline(
     spoken_recognizer, exported, clips
 ):

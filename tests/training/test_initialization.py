@@ -251,3 +251,8 @@ def test_the_checkpoint_of_a_resumed_run_is_loaded_and_its_epochs_are_written(in
     assert history == rows
     assert int(model.optimizer.iterations) == 2 * 9  # 270 examples in batches of 32
     assert read_config(interrupted)["settings"]["epochs"] == 4
+
+
+def test_the_default_validation_split_may_be_given_with_validation_data(tmp_path):
+    start = fresh(tmp_path / "run", validation=DATA, validation_split=0.1)
+    assert len(start.corpora.validation) == len(DATA[0])

@@ -69,6 +69,7 @@ def test_equal_seeds_give_equal_files_and_different_seeds_different_ones(finishe
     assert other["history.csv"].splitlines()[1] != first["history.csv"].splitlines()[1]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_can_be_used_and_resumes_to_the_same_result(finished, tmp_path, capsys):
     run = tmp_path / "run"
     pipeline = train(run, epochs=4, callbacks=[Interrupt(3)])

@@ -95,6 +95,7 @@ def test_width_1_is_greedy_decoding(seed, limit):
     assert found.scores.numpy()[0, 0] == pytest.approx(total, abs=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), width=st.integers(1, 4), penalty=st.sampled_from([0.0, 1.0]))
 def test_a_row_does_not_depend_on_the_rest_of_its_batch(seed, width, penalty):
