@@ -31,7 +31,7 @@ def describe(pipeline: families.Pipeline) -> dict[str, Any]:
     ('sentiment', ['neg', 'pos'], 'lstm', 4562)
     """
     config, metrics = pipeline.config, pipeline.run / METRICS
-    return {
+    card = {
         "family": config["family"],
         **pipeline.card,
         "network": config["network"],
@@ -41,6 +41,7 @@ def describe(pipeline: families.Pipeline) -> dict[str, Any]:
         "scores": _scalars(json.loads(metrics.read_text())) if metrics.is_file() else {},
         "trained_with": read_environment(pipeline.run)["versions"],
     }
+    return read(card)  # the run's metrics may be those of version 0.1
 
 
 def read(card: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +63,6 @@ def _scalars(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Keep the scalars of a run's metrics, and those of its data sets."""
     kept = {}
     for name, value in scores.items():
-        name = OLD_KEYS.get(name, name)
         if isinstance(value, Mapping):
             kept[name] = {k: v for k, v in value.items() if isinstance(v, (int, float))}
         elif isinstance(value, (int, float)):
