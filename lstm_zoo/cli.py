@@ -17,6 +17,7 @@ import lstm_zoo
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError, ExportError, TrainingError
 from lstm_zoo.export.formats import EXPORTERS
+from lstm_zoo.printing import escape, use_utf8, write_line
 from lstm_zoo.settings import Setting, format_value
 
 STREAM_BATCH = 1_024  # the maximum number of inputs of one call of `predict`
@@ -25,20 +26,31 @@ STREAM_BATCH = 1_024  # the maximum number of inputs of one call of `predict`
 class ErrorHandlingCommand(click.Command):
     """A command that turns the library's errors into messages and exit statuses."""
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        use_utf8()
+        return super().main(*arguments, **options)
+
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
+        except click.ClickException as error:
+            error.message = escape(error.message)
+            raise
         except CallError as error:
-            failure = click.ClickException(str(error))
-            failure.exit_code = 2
-            raise failure from error
+            raise _failure(str(error), status=2) from error
         except (DataError, ExportError, TrainingError) as error:
-            raise click.ClickException(str(error)) from error
+            raise _failure(str(error)) from error
         except BrokenPipeError:
             raise  # the reader of the output, such as `head`, has closed it; click exits silently
         except OSError as error:
             prefix = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{prefix}{error.strerror or error}") from error
+            raise _failure(f"{prefix}{error.strerror or error}") from error
+
+
+def _failure(message: str, status: int = 1) -> click.ClickException:
+    failure = click.ClickException(escape(message))
+    failure.exit_code = status
+    return failure
 
 
 class _Root(ErrorHandlingCommand, click.Group):
@@ -173,9 +185,9 @@ def _family_group(family: str) -> click.Group:
 
             check_writable(export_to)
         pipeline = lstm_zoo.train(family, **options, **settings)
-        click.echo(pipeline.run)
+        write_line(pipeline.run)
         if export_to:
-            click.echo(pipeline.export(export_to))
+            write_line(pipeline.export(export_to))
 
     decodes = package.DECODES
 
@@ -200,7 +212,7 @@ def _family_group(family: str) -> click.Group:
         rows = scores.pop("predictions")
         if predictions:
             write_table(Path(predictions), pipeline.prediction_columns, rows)
-        click.echo(json.dumps(scores) if as_json else pipeline.report(scores))
+        write_line(json.dumps(scores) if as_json else pipeline.report(scores))
 
     @group.command(
         help=f"Print a prediction for each INPUT, {package.INPUT_HELP}, one per line.\n\n"
@@ -220,13 +232,13 @@ def _family_group(family: str) -> click.Group:
             for answer in pipeline.predict(chunk, **decoding):
                 if error := pipeline.error_of(answer):
                     failed = True
-                    click.echo(error, err=True)
+                    write_line(error, err=True)
                 if as_json:
                     answers.append(answer._asdict())
                 else:
-                    _echo(str(answer))
+                    write_line(str(answer))
         if as_json:
-            _echo(json.dumps({"predictions": answers}, ensure_ascii=False))
+            write_line(json.dumps({"predictions": answers}, ensure_ascii=False))
         if failed:
             sys.exit(1)
 
@@ -244,7 +256,7 @@ def _family_group(family: str) -> click.Group:
     @click.option("--batch-size", type=int, help="litert: batch size, fixed in the file. [1]")
     @_decoding_options("beam_width", when=decodes)
     def export(run: str, directory: str, **options: Any) -> None:
-        click.echo(lstm_zoo.load(run).export(directory, **options))
+        write_line(lstm_zoo.load(run).export(directory, **options))
 
     return group
 
@@ -254,14 +266,6 @@ def _assignment(text: str) -> tuple[str, str]:
     if not equals:
         raise CallError(f"--set takes NAME=VALUE. Received: {text!r}")
     return name, value
-
-
-def _echo(text: str) -> None:
-    """Print a line as UTF-8; lone surrogates are escaped as in JSON.
-
-    Python decodes a file name that is not UTF-8 to lone surrogates.
-    """
-    click.echo(text.encode("utf-8", "backslashreplace"))
 
 
 def _inputs(arguments: tuple[bytes, ...]) -> Iterator[list[bytes]]:
@@ -293,4 +297,4 @@ def inspect(path: str, as_json: bool) -> None:
     from lstm_zoo.export.inspection import describe, to_text
 
     card = describe(path)
-    click.echo(json.dumps(card, default=list) if as_json else to_text(card))
+    write_line(json.dumps(card, default=list) if as_json else to_text(card))

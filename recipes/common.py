@@ -14,6 +14,7 @@ import click
 
 from lstm_zoo import families
 from lstm_zoo.cli import ErrorHandlingCommand
+from lstm_zoo.printing import write_line
 from lstm_zoo.settings import resolve, with_sizes
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -138,9 +139,9 @@ class Recipe:
         training, test = self.split_data(corpus, seed)
         pipeline = self.train(training, run, seed, **others)
         scores = self.evaluate(pipeline, training, test, seed)
-        click.echo(f"{run}: " + ", ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+        write_line(f"{run}: " + ", ".join(f"{k} {v:.4f}" for k, v in scores.items()))
         if export_to:
-            click.echo(pipeline.export(export_to))
+            write_line(pipeline.export(export_to))
         return {**scores, **read_environment(run)}
 
     def row(
@@ -178,7 +179,7 @@ class Recipe:
             rows = self.rows(data, run, seed, export_to)
             record(rows)
             for row in rows:
-                click.echo("\n".join(f"{key}: {value}" for key, value in row.items()))
+                write_line("\n".join(f"{key}: {value}" for key, value in row.items()))
 
         return main
 

@@ -9,6 +9,7 @@ import keras
 from tqdm import tqdm
 
 from lstm_zoo.errors import TrainingError
+from lstm_zoo.printing import write_line
 
 LOG_INTERVAL = 60  # seconds between log lines within an epoch, without a terminal
 
@@ -20,7 +21,8 @@ def log(*lines: str, sep: str = " ") -> None:
         *lines: the texts.
         sep: what joins them.
     """
-    tqdm.write(sep.join(lines), file=sys.stderr)
+    with tqdm.external_write_mode(file=sys.stderr):
+        write_line(sep.join(lines), err=True)
 
 
 class Progress(keras.callbacks.Callback):
