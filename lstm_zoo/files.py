@@ -1,13 +1,20 @@
-"""Atomic writes of files and directories."""
+"""Atomic writes of files and directories, and checksums of a directory's files."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+from lstm_zoo.errors import DataError
+
+CHECKSUMS = "checksums.json"
+# Tables and plots are for people, who may change them: lstm_zoo never reads them.
+UNCHECKED = (".csv", ".png", ".tsv")
 
 
 @contextlib.contextmanager
@@ -67,3 +74,148 @@ def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[str]]
     with atomic_write(path) as temporary, temporary.open("w", **options) as file:
         for row in (header, *rows):
             print("\t".join(" ".join(str(field).split()) for field in row), file=file)
+
+
+def compute_checksums(directory: str | os.PathLike) -> dict[str, str]:
+    """Compute the SHA-256 of each file in a directory, without tables, plots and hidden files.
+
+    Args:
+        directory: the directory.
+
+    Returns:
+        64 hexadecimal digits for each file, by its path in the directory, with "/".
+
+    Example:
+
+    >>> _ = Path("vocabulary.txt").write_text("good")
+    >>> compute_checksums(".")["vocabulary.txt"][:8]
+    '770e6076'
+    """
+    found = {}
+    for path in sorted(Path(directory).rglob("*")):
+        name = path.relative_to(directory)
+        hidden = any(part.startswith(".") for part in name.parts)
+        unchecked = hidden or name.suffix in UNCHECKED or str(name) == CHECKSUMS
+        if path.is_file() and not unchecked:
+            found[name.as_posix()] = _digest(path)
+    return found
+
+
+def write_checksums(directory: str | os.PathLike) -> None:
+    """Write `checksums.json` into a directory that is complete.
+
+    Args:
+        directory: the directory, such as the staging directory of an export.
+    """
+    digests = {name: [digest] for name, digest in compute_checksums(directory).items()}
+    _write_digests(Path(directory), digests)
+
+
+def find_damage(directory: str | os.PathLike) -> list[str] | None:
+    """Compare a directory with its checksums.
+
+    Args:
+        directory: the directory of a run or an export.
+
+    Returns:
+        A phrase for each damaged file, such as "model.weights.h5 has changed since it was
+        written"; empty if all files are whole; None if there are no checksums, such as in a run of
+        version 0.1.
+
+    Example:
+
+    >>> Path("export").mkdir()
+    >>> _ = Path("export/vocabulary.txt").write_text("good")
+    >>> find_damage("export")
+    >>> write_checksums("export")
+    >>> find_damage("export")
+    []
+    >>> _ = Path("export/vocabulary.txt").write_text("bad")
+    >>> find_damage("export")
+    ['vocabulary.txt has changed since it was written']
+    """
+    directory = Path(directory)
+    if not (directory / CHECKSUMS).is_file():
+        return None
+    try:
+        recorded = _read_digests(directory)
+    except DataError as error:
+        return [str(error)]
+    damage = []
+    for name, digests in recorded.items():
+        path = directory / name
+        if not path.is_file():
+            damage.append(f"{name} is missing")
+        elif _digest(path) not in digests:
+            damage.append(f"{name} has changed since it was written")
+    return damage
+
+
+@contextlib.contextmanager
+def replace_files(directory: Path, *, remove: Iterable[str] = ()) -> Iterator[Path]:
+    """Replace some files of a directory, and their checksums.
+
+    A kill at any time leaves each file as it was or as it becomes, and checksums that fit either:
+    before the first file is replaced, the checksums list the old and the new digest.
+
+    Args:
+        directory: the directory.
+        remove: the names of files to remove, if they are there.
+
+    Yields:
+        An empty temporary directory for the new files. If the block raises, nothing is replaced.
+
+    Example:
+
+    >>> Path("run").mkdir()
+    >>> with replace_files(Path("run")) as staging:
+    ...     _ = (staging / "metrics.json").write_text("{}")
+    >>> sorted(path.name for path in Path("run").iterdir())
+    ['checksums.json', 'metrics.json']
+    """
+    remove = [*remove]
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as folder:
+        staging = Path(folder)
+        yield staging
+        new = compute_checksums(staging)
+        old = _read_digests(directory) if (directory / CHECKSUMS).is_file() else {}
+        old = {name: digests for name, digests in old.items() if name not in remove}
+        both = {name: [*old[name], digest] for name, digest in new.items() if name in old}
+        _write_digests(directory, {**old, **both})
+        for name in remove:
+            (directory / name).unlink(missing_ok=True)
+        for path in sorted(staging.rglob("*")):
+            if path.is_file():
+                target = directory / path.relative_to(staging)
+                target.parent.mkdir(exist_ok=True)
+                os.replace(path, target)
+        _write_digests(directory, {**old, **{name: [digest] for name, digest in new.items()}})
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _write_digests(directory: Path, digests: Mapping[str, list[str]]) -> None:
+    write_json(directory / CHECKSUMS, dict(sorted(digests.items())))
+
+
+def _read_digests(directory: Path) -> dict[str, list[str]]:
+    """Read `checksums.json`: the digests that each file may have, by its name.
+
+    Raises:
+        DataError: if it is damaged.
+    """
+    try:
+        digests = json.loads((directory / CHECKSUMS).read_text(encoding="utf-8"))
+        for name, values in digests.items():
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or not isinstance(values, list):
+                raise ValueError(name)
+    except (ValueError, AttributeError) as error:
+        raise DataError(f"{CHECKSUMS} is damaged") from error
+    return digests

@@ -1,10 +1,20 @@
 """Atomic writes: an error keeps the old file and leaves no temporary one. JSON and tables."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
-from lstm_zoo.files import atomic_write, write_json, write_table
+from lstm_zoo.errors import DataError
+from lstm_zoo.files import (
+    atomic_write,
+    find_damage,
+    replace_files,
+    write_checksums,
+    write_json,
+    write_table,
+)
 
 
 def test_an_error_keeps_the_old_file_and_nothing_else(tmp_path):
@@ -39,3 +49,65 @@ def test_json_has_unicode_and_escaped_lone_surrogates(tmp_path):
 def test_a_table_has_one_line_a_row(tmp_path):
     write_table(tmp_path / "a.tsv", ["place", "n"], [["a\tb\r\n c", 1], ["\ud800", ""]])
     assert (tmp_path / "a.tsv").read_bytes() == b"place\tn\na b c\t1\n\\ud800\t\n"
+
+
+def test_checksums_find_what_is_damaged_or_missing(tmp_path):
+    (tmp_path / "source").mkdir()
+    names = ["config.json", "source/pieces.model", "history.csv", ".hidden"]
+    for name in names:
+        (tmp_path / name).write_text("whole")
+    assert find_damage(tmp_path) is None
+    write_checksums(tmp_path)
+    assert json.loads((tmp_path / "checksums.json").read_text()).keys() == {*names[:2]}
+    assert find_damage(tmp_path) == []
+    (tmp_path / "config.json").unlink()
+    for name in names[1:]:
+        (tmp_path / name).write_text("other")
+    assert find_damage(tmp_path) == [
+        "config.json is missing",
+        "source/pieces.model has changed since it was written",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"../secret": []}', '{"/etc/x": []}', '{"a": 1}'])
+def test_damaged_checksums_are_damage(tmp_path, text):
+    (tmp_path / "checksums.json").write_text(text)
+    assert find_damage(tmp_path) == ["checksums.json is damaged"]
+    with pytest.raises(DataError, match=r"checksums.json is damaged"), replace_files(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["checksums.json"]
+
+
+def test_files_are_whole_at_every_moment_of_their_replacement(tmp_path, monkeypatch):
+    """A kill leaves what is there between two system calls: each is checked."""
+    for name in ("weights", "metrics", "kept"):
+        (tmp_path / name).write_text("old")
+    write_checksums(tmp_path)
+    states = []
+
+    def observed(function):
+        def call(*arguments, **options):
+            states.append(find_damage(tmp_path))
+            function(*arguments, **options)
+            states.append(find_damage(tmp_path))
+
+        return call
+
+    monkeypatch.setattr("os.replace", observed(os.replace))
+    monkeypatch.setattr("pathlib.Path.unlink", observed(Path.unlink))
+    with replace_files(tmp_path, remove=["metrics", "absent"]) as staging:
+        (staging / "source").mkdir()
+        for name in ("weights", "source/vocabulary"):
+            (staging / name).write_text("new")
+    assert states
+    assert not any(states)
+    digests = json.loads((tmp_path / "checksums.json").read_text())
+    assert {name: len(values) for name, values in digests.items()} == {
+        "kept": 1, "source/vocabulary": 1, "weights": 1
+    }  # fmt: skip
+    assert (tmp_path / "weights").read_text() == (tmp_path / "source/vocabulary").read_text()
+    with pytest.raises(RuntimeError), replace_files(tmp_path) as staging:
+        (staging / "weights").write_text("newer")
+        raise RuntimeError
+    assert (tmp_path / "weights").read_text() == "new"
+    assert find_damage(tmp_path) == []
