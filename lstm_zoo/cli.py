@@ -197,7 +197,9 @@ def _family_group(family: str) -> click.Group:
                   help="Test set, in a format of train's --data.")  # fmt: skip
     @_decoding_options("beam_width", when=decodes)
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-    @click.option("--predictions", metavar="FILE", help="Write all predictions to FILE, as TSV.")
+    @click.option(
+        "--predictions", metavar="FILE", help="Write the prediction of every row to FILE, as TSV."
+    )
     def evaluate(
         run: str, data: str, as_json: bool, predictions: str | None, **decoding: int | None
     ) -> None:
@@ -211,7 +213,7 @@ def _family_group(family: str) -> click.Group:
         scores = pipeline.evaluate(data, **decoding)
         rows = scores.pop("predictions")
         if predictions:
-            write_table(Path(predictions), pipeline.prediction_columns, rows)
+            write_table(Path(predictions), rows[0], (row.values() for row in rows))
         write_line(json.dumps(scores) if as_json else pipeline.report(scores))
 
     @group.command(

@@ -58,10 +58,12 @@ class Corpus(Protocol):
     Attributes:
         places: the file and line of each row, such as `train.tsv:7`.
         skipped: (place, reason) of each row that can't be used.
+        skipped_rows: the number of each of those rows in the data, from 0.
     """
 
     places: list[str]
     skipped: list[tuple[str, str]]
+    skipped_rows: list[int]
 
     def __len__(self) -> int: ...
 
@@ -220,11 +222,11 @@ class Task(Protocol):
 
         Returns:
             `loss`, `monitor` and other metrics as floats. A family that decodes adds
-            `predictions`, a row for each example.
+            `predictions`, a row for each example, as the pipeline's `evaluate` does.
         """
 
     @abstractmethod
-    def format_samples(self, predictions: Sequence[Sequence[Any]]) -> list[str]:
+    def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Format rows of `evaluate`'s predictions, the task's or the pipeline's, for the log."""
 
 
@@ -237,7 +239,6 @@ class Pipeline(Protocol):
         config: the run's `config.json`.
         tokenizer: maps texts to token ids and back.
         beam_width: the beam width; None for a family that does not decode.
-        prediction_columns: the column names of `evaluate`'s predictions.
     """
 
     run: Path
@@ -245,7 +246,6 @@ class Pipeline(Protocol):
     config: Mapping[str, Any]
     tokenizer: Any
     beam_width: int | None
-    prediction_columns: ClassVar[tuple[str, ...]]
 
     @classmethod
     @abstractmethod
@@ -307,7 +307,7 @@ class Pipeline(Protocol):
 
         Returns:
             The metrics, among them the task's `summary_metrics`; the numbers `examples` and
-            `skipped`; and `predictions`, a row for each example.
+            `skipped`; and `predictions`, as `lstm_zoo.pipeline.prediction_rows` returns them.
         """
 
     @staticmethod
@@ -465,7 +465,7 @@ def pipeline(family: str) -> type[Pipeline]:
 
     Example:
 
-    >>> pipeline("sentiment").prediction_columns
-    ('text', 'label', 'predicted', 'probability')
+    >>> pipeline("speech").build.__name__
+    'build_speech'
     """
     return module(family, "pipeline").Pipeline

@@ -61,8 +61,10 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
-def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Write a TSV file atomically, without quoting: white space in a field becomes single spaces.
+
+    None is an empty field.
 
     Example:
 
@@ -73,7 +75,8 @@ def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[str]]
     options = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
     with atomic_write(path) as temporary, temporary.open("w", **options) as file:
         for row in (header, *rows):
-            print("\t".join(" ".join(str(field).split()) for field in row), file=file)
+            fields = ("" if field is None else " ".join(str(field).split()) for field in row)
+            print("\t".join(fields), file=file)
 
 
 def compute_checksums(directory: str | os.PathLike) -> dict[str, str]:

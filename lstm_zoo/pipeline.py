@@ -1,7 +1,7 @@
 """The base class of every family's pipeline: load, rebuild and export."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +11,43 @@ from lstm_zoo import families
 from lstm_zoo.errors import CallError
 from lstm_zoo.export import formats
 from lstm_zoo.runs.directory import WEIGHTS
+
+
+def prediction_rows(
+    corpus: families.Corpus, answers: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return `evaluate`'s predictions: a row for each row of the data, none left out.
+
+    Args:
+        corpus: the corpus, as its reader returned it.
+        answers: columns by name for each of its rows: what was expected and what was predicted. A
+            row that turned out to be unusable has its reason in the column `skipped`.
+
+    Returns:
+        A dict for each row of the data, in order: `row`, its number from 0; `place`, such as
+        `test.tsv:7`; `skipped`, the reason why it was skipped, "" if it was not; and the columns
+        of `answers`, None in the rows that the reader skipped.
+
+    Example:
+
+    >>> from lstm_zoo.sentiment.corpus import read
+    >>> skipping, _ = prediction_rows(read((["", "good"], ["pos", "pos"])), [{"predicted": "pos"}])
+    >>> skipping
+    {'row': 0, 'place': 'row 0', 'skipped': 'no text', 'predicted': None}
+    """
+    total = len(corpus) + len(corpus.skipped)
+    skipped = dict(zip(corpus.skipped_rows, corpus.skipped, strict=True))
+    unanswered = dict.fromkeys(answers[0])
+    answered = zip(corpus.places, answers, strict=True)
+    rows = []
+    for number in range(total):
+        if number in skipped:
+            place, reason = skipped[number]
+            columns = {**unanswered, "skipped": reason}
+        else:
+            place, columns = next(answered)
+        rows.append({"row": number, "place": place, "skipped": "", **columns})
+    return rows
 
 
 class Pipeline(families.Pipeline):

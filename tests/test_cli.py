@@ -143,9 +143,11 @@ def test_train_evaluate_and_predict_in_processes_of_their_own(corpus, tmp_path):
     scores = json.loads(done.stdout)
     assert (scores["examples"], scores["skipped"]) == (400, 1)
     rows = [line.split("\t") for line in (tmp_path / "predictions.tsv").read_text().split("\n")]
-    assert rows[0] == ["text", "label", "predicted", "probability"]
-    correct = np.mean([row[1] == row[2] for row in rows[1:-1]])
-    assert scores["accuracy"] == pytest.approx(correct)
+    columns = dict(zip(rows[0], zip(*rows[1:-1], strict=True), strict=True))
+    assert columns["row"] == tuple(map(str, range(401)))  # all of them, in order
+    kept = [number for number, reason in enumerate(columns["skipped"]) if not reason]
+    correct = np.mean([columns["label"][n] == columns["predicted"][n] for n in kept])
+    assert len(kept) == 400 and scores["accuracy"] == pytest.approx(correct)
     assert 0 < scores["macro_f1"] <= 1
 
     done = run_cli("sentiment", "predict", run, "-", "--json", stdin=b"The film is dull.\r\n\n\xff")
@@ -162,7 +164,8 @@ def test_train_evaluate_and_predict_in_processes_of_their_own(corpus, tmp_path):
 
 def test_predictions_of_hostile_texts_are_written(small_run, tmp_path):
     data = tmp_path / "hostile.jsonl"
-    rows = [{"text": "half \ud83d\ttab\nline", "label": "pos"}, {"text": "dull", "label": "neg"}]
+    texts = [("half \ud83d\ttab\nline", "pos"), ("", "pos"), ("dull", "neg")]
+    rows = [{"text": text, "label": label} for text, label in texts]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     predictions = tmp_path / "predictions.tsv"
     result = invoke(
@@ -170,9 +173,12 @@ def test_predictions_of_hostile_texts_are_written(small_run, tmp_path):
     )
     assert result.exit_code == 0, result.output
     lines = predictions.read_text().splitlines()
-    assert [line.split("\t")[:2] for line in lines[1:]] == [
-        ["half \\ud83d tab line", "pos"],
-        ["dull", "neg"],
+    header = ["row", "place", "skipped", "text", "label", "predicted", "probability"]
+    assert lines[0].split("\t") == [*header, "p(neg)", "p(pos)"]
+    assert [line.split("\t")[:5] for line in lines[1:]] == [
+        ["0", f"{data}:1", "", "half \\ud83d tab line", "pos"],
+        ["1", f"{data}:2", "no text", "", ""],
+        ["2", f"{data}:3", "", "dull", "neg"],
     ]
 
 

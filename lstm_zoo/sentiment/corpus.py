@@ -29,12 +29,14 @@ class Corpus(families.Corpus):
         labels: the class name of each text.
         places: where each row comes from, such as `train.tsv:7`.
         skipped: a (place, reason) for each skipped row.
+        skipped_rows: the number of each skipped row in the data, from 0.
     """
 
     texts: list[str]
     labels: list[str]
     places: list[str]
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    skipped_rows: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -112,13 +114,14 @@ def read(data: Any, strict: bool = False) -> Corpus:
         name = "the given data"
         rows = _rows_of_pair(data)
     corpus = Corpus([], [], [])
-    for place, text, label in rows:
+    for number, (place, text, label) in enumerate(rows):
         label = label.strip()
         reason = "no text" if not text.strip() else "no label" if not label else None
         if reason and strict:
             raise DataError(f"{place}: {reason}; expected both (without strict it is skipped).")
         if reason:
             corpus.skipped.append((place, reason))
+            corpus.skipped_rows.append(number)
         else:
             corpus.texts.append(text)
             corpus.labels.append(label)

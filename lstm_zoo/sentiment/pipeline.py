@@ -37,7 +37,6 @@ class Pipeline(pipeline.Pipeline):
     """
 
     build = staticmethod(build_sentiment)
-    prediction_columns = ("text", "label", "predicted", "probability")
 
     @property
     def classes(self) -> list[str]:
@@ -123,8 +122,9 @@ class Pipeline(pipeline.Pipeline):
         Returns:
             `accuracy`, `macro_f1`, `classes` and `confusion`, as
             `lstm_zoo.sentiment.metrics.classification` returns them; the numbers of `examples` and
-            `skipped` rows; and `predictions`, a row (text, label, predicted, probability) per
-            example.
+            `skipped` rows; and `predictions`, a dict for each row of the data, skipped ones
+            included, as `lstm_zoo.pipeline.prediction_rows` returns them, with `text`, `label`,
+            `predicted`, `probability` and, for each class, its probability, such as `p(pos)`.
 
         Raises:
             CallError: if there is no such data.
@@ -141,16 +141,30 @@ class Pipeline(pipeline.Pipeline):
         references = labelled.class_indices(self.classes)
         probabilities = self._probabilities(labelled.texts, batch_size)
         predicted = probabilities.argmax(axis=1)
+        columns = [f"p({name})" for name in self.classes]
         return {
             **metrics.classification(references, predicted, self.classes),
             "examples": len(labelled),
             "skipped": len(labelled.skipped),
-            "predictions": [
-                (text, label, self.classes[index], float(row[index]))
-                for text, label, index, row in zip(
-                    labelled.texts, labelled.labels, predicted, probabilities, strict=True
-                )
-            ],
+            "predictions": pipeline.prediction_rows(
+                labelled,
+                [
+                    {
+                        "text": text,
+                        "label": label,
+                        "predicted": self.classes[index],
+                        "probability": row[index],
+                        **dict(zip(columns, row, strict=True)),
+                    }
+                    for text, label, index, row in zip(
+                        labelled.texts,
+                        labelled.labels,
+                        predicted,
+                        probabilities.tolist(),
+                        strict=True,
+                    )
+                ],
+            ),
         }
 
     @staticmethod

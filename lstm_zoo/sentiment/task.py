@@ -226,11 +226,11 @@ class Task(families.Task):
         scores = metrics.classification(examples.targets, logits.argmax(axis=1), self.classes)
         return {"loss": float(loss), **scores}
 
-    def format_samples(self, predictions: Sequence[tuple[str, str, str, float]]) -> list[str]:
+    def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Format rows of `predictions`, as `Pipeline.evaluate` returns them, a line each."""
         width = max(map(len, self.classes))
         return [
-            f"  true {label:{width}}  predicted {predicted:{width}} ({probability:.2f})  "
-            f"{textwrap.shorten(text, 80, placeholder=' …')}"
-            for text, label, predicted, probability in predictions
+            f"  true {row['label']:{width}}  predicted {row['predicted']:{width}} "
+            f"({row['probability']:.2f})  {textwrap.shorten(row['text'], 80, placeholder=' …')}"
+            for row in predictions
         ]

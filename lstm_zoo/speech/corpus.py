@@ -38,6 +38,7 @@ class Corpus(families.Corpus):
         speakers: the speaker of each clip, "" if unknown.
         places: the source of each row, such as `train.tsv:7`.
         skipped: a (place, reason) for each skipped row.
+        skipped_rows: the number of each skipped row in the data, from 0.
     """
 
     clips: list[Any]
@@ -45,6 +46,7 @@ class Corpus(families.Corpus):
     speakers: list[str]
     places: list[str]
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    skipped_rows: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -128,7 +130,7 @@ def read(data: Any, strict: bool = False) -> Corpus:
         name = "the given data"
         rows = _rows_of_columns(data)
     corpus = Corpus([], [], [], [])
-    for row in rows:
+    for number, row in enumerate(rows):
         reason = None
         if not row.text.strip():
             reason = "no text"
@@ -141,6 +143,7 @@ def read(data: Any, strict: bool = False) -> Corpus:
             )
         if reason:
             corpus.skipped.append((row.place, reason))
+            corpus.skipped_rows.append(number)
         else:
             corpus.clips.append(row.clip)
             corpus.texts.append(row.text)

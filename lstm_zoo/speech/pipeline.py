@@ -58,7 +58,6 @@ class Pipeline(pipeline.Pipeline):
     """
 
     build = staticmethod(build_speech)
-    prediction_columns = ("clip", "reference", "transcript")
 
     @property
     def features(self) -> Features:
@@ -218,7 +217,9 @@ class Pipeline(pipeline.Pipeline):
 
         Returns:
             `wer` and `cer` as fractions; the numbers of `examples` and `skipped` rows; and
-            `predictions`, a row (clip, reference, transcript) for each example.
+            `predictions`, a dict for each row of the data, skipped ones included, as
+            `lstm_zoo.pipeline.prediction_rows` returns them, with `clip`, `reference`,
+            `hypothesis` and `score`.
 
         Raises:
             CallError: if the data does not exist.
@@ -227,29 +228,40 @@ class Pipeline(pipeline.Pipeline):
         Example:
 
         >>> scores = lstm_zoo.load("runs/digits").evaluate((["call.wav"], ["Zero!"]))
-        >>> scores["examples"], scores["predictions"]
-        (1, [('call.wav', 'zero', 'zeron fo o e tigt')])
+        >>> scores["examples"], scores["predictions"][0]["hypothesis"]
+        (1, 'zeron fo o e tigt')
         """
         dataset = corpus.read(data, strict=strict)
         references = [*map(self._task.normalize, dataset.texts)]
         transcripts = self.predict(dataset.clips, batch_size, beam_width=beam_width)
-        rows, skipped = [], [*dataset.skipped]
-        for clip, reference, transcript, place in zip(
-            dataset.clips, references, transcripts, dataset.places, strict=True
-        ):
-            error = transcript.error or ("" if reference else "no text is left of the transcript")
-            if error:
-                skipped.append((place, error))
-            else:
-                name = clip if isinstance(clip, str) else place
-                rows.append((name, reference, transcript.text))
-        if len(skipped) > len(dataset.skipped) and (strict or not rows):
-            place, reason = skipped[len(dataset.skipped)]
+        answers = [
+            {
+                "clip": clip if isinstance(clip, str) else place,
+                "reference": reference,
+                "hypothesis": transcript.text,
+                "score": transcript.score,
+                "skipped": transcript.error
+                or ("" if reference else "no text is left of the transcript"),
+            }
+            for clip, reference, transcript, place in zip(
+                dataset.clips, references, transcripts, dataset.places, strict=True
+            )
+        ]
+        rows = pipeline.prediction_rows(dataset, answers)
+        used = [row for row in answers if not row["skipped"]]
+        if len(used) < len(answers) and (strict or not used):
+            place, reason = next(
+                (place, row["skipped"])
+                for place, row in zip(dataset.places, answers, strict=True)
+                if row["skipped"]
+            )
             raise DataError(f"{place}: {reason}")
         return {
-            **metrics.error_rates([row[1] for row in rows], [row[2] for row in rows]),
-            "examples": len(rows),
-            "skipped": len(skipped),
+            **metrics.error_rates(
+                [row["reference"] for row in used], [row["hypothesis"] for row in used]
+            ),
+            "examples": len(used),
+            "skipped": len(rows) - len(used),
             "predictions": rows,
         }
 

@@ -273,7 +273,7 @@ class Task(families.Task):
 
         Returns:
             `loss`, the mean CTC loss in nats over the examples where it is finite; `wer` and `cer`;
-            `predictions`, a row (reference, hypothesis) for each example.
+            `predictions`, a dict with `reference` and `hypothesis` for each example.
         """
         losses = np.full(len(examples), np.nan)
         hypotheses = [""] * len(examples)
@@ -294,16 +294,16 @@ class Task(families.Task):
         return {
             "loss": float(finite.mean()) if len(finite) else float("nan"),
             **metrics.error_rates(examples.texts, hypotheses),
-            "predictions": [*zip(examples.texts, hypotheses, strict=True)],
+            "predictions": [
+                {"reference": reference, "hypothesis": hypothesis}
+                for reference, hypothesis in zip(examples.texts, hypotheses, strict=True)
+            ],
         }
 
-    def format_samples(self, predictions: Sequence[Sequence[str]]) -> list[str]:
+    def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Format rows of `predictions` as lines, two for each row."""
-        return [
-            line
-            for *_, reference, hypothesis in predictions
-            for line in (f"  reference   {reference}", f"  hypothesis  {hypothesis}")
-        ]
+        names = ("reference", "hypothesis")
+        return [f"  {name:10}  {row[name]}" for row in predictions for name in names]
 
     def _pad(self, rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Normalize features and pad them with 0 to float32 `(batch, frames, num_features)`."""

@@ -164,7 +164,8 @@ def _finish(start: Start, epoch_end: EpochEnd) -> families.Pipeline:
     for name, corpus in (("validation", corpora.validation), ("test", corpora.test)):
         if corpus is not None:
             scores[name] = pipeline.evaluate(corpus.columns)
-            predictions = scores[name].pop("predictions")
+            rows = scores[name].pop("predictions")
+            predictions = [row for row in rows if not row["skipped"]]
             metrics = (f"{key} {scores[name][key]:.4f}" for key in start.task.summary_metrics)
             log(f"{name}: {', '.join(metrics)} ({len(corpus):,} examples)")
     write_json(run / directory.METRICS, scores)

@@ -28,12 +28,14 @@ class Corpus(families.Corpus):
         targets: their translations, none empty.
         places: the file and line of each pair, such as `train.de:7`.
         skipped: a (place, reason) for each skipped row.
+        skipped_rows: the number of each skipped row in the data, from 0.
     """
 
     sources: list[str]
     targets: list[str]
     places: list[str]
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    skipped_rows: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -98,7 +100,7 @@ def read(
         name = "the given data"
         rows = _rows_of_pair(data)
     corpus = Corpus([], [], [])
-    for place, *sides in rows:
+    for number, (place, *sides) in enumerate(rows):
         missing = [
             side for side, text in zip(("source", "target"), sides, strict=True) if not text.strip()
         ]
@@ -108,6 +110,7 @@ def read(
             )
         if missing:
             corpus.skipped.append((place, f"no {missing[0]}"))
+            corpus.skipped_rows.append(number)
         else:
             corpus.sources.append(sides[0])
             corpus.targets.append(sides[1])

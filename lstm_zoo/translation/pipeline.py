@@ -50,7 +50,6 @@ class Pipeline(pipeline.Pipeline):
     """
 
     build = staticmethod(build_translation)
-    prediction_columns = ("source", "reference", "translation")
 
     @functools.cached_property
     def _translator(self) -> Callable[..., Callable[[tf.Tensor], decoding.Translated]]:
@@ -179,7 +178,9 @@ class Pipeline(pipeline.Pipeline):
             each; `perplexity` per piece of the references, which are cut to `max_length` pieces;
             `by_length`, a row for each range of lengths: `words`, the maximum number of words of
             the source or None, `examples` and `bleu`; the numbers of `examples` and `skipped`
-            pairs; and `predictions`, a row (source, reference, translation) for each example.
+            pairs; and `predictions`, a dict for each row of the data, skipped ones included, as
+            `lstm_zoo.pipeline.prediction_rows` returns them, with `source`, `reference`,
+            `hypothesis` and `score`.
 
         Raises:
             CallError: if the data does not exist.
@@ -202,7 +203,20 @@ class Pipeline(pipeline.Pipeline):
             "by_length": _bleu_by_length(pairs, hypotheses),
             "examples": len(pairs),
             "skipped": len(pairs.skipped),
-            "predictions": [*zip(pairs.sources, pairs.targets, hypotheses, strict=True)],
+            "predictions": pipeline.prediction_rows(
+                pairs,
+                [
+                    {
+                        "source": source,
+                        "reference": reference,
+                        "hypothesis": answer.text,
+                        "score": answer.score,
+                    }
+                    for source, reference, answer in zip(
+                        pairs.sources, pairs.targets, answers, strict=True
+                    )
+                ],
+            ),
         }
 
     @staticmethod

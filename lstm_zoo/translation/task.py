@@ -229,8 +229,8 @@ class Task(families.Task):
 
         Returns:
             `loss`, the cross-entropy per piece in nats, without label smoothing; `perplexity`, its
-            exponential; `bleu` and `chrf`; and `predictions`, a row (source, reference,
-            translation) for each example.
+            exponential; `bleu` and `chrf`; and `predictions`, a dict with `source`, `reference`
+            and `hypothesis` for each example.
         """
         hypotheses = [""] * len(examples)
         translate = decoding.translator(
@@ -248,7 +248,12 @@ class Task(families.Task):
             "loss": loss,
             "perplexity": float(np.exp(loss)),
             **{name: scores[name] for name in ("bleu", "chrf")},
-            "predictions": [*zip(sources, references, hypotheses, strict=True)],
+            "predictions": [
+                {"source": source, "reference": reference, "hypothesis": hypothesis}
+                for source, reference, hypothesis in zip(
+                    sources, references, hypotheses, strict=True
+                )
+            ],
         }
 
     def cross_entropy(self, model: keras.Model, examples: Examples) -> float:
@@ -261,10 +266,10 @@ class Task(families.Task):
             count += np.count_nonzero(targets)
         return total / count
 
-    def format_samples(self, predictions: Sequence[Sequence[str]]) -> list[str]:
+    def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Format rows of `predictions` as lines, three for each row, cut to 90 characters."""
         return [
-            f"  {name:10}  {textwrap.shorten(text, 90, placeholder=' …')}"
+            f"  {name:10}  {textwrap.shorten(row[name], 90, placeholder=' …')}"
             for row in predictions
-            for name, text in zip(("source", "reference", "hypothesis"), row, strict=True)
+            for name in ("source", "reference", "hypothesis")
         ]

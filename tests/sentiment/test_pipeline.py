@@ -75,11 +75,19 @@ def test_training_and_serving_agree(small_pipeline, small_run):
 def test_evaluate_counts_and_lists_every_row(small_pipeline):
     scores = small_pipeline.evaluate((["The film is moving.", " ", "dull"], ["pos", "neg", "neg"]))
     assert (scores["examples"], scores["skipped"]) == (2, 1)
-    assert [row[:2] for row in scores["predictions"]] == [
-        ("The film is moving.", "pos"),
-        ("dull", "neg"),
-    ]
-    correct = [row[1] == row[2] for row in scores["predictions"]]
+    first, skipped, last = scores["predictions"]
+    assert [row["row"] for row in scores["predictions"]] == [0, 1, 2]
+    assert first.keys() == skipped.keys() == last.keys()
+    assert (skipped["skipped"], skipped["predicted"]) == ("no text", None)
+    assert (last["place"], last["text"], last["label"], last["skipped"]) == (
+        "row 2",
+        "dull",
+        "neg",
+        "",
+    )
+    assert last["probability"] == max(last["p(neg)"], last["p(pos)"])
+    assert last["p(neg)"] + last["p(pos)"] == pytest.approx(1)
+    correct = [row["label"] == row["predicted"] for row in (first, last)]
     assert scores["accuracy"] == np.mean(correct)
 
 

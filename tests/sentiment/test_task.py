@@ -83,7 +83,9 @@ def test_a_saved_task_loads_with_equal_ids(tmp_path):
 
 
 def test_samples_are_aligned_and_shortened():
-    predictions = [("word " * 40, "neg", "positive", 0.75), ("good", "positive", "neg", 0.5)]
+    columns = ("text", "label", "predicted", "probability")
+    rows = [("word " * 40, "neg", "positive", 0.75), ("good", "positive", "neg", 0.5)]
+    predictions = [dict(zip(columns, row, strict=True)) for row in rows]
     first, second = task_of(classes=("neg", "positive")).format_samples(predictions)
     assert second == "  true positive  predicted neg      (0.50)  good"
     assert first.startswith("  true neg       predicted positive (0.75)  word word")

@@ -183,7 +183,11 @@ def test_evaluation_counts_rows_and_scores_as_jiwer(spoken_recognizer, clips, tm
     manifest.write_text("path\ttext\n" + "".join(rows) + f"{clips[0]}\t.\nnone.wav\tone\n")
     scores = spoken_recognizer.evaluate(manifest)
     assert (scores["examples"], scores["skipped"]) == (5, 2)
-    transcripts = [row[2] for row in scores["predictions"]]
+    *used, unreadable, missing = scores["predictions"]
+    transcripts = [row["hypothesis"] for row in used]
+    assert unreadable["skipped"] == "no text is left of the transcript"
+    assert (missing["row"], missing["hypothesis"]) == (6, None)
+    assert missing["skipped"] == "no such clip: none.wav"
     assert scores["wer"] == jiwer.wer(["zero one"] * 5, transcripts)
 
 

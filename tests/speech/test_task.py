@@ -194,8 +194,8 @@ def test_feasibility_depends_on_the_networks_frames(tmp_path):
 def test_samples_are_a_reference_and_a_hypothesis_each():
     task, _ = learn(([tone(0.1)], ["a"]))
     lines = ["  reference   one two", "  hypothesis  one too"]
-    assert task.format_samples([("one two", "one too")]) == lines
-    assert task.format_samples([("clip.wav", "one two", "one too")] * 2) == lines * 2
+    row = {"clip": "clip.wav", "reference": "one two", "hypothesis": "one too"}
+    assert task.format_samples([row] * 2) == lines * 2
 
 
 class Interrupt(keras.callbacks.Callback):
