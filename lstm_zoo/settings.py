@@ -13,6 +13,13 @@ from typing import Any, NamedTuple
 from lstm_zoo.errors import CallError
 
 UNDECLARED = object()  # the neutral value of a setting that declares none
+# The limits of settings, which a run's `config.json` must keep too: see docs/security.md.
+MAX_INTEGER = 2**32 - 1  # of NumPy's global seed
+MAX_WIDTH = 2**14  # of a layer
+MAX_LAYERS = 64
+MAX_TOKENS = 100_000  # of a text, which tokenizers cut to as many characters
+MAX_VOCABULARY = 2_000_000
+MAX_BEAM_WIDTH = 1_000
 
 
 class Needs(NamedTuple):
@@ -183,8 +190,8 @@ def format_value(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
-def integer(minimum: int) -> Callable[[Any], int]:
-    """Return a function that reads an integer from `minimum` to 2**32 - 1.
+def integer(minimum: int, maximum: int = MAX_INTEGER) -> Callable[[Any], int]:
+    """Return a function that reads an integer from `minimum` to `maximum`.
 
     Example:
 
@@ -193,14 +200,14 @@ def integer(minimum: int) -> Callable[[Any], int]:
     """
 
     def read(value: Any) -> int:
-        bad = ValueError(f"an integer of at least {minimum}")
+        bad = ValueError(f"an integer of at least {minimum} and at most {maximum}")
         if isinstance(value, (bool, float)):
             raise bad
         try:
             number = int(value)
         except (ValueError, TypeError):
             raise bad from None
-        if not minimum <= number < 2**32:  # the limit of NumPy's global seed
+        if not minimum <= number <= maximum:
             raise bad
         return number
 
@@ -253,13 +260,20 @@ def choice(*names: str) -> Callable[[Any], str]:
 
 
 def integers(value: Any) -> tuple[int, ...]:
-    """Read positive integers: one, a sequence, or text with commas between them."""
+    """Read the widths of layers: one, a sequence, or text with commas between them."""
     items = value.split(",") if isinstance(value, str) else value
     items = (items,) if hasattr(items, "__index__") else items
+    bad = ValueError(
+        f"at most {MAX_LAYERS} positive integers of at most {MAX_WIDTH}, with commas between, "
+        "such as 128,128"
+    )
     try:
-        return tuple(integer(1)(item) for item in items)
+        widths = tuple(integer(1, MAX_WIDTH)(item) for item in items)
     except (ValueError, TypeError):
-        raise ValueError("positive integers with commas between, such as 128,128") from None
+        raise bad from None
+    if not 1 <= len(widths) <= MAX_LAYERS:
+        raise bad
+    return widths
 
 
 def language(value: Any) -> str:
@@ -271,6 +285,8 @@ def language(value: Any) -> str:
 
 def path(value: Any) -> str:
     """Read a path and make it absolute. Whether it exists is checked where it is used."""
+    if not os.fspath(value):
+        raise ValueError("a path, not an empty text")
     return os.path.abspath(value)
 
 
@@ -342,10 +358,10 @@ CELLS = ("lstm", "gru", "simple_rnn")
 
 # The settings of training. A family's setting of the same name replaces one.
 TRAINING = {
-    "epochs": Setting(10, integer(1), "maximum number of epochs", metavar="N"),
+    "epochs": Setting(10, integer(1, 1_000_000), "maximum number of epochs", metavar="N"),
     "batch_size": Setting(
         32,
-        integer(1),
+        integer(1, 1_000_000),
         "examples per training step",
         metavar="N",
         needs=Needs(
@@ -365,11 +381,13 @@ TRAINING = {
     "clip_norm": Setting(1.0, number(0), "global-norm gradient clipping; 0: none"),
     "average_epochs": Setting(
         1,
-        integer(1),
+        integer(1, 1_000),
         "evaluate and save the mean weights of this many last epochs; 1: no mean",
         neutral=1,
     ),
-    "patience": Setting(5, integer(1), "epochs without a better score before early stopping"),
+    "patience": Setting(
+        5, integer(1, 1_000_000), "epochs without a better score before early stopping"
+    ),
     "seed": Setting(
         0, integer(0), "seed of splits, initial weights, batch order and dropout", metavar="N"
     ),

@@ -80,6 +80,11 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones():
         ("bidirectional", "maybe", "true or false"),
         ("cell", "transformer", "one of lstm, gru, simple_rnn"),
         ("units", "64,-1", "positive integers"),
+        ("units", "1," * 64 + "1", "at most 64 positive integers"),
+        ("units", 2**14 + 1, "at most 16384"),
+        ("units", (), "at most 64 positive integers"),
+        ("batch_size", 10**9, "an integer of at least 1 and at most 1000000"),
+        ("vectors", "", "a path, not an empty text"),
         ("variant", "huge", "tiny, small, base, large"),
     ],
 )

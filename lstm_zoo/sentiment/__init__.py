@@ -2,6 +2,9 @@
 
 from lstm_zoo.settings import (
     CELLS,
+    MAX_TOKENS,
+    MAX_VOCABULARY,
+    MAX_WIDTH,
     Needs,
     Setting,
     boolean,
@@ -48,7 +51,7 @@ SETTINGS = {
     ),
     "embedding_size": Setting(
         None,
-        optional(integer(1)),
+        optional(integer(1, MAX_WIDTH)),
         "size of the token embeddings",
         needs=Needs(
             ("vectors",),
@@ -67,12 +70,12 @@ SETTINGS = {
     ),
     "ngrams": Setting(
         None,
-        optional(integer(0)),
+        optional(integer(0, 16)),
         "maximum length of n-grams whose logits are averaged with the network's; 0: none",
     ),
     "ngram_buckets": Setting(
         None,
-        optional(integer(1)),
+        optional(integer(1, 2**30)),
         "hash buckets for the n-grams",
         needs=Needs(("ngrams",), lambda length: length > 0, "set ngrams to 1 or more"),
     ),
@@ -93,7 +96,7 @@ SETTINGS = {
     ),
     # the tokenizer
     "tokens": Setting("words", choice("words", "pieces"), "words, or pieces (SentencePiece)"),
-    "vocabulary_size": Setting(30_000, integer(5), "maximum number of token ids"),
+    "vocabulary_size": Setting(30_000, integer(5, MAX_VOCABULARY), "maximum number of token ids"),
     "min_count": Setting(
         2,
         integer(1),
@@ -101,7 +104,9 @@ SETTINGS = {
         needs=Needs(("tokens",), lambda tokens: tokens == "words", "set tokens=words"),
     ),
     "fold_case": Setting(True, boolean, "case-fold texts before tokenization"),
-    "max_length": Setting(512, integer(1), "maximum number of tokens of a text; the rest is cut"),
+    "max_length": Setting(
+        512, integer(1, MAX_TOKENS), "maximum number of tokens of a text; the rest is cut"
+    ),
     # the loss
     "class_weights": Setting(False, boolean, "weight the loss by inverse class frequency"),
 }

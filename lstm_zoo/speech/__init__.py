@@ -2,6 +2,8 @@
 
 from lstm_zoo.settings import (
     CELLS,
+    MAX_BEAM_WIDTH,
+    MAX_VOCABULARY,
     TRAINING,
     Needs,
     Setting,
@@ -22,6 +24,8 @@ INPUT_HELP = "the path of a clip"
 DECODES = True
 SUBSAMPLING_KINDS = ("stack", "conv")
 FEATURE_KINDS = ("log_mel", "mfcc")
+MAX_MELS = 1_024
+MAX_SAMPLE_RATE = 768_000  # Hz
 NORMALIZATIONS = ("utterance", "global", "none")
 
 _COMMON = {
@@ -54,7 +58,7 @@ SETTINGS = {
     "units": Setting(None, optional(integers), "units of each recurrent layer, such as 128,128"),
     "cell": Setting(None, optional(choice(*CELLS)), ", ".join(CELLS)),
     "bidirectional": Setting(None, optional(boolean), "run every layer in both directions"),
-    "subsampling": Setting(None, optional(integer(1)), "frames merged into one; 1: none"),
+    "subsampling": Setting(None, optional(integer(1, 64)), "frames merged into one; 1: none"),
     "subsampling_kind": Setting(
         None,
         optional(choice(*SUBSAMPLING_KINDS)),
@@ -67,7 +71,7 @@ SETTINGS = {
     # SpecAugment
     "time_masks": Setting(
         None,
-        optional(integer(0)),
+        optional(integer(0, 100)),
         "time masks in training; 0: none",
         needs=Needs(
             ("time_mask_width",),
@@ -77,13 +81,13 @@ SETTINGS = {
     ),
     "time_mask_width": Setting(
         None,
-        optional(integer(0)),
+        optional(integer(0, 1_000_000)),
         "maximum width of a time mask, in frames",
         needs=Needs(("time_masks",), lambda masks: masks > 0, "set time_masks to 1 or more"),
     ),
     "frequency_masks": Setting(
         None,
-        optional(integer(0)),
+        optional(integer(0, 100)),
         "frequency masks in training; 0: none",
         needs=Needs(
             ("frequency_mask_width",),
@@ -93,7 +97,7 @@ SETTINGS = {
     ),
     "frequency_mask_width": Setting(
         None,
-        optional(integer(0)),
+        optional(integer(0, MAX_MELS)),
         "maximum width of a frequency mask, in features",
         needs=Needs(
             ("frequency_masks",), lambda masks: masks > 0, "set frequency_masks to 1 or more"
@@ -105,18 +109,18 @@ SETTINGS = {
     ),
     "sample_rate": Setting(
         None,
-        optional(integer(1_000)),
+        optional(integer(1_000, MAX_SAMPLE_RATE)),
         "in Hz; none: the most frequent in the training data, at most 16000",
     ),
-    "num_mels": Setting(40, integer(1), "filters of the mel filter bank"),
+    "num_mels": Setting(40, integer(1, MAX_MELS), "filters of the mel filter bank"),
     "num_mfcc": Setting(
         13,
-        integer(1),
+        integer(1, MAX_MELS),
         "cepstral coefficients (mfcc only)",
         needs=Needs(("features",), lambda kind: kind == "mfcc", "set features=mfcc"),
     ),
-    "window": Setting(25.0, number(1), "window length in milliseconds"),
-    "hop": Setting(10.0, number(1), "hop length in milliseconds"),
+    "window": Setting(25.0, number(1, below=1_000), "window length in milliseconds"),
+    "hop": Setting(10.0, number(1, below=1_000), "hop length in milliseconds"),
     "normalization": Setting(
         "utterance",
         choice(*NORMALIZATIONS),
@@ -129,12 +133,12 @@ SETTINGS = {
     "speed": Setting(0.0, number(0, 0.5), "maximum relative change of speed, such as 0.1; 0: none"),
     "noise": Setting(
         None,
-        optional(number(-20)),
+        optional(number(-20, below=200)),
         "minimum signal-to-noise ratio of added noise, in dB; none: no noise",
     ),
     "copies": Setting(
         3,
-        integer(1),
+        integer(1, 100),
         "augmented copies of each clip (with speed or noise)",
         needs=Needs(
             ("speed", "noise"),
@@ -152,13 +156,13 @@ SETTINGS = {
     ),
     "vocabulary_size": Setting(
         400,
-        integer(5),
+        integer(5, MAX_VOCABULARY),
         "maximum number of SentencePiece ids, 256 byte pieces included",
         needs=Needs(("tokens",), lambda tokens: tokens == "pieces", "set tokens=pieces"),
     ),
     # decoding
     "beam_width": Setting(
-        8, integer(1), "hypotheses kept while decoding; 1: greedy (best alignment)"
+        8, integer(1, MAX_BEAM_WIDTH), "hypotheses kept while decoding; 1: greedy (best alignment)"
     ),
     # training: in the first epochs CTC predicts only blanks, so patience is longer
     "epochs": TRAINING["epochs"]._replace(default=30),

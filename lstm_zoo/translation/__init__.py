@@ -4,6 +4,10 @@ from itertools import pairwise
 
 from lstm_zoo.settings import (
     CELLS,
+    MAX_BEAM_WIDTH,
+    MAX_TOKENS,
+    MAX_VOCABULARY,
+    MAX_WIDTH,
     TRAINING,
     Needs,
     Setting,
@@ -73,7 +77,9 @@ SETTINGS = {
         f"sizes of the network: {', '.join(VARIANTS)}",
         metavar="NAME",
     ),
-    "embedding_size": Setting(None, optional(integer(1)), "width of the token embeddings"),
+    "embedding_size": Setting(
+        None, optional(integer(1, MAX_WIDTH)), "width of the token embeddings"
+    ),
     "encoder_units": Setting(
         None, optional(integers), "width of each encoder layer, per direction"
     ),
@@ -115,10 +121,12 @@ SETTINGS = {
         "one SentencePiece model per language (separate), or one for both (joint)",
     ),
     "vocabulary_size": Setting(
-        4_000, integer(300), "maximum number of ids, 256 byte pieces included"
+        4_000, integer(300, MAX_VOCABULARY), "maximum number of ids, 256 byte pieces included"
     ),
     "max_length": Setting(
-        100, integer(1), "sources are cut to this many pieces; longer training pairs are skipped"
+        100,
+        integer(1, MAX_TOKENS),
+        "sources are cut to this many pieces; longer training pairs are skipped",
     ),
     "max_ratio": Setting(
         4.0, number(1), "training pairs with a higher length ratio, in pieces, are skipped"
@@ -126,11 +134,13 @@ SETTINGS = {
     # the loss
     "label_smoothing": Setting(0.1, number(0, 1), "probability spread over the whole vocabulary"),
     # decoding
-    "beam_width": Setting(5, integer(1), "hypotheses kept while decoding; 1: greedy"),
+    "beam_width": Setting(
+        5, integer(1, MAX_BEAM_WIDTH), "hypotheses kept while decoding; 1: greedy"
+    ),
     # It has an effect with a beam width of 1 too: on the scores, and where `predict` and `evaluate`
     # are given another width.
     "length_penalty": Setting(
-        1.0, number(0), "scores are divided by length to this power; 0: no normalization"
+        1.0, number(0, 100), "scores are divided by length to this power; 0: no normalization"
     ),
     # training
     "batch_tokens": TRAINING["batch_tokens"]._replace(
