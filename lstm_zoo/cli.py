@@ -23,6 +23,21 @@ from lstm_zoo.settings import Setting, format_value
 STREAM_BATCH = 1_024  # the maximum number of inputs of one call of `predict`
 
 
+class _Command(click.Command):
+    """A command that refuses an empty argument, but for the inputs of `predict`."""
+
+    def invoke(self, context: click.Context) -> Any:
+        for parameter in self.params:
+            # An empty path would be the current directory; it is a script's unset variable.
+            if context.params[parameter.name] == "":
+                raise CallError(f"{parameter.get_error_hint(context)} is empty.")
+        return super().invoke(context)
+
+
+class _Group(click.Group):
+    command_class = _Command
+
+
 class ErrorHandlingCommand(click.Command):
     """A command that turns the library's errors into messages and exit statuses."""
 
@@ -53,7 +68,7 @@ def _failure(message: str, status: int = 1) -> click.ClickException:
     return failure
 
 
-class _Root(ErrorHandlingCommand, click.Group):
+class _Root(ErrorHandlingCommand, _Group):
     """The top-level group: the commands of this module, and a group for each registered family."""
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -141,7 +156,7 @@ def _family_group(family: str) -> click.Group:
     """Create the group `lstm-zoo FAMILY` with its commands."""
     package, table = families.module(family), families.settings(family)
     title = families.FAMILIES[family].title
-    group = click.Group(family, help=f"{title[0].upper()}{title[1:]}.")
+    group = _Group(family, help=f"{title[0].upper()}{title[1:]}.")
 
     paragraphs = [  # \b: click does not rewrap the paragraph
         "Train a network and write a run directory.",
@@ -209,7 +224,9 @@ def _family_group(family: str) -> click.Group:
             raise CallError(
                 f"{predictions}: the folder does not exist; can't write predictions there."
             )
-        pipeline = lstm_zoo.load(run)
+        if predictions and Path(predictions).is_dir():
+            raise CallError(f"{predictions}: a folder; --predictions takes the path of a file.")
+        pipeline = lstm_zoo.load(run, family=family)
         scores = pipeline.evaluate(data, **decoding)
         rows = scores.pop("predictions")
         if predictions:
@@ -228,7 +245,7 @@ def _family_group(family: str) -> click.Group:
     def predict(run: str, inputs: tuple[bytes, ...], as_json: bool, **decoding: Any) -> None:
         if decoding.get("n_best", 1) > 1 and not as_json:
             raise CallError("--n-best has no effect without --json.")
-        pipeline = lstm_zoo.load(run)
+        pipeline = lstm_zoo.load(run, family=family)
         answers, failed = [], False
         for chunk in _inputs(inputs):
             for answer in pipeline.predict(chunk, **decoding):
@@ -258,7 +275,7 @@ def _family_group(family: str) -> click.Group:
     @click.option("--batch-size", type=int, help="litert: batch size, fixed in the file. [1]")
     @_decoding_options("beam_width", when=decodes)
     def export(run: str, directory: str, **options: Any) -> None:
-        write_line(lstm_zoo.load(run).export(directory, **options))
+        write_line(lstm_zoo.load(run, family=family).export(directory, **options))
 
     return group
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common import global_state
 
 
 class LoopOverride:
@@ -88,6 +89,33 @@ def sublayers(layer: keras.Layer) -> list[keras.Layer]:
     True
     """
     return layer._layers
+
+
+@contextlib.contextmanager
+def deferred_values() -> Iterator[None]:
+    """Give the variables that a block creates their values only after it.
+
+    A network's shapes can be checked in the block, before its weights are allocated. If the block
+    raises, they never are.
+
+    Private: the list of the variables that wait for their values.
+
+    Example:
+
+    >>> with deferred_values():
+    ...     model = keras.Sequential([keras.Input((10**6,)), keras.layers.Dense(10**6)])
+    ...     raise MemoryError(f"{model.count_params():,} weights")
+    Traceback (most recent call last):
+    MemoryError: 1,000,001,000,000 weights
+    """
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    except BaseException:
+        global_state.set_global_attribute("uninitialized_variables", [])
+        raise
+    with keras.StatelessScope():
+        pass  # at its end, Keras initializes them
 
 
 def ctc_loss(labels: tf.SparseTensor, logits: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:

@@ -178,6 +178,14 @@ class Task(Protocol):
     def learned(self) -> dict[str, Any]:
         """What `learn` fitted, as far as `config.json` stores it: JSON values."""
 
+    @property
+    def counts(self) -> dict[str, tuple[int, str]]:
+        """The arguments of the network that what `learn` fitted determines, to check a run.
+
+        By argument, the count and the file of the run that holds what is counted.
+        """
+        return {}
+
     @abstractmethod
     def build(self, examples: Examples, seed: int) -> tuple[keras.Model, dict[str, Any]]:
         """Build the network to train.

@@ -15,6 +15,57 @@ from lstm_zoo.errors import DataError
 CHECKSUMS = "checksums.json"
 # Tables and plots are for people, who may change them: lstm_zoo never reads them.
 UNCHECKED = (".csv", ".png", ".tsv")
+MAX_JSON = 2**26  # bytes of a JSON file, which takes several times as much memory
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike) -> Iterator[None]:
+    """Name a file in the errors of a block that reads it.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: for any error of the block, but a `DataError` of its own: what reads a damaged
+            file can raise errors of many types.
+
+    Example:
+
+    >>> with reading("config.json"):
+    ...     json.loads("{")
+    Traceback (most recent call last):
+    lstm_zoo.errors.DataError: config.json: damaged, or not what is expected there: Expecting ...
+    """
+    try:
+        yield
+    except DataError:
+        raise  # it names its file
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise DataError(f"{error.filename}: {error.strerror}.") from error
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise DataError(f"{path}: damaged, or not what is expected there: {reason}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        DataError: if it is missing, larger than 64 MiB, or something else.
+
+    Example:
+
+    >>> write_json(Path("example.json"), {"units": 32})
+    >>> read_json(Path("example.json"))
+    {'units': 32}
+    """
+    with reading(path):
+        if path.stat().st_size > MAX_JSON:
+            raise DataError(f"{path}: larger than {MAX_JSON:,} bytes.")
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise DataError(f"{path}: expected a JSON object. Found: {type(value).__name__}")
+    return value
 
 
 @contextlib.contextmanager

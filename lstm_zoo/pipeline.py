@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 import keras
 
-from lstm_zoo import families
-from lstm_zoo.errors import CallError
+from lstm_zoo import compat, families
+from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.export import formats
-from lstm_zoo.runs.directory import WEIGHTS
+from lstm_zoo.files import reading
+from lstm_zoo.runs.directory import CONFIG, WEIGHTS
+from lstm_zoo.runs.reading import check_weights
 
 
 def prediction_rows(
@@ -101,10 +103,24 @@ class Pipeline(families.Pipeline):
 
         Returns:
             The pipeline.
+
+        Raises:
+            DataError: if a file is damaged, or the network does not fit its weights or the other
+                files; nothing larger than the files has been allocated then.
         """
-        task = families.task(config["family"]).load(run, config)
-        model = cls.build(**config["network"], use_cudnn=use_cudnn)
-        model.load_weights(run / WEIGHTS)
+        with reading(run / CONFIG):
+            task = families.task(config["family"]).load(run, config)
+            for name, (count, file) in task.counts.items():
+                if config["network"].get(name) != count:
+                    raise DataError(
+                        f"{run / file}: it gives {name}={count}, but the network has "
+                        f"{name}={config['network'].get(name)}."
+                    )
+            with compat.deferred_values():
+                model = cls.build(**config["network"], use_cudnn=use_cudnn)
+                check_weights(model, run / WEIGHTS)
+        with reading(run / WEIGHTS):
+            model.load_weights(run / WEIGHTS)
         return cls(task, model, config, run)
 
     @property

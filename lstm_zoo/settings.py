@@ -164,7 +164,7 @@ def neutral_values(table: Mapping[str, Setting]) -> dict[str, Any]:
         table: the known settings.
 
     Returns:
-        The neutral value of each setting; the default where it declares none.
+        The neutral value of each setting that declares one; all runs have the others.
 
     Example:
 
@@ -172,8 +172,9 @@ def neutral_values(table: Mapping[str, Setting]) -> dict[str, Any]:
     {'speed': 0.0}
     """
     return {
-        name: setting.default if setting.neutral is UNDECLARED else setting.neutral
+        name: setting.neutral
         for name, setting in table.items()
+        if setting.neutral is not UNDECLARED
     }
 
 

@@ -7,7 +7,6 @@ A run holds `config.json` (every setting, the network's arguments, the data's fi
 
 import contextlib
 import csv
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,28 +14,34 @@ from pathlib import Path
 from typing import Any
 
 from lstm_zoo import families
-from lstm_zoo.errors import CallError
-from lstm_zoo.files import atomic_write
-from lstm_zoo.settings import neutral_values
+from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.files import atomic_write, read_json
+from lstm_zoo.runs.reading import check_files
+from lstm_zoo.settings import Setting, neutral_values
 
 CONFIG = "config.json"
 METRICS = "metrics.json"
 CHECKPOINT = "checkpoint"  # a directory
 WEIGHTS = "model.weights.h5"
 FORMAT = 1  # of config.json: raised when an older reader would misread a newer run
+ENTRIES = ("settings", "network", "learned", "data")  # of config.json, objects each
+EXPORTED = ("model.onnx", "model.tflite", "saved_model.pb", "*/saved_model.pb")
 
 
-def read_config(run: str | os.PathLike) -> dict[str, Any]:
+def read_config(run: str | os.PathLike, family: str | None = None) -> dict[str, Any]:
     """Read a run's `config.json`.
 
     Args:
         run: the run's directory.
+        family: the family that the run must be of; None for any.
 
     Returns:
         Its content. A setting that is newer than the run has its neutral value.
 
     Raises:
-        CallError: if the path is not a run directory, or one of another format.
+        CallError: if the path is not a run directory, or one of another format or family.
+        DataError: if the file is damaged, a value is beyond its setting's limits, or the directory
+            has a link that leads out of it.
 
     Example:
 
@@ -45,29 +50,49 @@ def read_config(run: str | os.PathLike) -> dict[str, Any]:
     ('sentiment', 3)
     """
     path = Path(run) / CONFIG
+    if not os.fspath(run):
+        raise CallError("RUN is the path of a run directory. Received: an empty text")
     if not Path(run).is_dir():
         raise CallError(f"{run}: no such run directory.")
     if not path.is_file():
-        raise CallError(f"{run}: not a run directory; it has no {CONFIG}.")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        version = config["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CallError(f"{path}: not a run's configuration ({error!r}).") from error
-    if version != FORMAT:
-        raise CallError(f"{path}: a run of format {version}; this version reads {FORMAT}.")
-    missing = [
-        key for key in ("family", "settings", "network", "learned", "data") if key not in config
-    ]
-    if missing:
-        raise CallError(f"{path}: not a run's configuration; it has no {missing[0]!r}.")
-    if config["family"] not in families.FAMILIES:
+        exports = [file for pattern in EXPORTED for file in Path(run).glob(pattern)]
+        hint = f" It holds an export, {exports[0].name}: name its run instead." if exports else ""
+        raise CallError(f"{run}: not a run directory; it has no {CONFIG}.{hint}")
+    check_files(run)
+    config = read_json(path)
+    if "format" in config and config["format"] != FORMAT:
+        raise CallError(f"{path}: a run of format {config['format']}; this version reads {FORMAT}.")
+    for key in ("format", "family", *ENTRIES):
+        if key not in config:
+            raise DataError(f"{path}: not a run's configuration; it has no {key!r}.")
+        if key in ENTRIES and not isinstance(config[key], dict):
+            raise DataError(f"{path}: {key} is not an object.")
+    if config["family"] not in [*families.FAMILIES]:
         raise CallError(
             f"{path}: a run of {config['family']!r}, which is no registered family. "
             f"Known: {', '.join(families.FAMILIES)}."
         )
+    if family not in (None, config["family"]):
+        raise CallError(f"{run}: a run of {config['family']}, not of {family}.")
     table = families.settings(config["family"])
-    return {**config, "settings": {**neutral_values(table), **config["settings"]}}
+    settings = {**neutral_values(table), **config["settings"]}
+    missing = [name for name in table if name not in settings]
+    if missing:
+        raise DataError(f"{path}: the setting {missing[0]} is missing.")
+    sizes = {name for row in families.module(config["family"]).VARIANTS.values() for name in row}
+    _check_values(path, table, settings)
+    _check_values(path, {name: table[name] for name in sizes}, config["network"])
+    return {**config, "settings": settings}
+
+
+def _check_values(path: Path, table: Mapping[str, Setting], values: Mapping[str, Any]) -> None:
+    """Check that values keep the limits of their settings."""
+    for name in table.keys() & values.keys():
+        try:
+            table[name].read(values[name])
+        except (ValueError, TypeError) as error:
+            found = repr(values[name])[:100]
+            raise DataError(f"{path}: {name} takes {error}. Found: {found}") from error
 
 
 def check_free(run: Path) -> None:

@@ -102,7 +102,9 @@ def read_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
     with reading(path):
         with zipfile.ZipFile(path) as archive:
             # A small file may unpack to a huge one.
-            sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.filelist}
+            sizes = {
+                info.filename.removesuffix(".npy"): info.file_size for info in archive.filelist
+            }
         for name, size in sizes.items():
             if name not in shapes or size > 4 * np.prod(shapes[name], dtype=float) + NPY_HEADER:
                 raise DataError(f"{path}: the array {name} is larger than expected.")

@@ -108,7 +108,10 @@ class Task(families.Task):
         """Load a task from a run directory and its `config.json`."""
         settings = config["settings"]
         tokenizer = tokenizers.TOKENIZERS[settings["tokens"]].load(run, settings["fold_case"])
-        return cls(settings, config["learned"]["classes"], tokenizer)
+        classes = config["learned"]["classes"]
+        if not all(isinstance(name, str) for name in classes):
+            raise DataError(f"{run / 'config.json'}: the classes are not texts.")
+        return cls(settings, classes, tokenizer)
 
     def save(self, run: Path) -> None:
         """Write the tokenizer's file."""
@@ -119,13 +122,20 @@ class Task(families.Task):
         """The entry `learned` of `config.json`: the classes."""
         return {"classes": self.classes}
 
+    @property
+    def counts(self) -> dict[str, tuple[int, str]]:
+        """The numbers of token ids and of classes."""
+        return {
+            "vocabulary_size": (self.tokenizer.vocabulary_size, self.tokenizer.FILE),
+            "num_classes": (len(self.classes), "config.json"),
+        }
+
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of `build_sentiment` that rebuild this network."""
         sizes = {name: self.settings[name] for name in resolve_sizes()}
         given = {name: value for name, value in sizes.items() if value is not None}
         return {
-            "vocabulary_size": self.tokenizer.vocabulary_size,
-            "num_classes": len(self.classes),
+            **{name: count for name, (count, _) in self.counts.items()},
             **resolve_sizes(self.settings["variant"], **given),
         }
 

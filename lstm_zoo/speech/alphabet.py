@@ -11,12 +11,11 @@ from pathlib import Path
 import tensorflow as tf
 
 from lstm_zoo.errors import DataError
-from lstm_zoo.files import atomic_write
+from lstm_zoo.files import atomic_write, reading
 
 BLANK = 0
 BLANK_TOKEN = "<blank>"
 UNKNOWN = -1  # id of an out-of-vocabulary character, which `tokenize` drops
-FILE = "alphabet.txt"
 
 
 class CharacterTokenizer(tf.Module):
@@ -36,6 +35,8 @@ class CharacterTokenizer(tf.Module):
     >>> tokenizer.detokenize(tf.constant([[3, 2, 1], [4, 5, 0]])).numpy().tolist()
     [b'one', b'tw']
     """
+
+    FILE = "alphabet.txt"
 
     def __init__(self, characters: Iterable[str]):
         super().__init__()
@@ -98,11 +99,17 @@ class CharacterTokenizer(tf.Module):
 
     def save(self, directory: str | os.PathLike) -> None:
         """Write `alphabet.txt`, one character per line in the order of the ids."""
-        with atomic_write(Path(directory) / FILE) as path:
+        with atomic_write(Path(directory) / self.FILE) as path:
             path.write_bytes("".join(f"{character}\n" for character in self.characters).encode())
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> "CharacterTokenizer":
         """Load the alphabet that `save` wrote."""
-        # Not splitlines(): it splits at more characters than the line feed.
-        return cls((Path(directory) / FILE).read_bytes().decode().split("\n")[:-1])
+        path = Path(directory) / cls.FILE
+        with reading(path):
+            # Not splitlines(): it splits at more characters than the line feed.
+            characters = path.read_bytes().decode().split("\n")[:-1]
+        try:
+            return cls(characters)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.files import atomic_write
+from lstm_zoo.runs.reading import read_arrays
 from lstm_zoo.speech import FEATURE_KINDS, NORMALIZATIONS
 
 LOG_FLOOR = 1e-6  # added to the power, since log(0) is infinite
@@ -250,9 +251,15 @@ class Features(tf.Module):
 
     @classmethod
     def load(cls, directory: str | os.PathLike, settings: FeatureSettings) -> "Features":
-        """Load the features that `save` wrote."""
-        with np.load(Path(directory) / FILE, allow_pickle=False) as arrays:
-            return cls(settings, **arrays)
+        """Load the features that `save` wrote.
+
+        Raises:
+            DataError: if the file is damaged, or of other settings.
+        """
+        shapes = {"filter_bank": (settings.num_mels, 1 + settings.n_fft // 2)}
+        if settings.normalization == "global":
+            shapes |= {name: (settings.num_features,) for name in ("mean", "deviation")}
+        return cls(settings, **read_arrays(Path(directory) / FILE, shapes))
 
 
 def _mel_filters(settings: FeatureSettings) -> np.ndarray:

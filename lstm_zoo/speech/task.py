@@ -163,13 +163,20 @@ class Task(families.Task):
         """Normalize a transcript for training and scoring."""
         return _normalize(text, self.settings)
 
+    @property
+    def counts(self) -> dict[str, tuple[int, str]]:
+        """The numbers of label ids and of features."""
+        return {
+            "vocabulary_size": (self.tokenizer.vocabulary_size, self.tokenizer.FILE),
+            "num_features": (self.features.settings.num_features, "config.json"),
+        }
+
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of `build_speech` that rebuild this network."""
         sizes = {name: self.settings[name] for name in resolve_sizes()}
         given = {name: value for name, value in sizes.items() if value is not None}
         return {
-            "vocabulary_size": self.tokenizer.vocabulary_size,
-            "num_features": self.features.settings.num_features,
+            **{name: count for name, (count, _) in self.counts.items()},
             "mask_fill": "mean" if self.settings["normalization"] == "none" else "zero",
             **resolve_sizes(self.settings["variant"], **given),
         }

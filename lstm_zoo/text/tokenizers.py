@@ -19,7 +19,7 @@ import tensorflow_text as tf_text
 
 from lstm_zoo import compat
 from lstm_zoo.errors import DataError
-from lstm_zoo.files import atomic_write
+from lstm_zoo.files import atomic_write, reading
 
 PADDING, UNKNOWN, START, END = range(4)
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
@@ -69,6 +69,8 @@ class WordTokenizer(tf.Module):
     >>> tokenizer.tokenize(tf.constant(["A good film", ""])).to_list()
     [[1, 4, 5], []]
     """
+
+    FILE = "vocabulary.txt"
 
     def __init__(self, words: Sequence[str], fold_case: bool = True):
         super().__init__()
@@ -149,15 +151,17 @@ class WordTokenizer(tf.Module):
 
     def save(self, directory: str | os.PathLike) -> None:
         """Write `vocabulary.txt`: a word a line, by id from 4."""
-        with atomic_write(Path(directory) / "vocabulary.txt") as path:
+        with atomic_write(Path(directory) / self.FILE) as path:
             path.write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
 
     @classmethod
     def load(cls, directory: str | os.PathLike, fold_case: bool = True) -> "WordTokenizer":
         """Load a tokenizer from the directory that `save` wrote to."""
-        text = (Path(directory) / "vocabulary.txt").read_text(encoding="utf-8")
-        # Not splitlines(): a word may be a character that it treats as a line end.
-        return cls(text.split("\n")[:-1], fold_case)
+        path = Path(directory) / cls.FILE
+        with reading(path):
+            # Not splitlines(): a word may be a character that it treats as a line end.
+            words = path.read_text(encoding="utf-8").split("\n")[:-1]
+            return cls(words, fold_case)
 
 
 def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
@@ -198,6 +202,8 @@ class PieceTokenizer(tf.Module):
     >>> tokenizer.detokenize(ids).numpy().tolist()
     [b'a good film']
     """
+
+    FILE = "pieces.model"
 
     def __init__(self, model: bytes, fold_case: bool = True):
         super().__init__()
@@ -286,13 +292,17 @@ class PieceTokenizer(tf.Module):
 
     def save(self, directory: str | os.PathLike) -> None:
         """Write `pieces.model`, a standard SentencePiece model."""
-        with atomic_write(Path(directory) / "pieces.model") as path:
+        with atomic_write(Path(directory) / self.FILE) as path:
             path.write_bytes(self.model)
 
     @classmethod
     def load(cls, directory: str | os.PathLike, fold_case: bool = True) -> "PieceTokenizer":
         """Load a tokenizer from the directory that `save` wrote to."""
-        return cls((Path(directory) / "pieces.model").read_bytes(), fold_case)
+        path = Path(directory) / cls.FILE
+        with reading(path):
+            tokenizer = cls(path.read_bytes(), fold_case)
+            _ = tokenizer.vocabulary_size  # fails if the file is damaged
+        return tokenizer
 
 
 TOKENIZERS = {"words": WordTokenizer, "pieces": PieceTokenizer}

@@ -139,13 +139,23 @@ class Task(families.Task):
         """The entries of `config.json`: the codes of both languages, None where not given."""
         return {"languages": [self.settings[side] for side in SIDES]}
 
+    @property
+    def counts(self) -> dict[str, tuple[int, str]]:
+        """The numbers of source and target ids."""
+        return {
+            f"{side}_vocabulary_size": (
+                getattr(self, side).vocabulary_size,
+                f"{side}/{PieceTokenizer.FILE}",
+            )
+            for side in SIDES
+        }
+
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of `build_translation` that rebuild this network."""
         sizes = {name: self.settings[name] for name in resolve_sizes()}
         given = {name: value for name, value in sizes.items() if value is not None}
         return {
-            "source_vocabulary_size": self.source.vocabulary_size,
-            "target_vocabulary_size": self.target.vocabulary_size,
+            **{name: count for name, (count, _) in self.counts.items()},
             **resolve_sizes(self.settings["variant"], **given),
         }
 

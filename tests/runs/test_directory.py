@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lstm_zoo import families
-from lstm_zoo.errors import CallError
+from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.runs import directory
 from tests.conftest import READY_RUNS
 
@@ -38,16 +38,16 @@ def test_a_path_without_a_configuration_is_no_run(tmp_path):
 @pytest.mark.parametrize(
     "content, message",
     [
-        ("{not JSON", r"config\.json: not a run's configuration \(JSONDecodeError\("),
-        ("[]", r"not a run's configuration \(TypeError\("),
-        ("{}", r"not a run's configuration \(KeyError\('format'\)\)"),
+        ("{not JSON", r"config\.json: damaged, or not what is expected there: Expecting property"),
+        ("[]", r"config\.json: expected a JSON object. Found: list"),
+        ("{}", r"config\.json: not a run's configuration; it has no 'format'"),
         ({"format": 2}, r"config\.json: a run of format 2; this version reads 1\."),
         ({"format": 1}, r"not a run's configuration; it has no 'family'\."),
     ],
 )
 def test_a_malformed_configuration_is_refused(tmp_path, content, message):
     write_config(tmp_path, content)
-    with pytest.raises(CallError, match=message):
+    with pytest.raises((CallError, DataError), match=message):
         directory.read_config(tmp_path)
 
 
@@ -55,7 +55,7 @@ def test_a_malformed_configuration_is_refused(tmp_path, content, message):
 def test_a_missing_entry_is_named(tmp_path, config, key):
     del config[key]
     write_config(tmp_path, config)
-    with pytest.raises(CallError, match=f"it has no '{key}'"):
+    with pytest.raises(DataError, match=f"it has no '{key}'"):
         directory.read_config(tmp_path)
 
 
@@ -73,9 +73,43 @@ def test_settings_newer_than_the_run_have_their_neutral_values(tmp_path, config)
 
 
 def test_a_setting_of_a_later_version_is_kept(tmp_path, config):
-    write_config(tmp_path, {**config, "settings": {"epochs": 9, "later": 1}})
+    write_config(tmp_path, {**config, "settings": {**config["settings"], "epochs": 9, "later": 1}})
     settings = directory.read_config(tmp_path)["settings"]
     assert (settings["epochs"], settings["later"]) == (9, 1)
+
+
+@pytest.mark.parametrize(
+    "section, values, message",
+    [
+        ("settings", {"max_length": 10**9}, "max_length takes an integer .* at most 100000"),
+        ("network", {"units": [6_000] * 99}, "units takes at most 64 positive integers"),
+        ("network", {"units": 2**20}, "units takes .* of at most 16384"),
+        ("network", {"ngrams": 10**6}, "ngrams takes an integer .* at most 16. Found: 1000000"),
+        ("network", {"cell": "x" * 999}, "cell takes one of lstm, gru, simple_rnn. Found: 'x{99}$"),
+    ],
+)
+def test_a_value_beyond_its_settings_limits_is_refused(tmp_path, config, section, values, message):
+    write_config(tmp_path, {**config, section: {**config[section], **values}})
+    with pytest.raises(DataError, match=rf"config\.json: {message}"):
+        directory.read_config(tmp_path)
+
+
+def test_a_setting_that_every_run_has_is_not_replaced_by_its_default(tmp_path, config):
+    write_config(tmp_path, {**config, "settings": {}})
+    with pytest.raises(DataError, match=r"config\.json: the setting epochs is missing"):
+        directory.read_config(tmp_path)
+
+
+def test_a_run_of_another_family_and_an_export_are_named(tmp_path):
+    with pytest.raises(CallError, match="sentiment: a run of sentiment, not of speech"):
+        directory.read_config(READY_RUNS / "sentiment", "speech")
+    for export in ("sentiment-onnx", "sentiment-litert"):
+        with pytest.raises(
+            CallError, match=r"It holds an export, model\.\w+: name its run instead"
+        ):
+            directory.read_config(READY_RUNS / "exports" / export)
+    with pytest.raises(CallError, match="RUN is the path of a run directory"):
+        directory.read_config("")
 
 
 def test_a_run_can_be_created_where_nothing_is(tmp_path):
