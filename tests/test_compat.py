@@ -96,3 +96,15 @@ def test_warnings_are_disabled_inside_the_block_only(caplog):
         finally:
             logging.disable(logging.NOTSET)
     assert not caplog.records
+
+
+def test_values_are_deferred_to_the_end_of_a_block_and_never_set_if_it_raises():
+    with pytest.raises(MemoryError), compat.deferred_values():
+        keras.layers.Dense(10**7).build((None, 10**7))
+        raise MemoryError
+    with compat.deferred_values():
+        layer = keras.layers.Dense(2, kernel_initializer="ones")
+        layer.build((None, 3))
+        assert [tuple(weight.shape) for weight in layer.weights] == [(3, 2), (2,)]
+    # A variable of the first block would need 400 TB here.
+    assert np.all(layer.kernel.numpy() == 1), removed("uninitialized_variables")
