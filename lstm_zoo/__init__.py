@@ -4,7 +4,12 @@ Importing this package does not import TensorFlow; the first use of one of its n
 """
 
 import importlib
+import json
 import os
+import sys
+from pathlib import Path
+
+from lstm_zoo.errors import BackendError
 
 __version__ = "0.1.0"
 
@@ -20,15 +25,43 @@ __all__ = ["__version__", *_MODULES]
 
 def __getattr__(name: str):
     if name in _MODULES:
-        if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
-            # Checked before Keras is imported, which fails where that backend is not installed.
-            raise ImportError(
-                "lstm_zoo's models run on Keras's TensorFlow backend; set "
-                f"KERAS_BACKEND=tensorflow. Found: {os.environ['KERAS_BACKEND']}"
-            )
+        check_backend()
         return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return __all__
+
+
+def check_backend() -> None:
+    """Check that Keras runs on TensorFlow, before it is imported: that fails without a backend.
+
+    Raises:
+        BackendError: (an ImportError) if the environment or Keras's configuration file chooses
+            another backend, or the environment has TensorFlow use Keras 2.
+    """
+    if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True"):  # as TensorFlow reads it
+        raise BackendError(
+            "lstm_zoo's models need Keras 3; unset TF_USE_LEGACY_KERAS, which asks for Keras 2."
+        )
+    backend, source = _chosen_backend()
+    if backend != "tensorflow":
+        raise BackendError(
+            "lstm_zoo's models run on Keras's TensorFlow backend; set KERAS_BACKEND=tensorflow. "
+            f"Found: {backend}, from {source}."
+        )
+
+
+def _chosen_backend() -> tuple[str, str]:
+    """Return the backend that Keras has, or will have once it is imported, and what chose it."""
+    if "keras" in sys.modules:
+        return sys.modules["keras"].config.backend(), "Keras, which is imported already"
+    if backend := os.environ.get("KERAS_BACKEND"):
+        return backend, "the environment variable KERAS_BACKEND"
+    file = Path(os.environ.get("KERAS_HOME", "~/.keras"), "keras.json").expanduser()
+    try:
+        backend = json.loads(file.read_text(encoding="utf-8")).get("backend")
+    except (OSError, ValueError):  # which Keras ignores too
+        backend = None
+    return backend or "tensorflow", str(file)

@@ -15,7 +15,7 @@ import click
 
 import lstm_zoo
 from lstm_zoo import families
-from lstm_zoo.errors import CallError, DataError, ExportError, TrainingError
+from lstm_zoo.errors import BackendError, CallError, DataError, ExportError, TrainingError
 from lstm_zoo.export.formats import EXPORTERS
 from lstm_zoo.printing import escape, use_utf8, write_line
 from lstm_zoo.settings import Setting, format_value
@@ -51,7 +51,7 @@ class ErrorHandlingCommand(click.Command):
         except click.ClickException as error:
             error.message = escape(error.message)
             raise
-        except CallError as error:
+        except (BackendError, CallError) as error:
             raise _failure(str(error), status=2) from error
         except (DataError, ExportError, TrainingError) as error:
             raise _failure(str(error)) from error
@@ -313,6 +313,7 @@ def inspect(path: str, as_json: bool) -> None:
     Prints the model card, the number of parameters, signatures, ops and recurrent layers. For each
     recurrent layer: which implementation runs on this machine, and why.
     """
+    lstm_zoo.check_backend()
     from lstm_zoo.export.inspection import describe, to_text
 
     card = describe(path)

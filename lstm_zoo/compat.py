@@ -118,6 +118,21 @@ def deferred_values() -> Iterator[None]:
         pass  # at its end, Keras initializes them
 
 
+def ops_are_watched() -> bool:
+    """Return whether TensorFlow calls back for each op, as with `enable_check_numerics`.
+
+    Private: `op_callbacks`. The switches that use it have no documented state.
+
+    Example:
+
+    >>> ops_are_watched()
+    False
+    """
+    from tensorflow.python.framework import op_callbacks
+
+    return op_callbacks.should_invoke_op_callbacks()
+
+
 def ctc_loss(labels: tf.SparseTensor, logits: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
     """Compute the CTC loss of each row with TensorFlow's sparse kernel.
 

@@ -27,3 +27,10 @@ class ExportError(RuntimeError):
 
     The command line exits with status 1.
     """
+
+
+class BackendError(ImportError):
+    """Keras is set up in a way that lstm_zoo's models can't run on.
+
+    The command line exits with status 2.
+    """

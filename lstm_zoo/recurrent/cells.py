@@ -11,13 +11,6 @@ import functools
 from typing import Any
 
 import keras
-
-if keras.backend.backend() != "tensorflow":
-    raise ImportError(
-        "lstm_zoo's models run on Keras's TensorFlow backend; set KERAS_BACKEND=tensorflow. "
-        f"Found: {keras.backend.backend()}"
-    )
-
 import tensorflow as tf
 
 from lstm_zoo import compat
@@ -188,7 +181,7 @@ def _run(layer, sequences, initial_state, mask, training):
         recurrent_kernel,
         bias,
         lengths,
-        compiled=bool(training),
+        compiled=bool(training) and not compat.ops_are_watched(),  # XLA can't compile the checks
         split_batch=layer.split_batch,
     )
     if mask is not None:
@@ -222,11 +215,14 @@ def _run_portably(layer, sequences, initial_state, mask):
 def _weights(layer):
     """Return a layer's kernel, recurrent kernel and bias (zeros if it has none)."""
     cell = layer.cell
-    kernel, recurrent_kernel = (
-        keras.ops.convert_to_tensor(weight) for weight in (cell.kernel, cell.recurrent_kernel)
+    # In the layer's compute dtype; and tensors, since `tf.custom_gradient` takes no variable where
+    # it runs eagerly.
+    kernel, recurrent_kernel, *bias = (
+        tf.convert_to_tensor(keras.ops.convert_to_tensor(weight))
+        for weight in (cell.kernel, cell.recurrent_kernel, *([cell.bias] if layer.use_bias else []))
     )
-    if layer.use_bias:
-        return kernel, recurrent_kernel, keras.ops.convert_to_tensor(cell.bias)
+    if bias:
+        return kernel, recurrent_kernel, *bias
     rows = [2] if isinstance(layer, GRU) else []
     return kernel, recurrent_kernel, tf.zeros([*rows, kernel.shape[1]], kernel.dtype)
 

@@ -53,7 +53,9 @@ class NgramScores(keras.layers.Layer):
         self.length = length
         self.buckets = buckets
         self.seed = seed
-        self.dropout = keras.layers.Dropout(dropout, seed=seed, name="dropout")
+        self.dropout = keras.layers.Dropout(
+            dropout, seed=seed, dtype=self.dtype_policy, name="dropout"
+        )
 
     def build(self, shape: tuple) -> None:
         self.table = self.add_weight(
@@ -122,7 +124,9 @@ class MeanOrOne(keras.layers.Layer):
         both = ops.stack([network, ngrams])
         if not training:
             return ops.mean(both, axis=0)
-        drawn = keras.random.uniform((ops.shape(network)[0], 1), seed=self.seed_generator)
+        drawn = keras.random.uniform(
+            (ops.shape(network)[0], 1), dtype="float32", seed=self.seed_generator
+        )
         return ops.where(drawn < NGRAM_PROBABILITY, both[1], both[0])
 
     def compute_output_shape(self, network_shape: tuple, ngrams_shape: tuple) -> tuple:

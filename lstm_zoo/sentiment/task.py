@@ -214,7 +214,7 @@ class Task(families.Task):
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss on (targets, logits)."""
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype="float32")
 
     def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
         """Evaluate a network during training.

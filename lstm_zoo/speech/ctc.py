@@ -1,6 +1,7 @@
 """The CTC loss (Graves et al. 2006)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,8 +25,13 @@ class CTCLoss(keras.losses.Loss):
     2.5494
     """
 
+    def __init__(self, name: str = "ctc_loss", dtype: str = "float32", **options: Any):
+        # Not Keras's default float type, to which Keras casts the logits, and the targets too:
+        # float32 is exact up to 2**24.
+        super().__init__(name=name, dtype=dtype, **options)
+
     def call(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        targets = tf.cast(targets, tf.int32)  # Keras casts them to float32, exact up to 2**24
+        targets = tf.cast(targets, tf.int32)
         return negative_log_likelihood(logits, targets[:, 1], targets[:, 2:], targets[:, 0])
 
 
@@ -118,4 +124,6 @@ def negative_log_likelihood(
     valid_frames = tf.sequence_mask(num_frames, tf.shape(logits)[1])
     all_blank = -tf.reduce_sum(tf.where(valid_frames, blanks, 0.0), axis=1)
     losses = tf.where(num_labels > 0, losses, all_blank)
-    return tf.where(enough, losses, np.inf)
+    # A division by zero, not a constant: under `tf.debugging.enable_check_numerics`, an infinite
+    # constant is an error even where no row is infinite.
+    return tf.where(enough, losses, 1.0) / tf.cast(enough, losses.dtype)

@@ -86,12 +86,15 @@ def build_speech(
         sequence = FrameStack(factor, name="stack")(sequence)
     elif factor > 1:
         # Explicit padding: with "same", the first window depends on the padded length.
-        sequence = keras.layers.ZeroPadding1D(factor, name="conv_padding")(sequence)
+        sequence = keras.layers.ZeroPadding1D(
+            factor, data_format="channels_last", name="conv_padding"
+        )(sequence)
         sequence = Conv1D(
             factor * num_features,
             2 * factor + 1,
             strides=factor,
             activation="relu",
+            data_format="channels_last",
             name="conv",
         )(sequence)
     mask = _length_mask(sequence, output_lengths(lengths, factor))  # (batch, output frames)

@@ -69,8 +69,10 @@ class SpecAugment(keras.layers.Layer):
         if self.fill == "zero":
             return ops.where(masked, ops.zeros_like(features), features)
         valid = ops.expand_dims(ops.arange(frames, dtype="float32") < lengths, 2)
-        total = ops.sum(ops.where(valid, features, 0.0), axis=1, keepdims=True)
+        # In float32, in which the lengths are: float16 holds no large sums.
+        total = ops.sum(ops.where(valid, ops.cast(features, "float32"), 0.0), axis=1, keepdims=True)
         mean = total / ops.expand_dims(ops.maximum(lengths, 1.0), 2)  # (batch, 1, num_features)
+        mean = ops.cast(mean, features.dtype)
         # Frequency masks span all frames; padding is left unchanged.
         return ops.where(ops.logical_and(masked, valid), mean, features)
 
@@ -83,7 +85,7 @@ class SpecAugment(keras.layers.Layer):
         size: int,
     ) -> keras.KerasTensor:
         """Draw bands; return a mask of the positions in any of them, boolean `(batch, size)`."""
-        draws = keras.random.uniform((2, batch, count), seed=self.seed_generator)
+        draws = keras.random.uniform((2, batch, count), dtype="float32", seed=self.seed_generator)
         widths = ops.floor(draws[0] * (max_width + 1))
         starts = ops.expand_dims(ops.floor(draws[1] * (lengths - widths + 1)), 2)
         positions = ops.arange(size, dtype="float32")

@@ -36,7 +36,10 @@ class WordDropout(keras.layers.Layer):
     def call(self, ids: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         if not training or not self.rate:
             return ids
-        dropped = keras.random.uniform(ops.shape(ids), seed=self.seed_generator) < self.rate
+        dropped = (
+            keras.random.uniform(ops.shape(ids), dtype="float32", seed=self.seed_generator)
+            < self.rate
+        )
         return ops.where(ops.logical_and(dropped, ids != PADDING), UNKNOWN, ids)
 
     def compute_output_shape(self, shape: tuple) -> tuple:

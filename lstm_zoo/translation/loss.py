@@ -22,10 +22,34 @@ class SmoothedCrossEntropy(keras.losses.Loss):
     1.3863
     """
 
-    def __init__(self, smoothing: float = 0.0, name: str = "smoothed_cross_entropy", **options):
-        # Keras would average over padding too, so `call` does the reduction itself.
-        super().__init__(name=name, reduction=None, **options)
+    def __init__(self, smoothing: float = 0.0, name: str = "smoothed_cross_entropy"):
+        super().__init__(name=name, dtype="float32")
         self.smoothing = smoothing
+
+    def __call__(
+        self, targets: tf.Tensor, logits: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Return the mean loss of the ids that are not padding.
+
+        Keras's own reduction would average over padding too. As in any Keras loss, weights do not
+        change what the sum is divided by, and each of several replicas returns its share.
+
+        Args:
+            targets: as in `per_token`.
+            logits: as in `per_token`.
+            sample_weight: the weight of each row, `(batch,)`, or of each id, `(batch, time)`.
+
+        Returns:
+            A float32 scalar, in nats.
+        """
+        targets, logits = tf.cast(targets, tf.int32), tf.cast(logits, tf.float32)
+        losses = self.per_token(targets, logits)
+        if sample_weight is not None:
+            weights = tf.cast(sample_weight, tf.float32)
+            losses *= weights[:, tf.newaxis] if weights.shape.rank == 1 else weights
+        count = tf.math.count_nonzero(targets, dtype=tf.float32)
+        mean = tf.reduce_sum(losses) / tf.maximum(count, 1)
+        return mean / tf.distribute.get_strategy().num_replicas_in_sync
 
     def per_token(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """Return the loss of each id, 0 for padding.
@@ -44,12 +68,5 @@ class SmoothedCrossEntropy(keras.losses.Loss):
             losses = (1 - self.smoothing) * losses + self.smoothing * uniform
         return tf.where(targets != PADDING, losses, 0)
 
-    def call(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        targets = tf.cast(targets, tf.int32)
-        count = tf.math.count_nonzero(targets, dtype=logits.dtype)
-        return tf.reduce_sum(self.per_token(targets, logits)) / tf.maximum(count, 1)
-
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["reduction"]
-        return {**config, "smoothing": self.smoothing}
+        return {"name": self.name, "smoothing": self.smoothing}
