@@ -11,12 +11,8 @@ from lstm_zoo import families
 PACKAGE = Path(lstm_zoo.__file__).parent
 # From the bottom up: a module may import those of lower layers, and of its own folder.
 LAYERS = [
-    {
-        "__init__",
-        "errors",
-        "compat",
-        "printing",
-    },  # __init__ reaches the others by their names alone
+    {"errors", "compat", "printing"},
+    {"__init__"},  # it reaches the others by their names alone
     {"files", "settings"},
     {"families"},
     {"data", "text", "recurrent"},
