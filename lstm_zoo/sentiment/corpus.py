@@ -1,6 +1,7 @@
 """Readers of labelled texts: a folder of classes, .tsv, .csv and .jsonl."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lstm_zoo import families
-from lstm_zoo.data import splits, tables
+from lstm_zoo.data import columns, splits, tables
 from lstm_zoo.errors import CallError, DataError
 
 COLUMNS = ("text", "label")
@@ -17,6 +18,7 @@ EXPECTED = (
     "a folder with one folder of .txt files per class, "
     "a .tsv or .csv whose header has text and label, or a .jsonl with those keys"
 )
+NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?")
 UNLABELLED_FOLDERS = {"unsup"}  # of aclImdb
 
 
@@ -43,8 +45,9 @@ class Corpus(families.Corpus):
 
     @property
     def classes(self) -> list[str]:
-        """The class names, sorted."""
-        return sorted(set(self.labels))
+        """The class names: numbers by value, others by name."""
+        names = sorted(set(self.labels))
+        return sorted(names, key=float) if all(map(NUMBER.fullmatch, names)) else names
 
     @property
     def columns(self) -> tuple[list[str], list[str]]:
@@ -90,8 +93,10 @@ def read(data: Any, strict: bool = False) -> Corpus:
     """Read a corpus from a folder, a table or a pair of sequences.
 
     Args:
-        data: a path, or a pair (texts, labels) of sequences of one length. In a folder, each folder
-            is a class (`unsup` is ignored).
+        data: a path, or a pair (texts, labels) of sequences of one length, such as columns of a
+            pandas DataFrame. In a folder, each folder is a class (`unsup` is ignored). A label is a
+            str or a number; a whole number is the same class as an integer and as a float. A
+            missing text or label (None, NaN, pandas' NA) is skipped.
         strict: whether a row without a text or a label is an error; it is skipped otherwise.
 
     Returns:
@@ -133,22 +138,13 @@ def read(data: Any, strict: bool = False) -> Corpus:
 
 
 def _rows_of_pair(data: Any) -> Iterator[tuple[str, str, str]]:
-    try:
-        texts, labels = data
-        if isinstance(texts, str) or isinstance(labels, str):
-            raise TypeError
-        texts, labels = list(texts), list(labels)
-    except (TypeError, ValueError):
-        raise CallError(
-            "Data is a path or a pair of sequences (texts, labels). "
-            f"Received: {type(data).__name__}"
-        ) from None
-    if len(texts) != len(labels):
-        raise DataError(f"{len(texts)} texts but {len(labels)} labels; expected one for each.")
-    for index, (text, label) in enumerate(zip(texts, labels, strict=True)):
-        if not isinstance(text, str):
-            raise DataError(f"text {index}: expected a str. Received: {type(text).__name__}")
-        yield f"row {index}", text, "" if label is None else str(label)
+    pairs = zip(*columns.read_columns(data, ("texts", "labels")), strict=True)
+    for index, (text, label) in enumerate(pairs):
+        yield (
+            f"row {index}",
+            columns.text_of(text, f"text {index}"),
+            columns.label_of(label, f"label {index}"),
+        )
 
 
 def _rows_of_path(path: Path) -> Iterator[tuple[str, str, str]]:

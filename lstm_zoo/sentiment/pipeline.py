@@ -7,8 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo import pipeline
-from lstm_zoo.data import batching
-from lstm_zoo.errors import CallError
+from lstm_zoo.data import batching, columns
 from lstm_zoo.sentiment import corpus, metrics, plots
 from lstm_zoo.sentiment.model import build_sentiment
 from lstm_zoo.text import tokenizers
@@ -85,14 +84,16 @@ class Pipeline(pipeline.Pipeline):
         """Classify texts.
 
         Args:
-            texts: the texts, str or UTF-8 bytes; may be empty.
+            texts: the texts, str or UTF-8 bytes, such as a list or a column of a pandas DataFrame;
+                may be empty.
             batch_size: texts per batch; it does not change the results.
 
         Returns:
             A `Classification` for each text, in order.
 
         Raises:
-            CallError: if `texts` is one text rather than a sequence of texts.
+            CallError: if `texts` is one text, a table or a mapping rather than a sequence of texts.
+            DataError: if one of them is no text; the message has its index.
 
         Example:
 
@@ -101,6 +102,9 @@ class Pipeline(pipeline.Pipeline):
         >>> [prediction.label for prediction in predictions]
         ['pos', 'neg']
         """
+        texts = columns.check_texts(
+            texts, 'predict takes a list of texts, such as [text] or frame["text"]'
+        )
         probabilities = self._probabilities(texts, batch_size)
         return [
             Classification(
@@ -141,7 +145,7 @@ class Pipeline(pipeline.Pipeline):
         references = labelled.class_indices(self.classes)
         probabilities = self._probabilities(labelled.texts, batch_size)
         predicted = probabilities.argmax(axis=1)
-        columns = [f"p({name})" for name in self.classes]
+        names = [f"p({name})" for name in self.classes]
         return {
             **metrics.classification(references, predicted, self.classes),
             "examples": len(labelled),
@@ -154,7 +158,7 @@ class Pipeline(pipeline.Pipeline):
                         "label": label,
                         "predicted": self.classes[index],
                         "probability": row[index],
-                        **dict(zip(columns, row, strict=True)),
+                        **dict(zip(names, row, strict=True)),
                     }
                     for text, label, index, row in zip(
                         labelled.texts,
@@ -188,8 +192,6 @@ class Pipeline(pipeline.Pipeline):
         plots.draw_confusion(scores["confusion"], self.classes, self.run / "confusion.png")
 
     def _probabilities(self, texts: Sequence[str | bytes], batch_size: int) -> np.ndarray:
-        if isinstance(texts, (str, bytes)):
-            raise CallError("predict takes a list of texts, such as [text]. Received: one text")
         encoded = tokenizers.as_bytes(texts)
         probabilities = np.zeros((len(encoded), len(self.classes)), dtype=np.float32)
         # Batches of similar length, so that a long text does not pad short ones.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstm_zoo import families
-from lstm_zoo.data import splits, tables
+from lstm_zoo.data import columns, splits, tables
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.speech.audio import as_pair
 
@@ -199,29 +199,22 @@ def normalize_transcript(text: str, *, lower_case: bool, punctuation: str) -> st
 
 
 def _rows_of_columns(data: Any) -> Iterator[_Row]:
-    try:
-        columns = [*data]
-        if len(columns) not in (2, 3) or any(isinstance(column, str) for column in columns):
-            raise TypeError
-        columns = [[*column] for column in columns]
-    except TypeError:
-        raise CallError(
-            "Data is a path, or sequences (clips, texts) or (clips, texts, speakers). "
-            f"Received: {type(data).__name__}"
-        ) from None
-    clips, texts = columns[:2]
-    speakers = columns[2] if len(columns) == 3 else [""] * len(texts)
-    if not len(clips) == len(texts) == len(speakers):
-        raise DataError(f"{len(clips)} clips but {len(texts)} texts; expected one for each.")
-    for index, (clip, text, speaker) in enumerate(zip(clips, texts, speakers, strict=True)):
-        if not isinstance(text, str):
-            raise DataError(f"text {index}: expected a str. Received: {type(text).__name__}")
-        name = os.fspath(clip) if isinstance(clip, (str, os.PathLike)) else "in memory"
-        if name != "in memory":
-            clip = name if os.path.isfile(name) else None
+    given = columns.read_columns(data, ("clips", "texts"), ("speakers",))
+    for index, (clip, text, *speaker) in enumerate(zip(*given, strict=True)):
+        name = os.fspath(clip) if isinstance(clip, (str, os.PathLike)) else ""
+        if columns.is_missing(clip) or name and not os.path.isfile(name):
+            clip = None
+        elif name:
+            clip = name
         else:
             as_pair(clip)
-        yield _Row(f"row {index}", clip, name, text, "" if speaker is None else str(speaker))
+        yield _Row(
+            f"row {index}",
+            clip,
+            name,
+            columns.text_of(text, f"text {index}"),
+            columns.label_of(*speaker, f"speaker {index}") if speaker else "",
+        )
 
 
 def _rows_of_path(path: Path) -> Iterator[_Row]:

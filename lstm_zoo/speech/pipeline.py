@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo import pipeline
-from lstm_zoo.data import batching
+from lstm_zoo.data import batching, columns
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.speech import corpus, decoding, metrics, plots
 from lstm_zoo.speech.audio import check_waveforms, parse_wav, read_audio
@@ -166,8 +166,9 @@ class Pipeline(pipeline.Pipeline):
             A `Transcript` for each clip, in order. If a clip can't be used, its `error` is set.
 
         Raises:
-            CallError: if `clips` is one path, a clip is neither a path nor a pair, or `n_best` is
-                not between 1 and `beam_width`.
+            CallError: if `clips` is one path, an array, a table or a mapping rather than a
+                sequence of clips, a clip is neither a path nor a pair, or `n_best` is not between
+                1 and `beam_width`.
 
         Example:
 
@@ -179,8 +180,9 @@ class Pipeline(pipeline.Pipeline):
         >>> failed.error
         'none.wav: no such file.'
         """
-        if isinstance(clips, (str, bytes, os.PathLike)):
-            raise CallError("predict takes a list of clips, such as [path]. Received: one path")
+        clips = columns.to_list(
+            clips, "predict takes a list of clips, such as [path] or [(samples, sample_rate)]"
+        )
         width = self.beam_width if beam_width is None else beam_width
         if not 1 <= n_best <= width:
             raise CallError(

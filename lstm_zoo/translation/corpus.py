@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lstm_zoo import families
-from lstm_zoo.data import splits, tables
+from lstm_zoo.data import columns, splits, tables
 from lstm_zoo.errors import CallError, DataError
 
 SUFFIXES = (".tsv", ".txt")
@@ -76,7 +76,8 @@ def read(
             a prefix such as `multi30k/train`, of a file per language (`train.de`, `train.en`);
             a tab-separated `.tsv` or `.txt`: a header that names both languages chooses the
             columns, else the source is in the first and the target in the second;
-            a pair of sequences (sources, targets) of equal length.
+            a pair of sequences (sources, targets) of equal length, such as columns of a pandas
+            DataFrame; a pair with a missing side (None, NaN, pandas' NA) is skipped.
         source: the code of the source language, as in the file's suffix or the header.
         target: the code of the target language.
         strict: whether a pair without text on one side is an error; otherwise it is skipped.
@@ -122,25 +123,13 @@ def read(
 
 
 def _rows_of_pair(data: Any) -> Iterator[tuple[str, str, str]]:
-    try:
-        sources, targets = data
-        if isinstance(sources, str) or isinstance(targets, str):
-            raise TypeError
-        sources, targets = list(sources), list(targets)
-    except (TypeError, ValueError):
-        raise CallError(
-            "data must be a path or a pair of sequences (sources, targets). "
-            f"Received: {type(data).__name__}"
-        ) from None
-    if len(sources) != len(targets):
-        raise DataError(
-            f"{len(sources)} sources but {len(targets)} targets; expected equal numbers."
+    pairs = zip(*columns.read_columns(data, ("sources", "targets")), strict=True)
+    for index, (source, target) in enumerate(pairs):
+        yield (
+            f"row {index}",
+            columns.text_of(source, f"source {index}"),
+            columns.text_of(target, f"target {index}"),
         )
-    for index, sides in enumerate(zip(sources, targets, strict=True)):
-        wrong = [side for side in sides if not isinstance(side, str)]
-        if wrong:
-            raise DataError(f"pair {index}: expected two str. Received: {type(wrong[0]).__name__}")
-        yield f"row {index}", *sides
 
 
 def _rows_of_path(

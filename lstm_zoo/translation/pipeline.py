@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo import pipeline
-from lstm_zoo.data import batching
+from lstm_zoo.data import batching, columns
 from lstm_zoo.errors import CallError
 from lstm_zoo.text.tokenizers import as_bytes
 from lstm_zoo.translation import corpus, decoding, metrics, plots
@@ -119,7 +119,8 @@ class Pipeline(pipeline.Pipeline):
         """Translate texts.
 
         Args:
-            texts: the texts; may be empty.
+            texts: the texts, str or UTF-8 bytes, such as a list or a column of a pandas DataFrame;
+                may be empty.
             batch_size: the number of texts decoded at once; the result does not depend on it.
             beam_width: hypotheses kept while decoding; 1 is greedy; None uses the pipeline's.
             n_best: the number of translations of each text, at most `beam_width`.
@@ -128,7 +129,9 @@ class Pipeline(pipeline.Pipeline):
             A `Translation` for each text, in order. Texts are cut to the run's `max_length` pieces.
 
         Raises:
-            CallError: if `texts` is one string, or `n_best` is not between 1 and `beam_width`.
+            CallError: if `texts` is one text, a table or a mapping rather than a sequence of
+                texts, or `n_best` is not between 1 and `beam_width`.
+            DataError: if one of them is no text; the message has its index.
 
         Example:
 
@@ -136,8 +139,9 @@ class Pipeline(pipeline.Pipeline):
         >>> len(answer.n_best), answer.n_best[0] == (answer.text, answer.score)
         (2, True)
         """
-        if isinstance(texts, (str, bytes)):
-            raise CallError("predict takes a list of texts, such as [text]. Received: one text")
+        texts = columns.check_texts(
+            texts, 'predict takes a list of texts, such as [text] or frame["text"]'
+        )
         width = self.beam_width if beam_width is None else beam_width
         if not 1 <= n_best <= width:
             raise CallError(

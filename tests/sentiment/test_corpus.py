@@ -116,5 +116,33 @@ def test_pairs_in_memory():
         read((["a", 1], ["x", "y"]))
     assert read((["a", "b"], ["x", None])).skipped == [("row 1", "no label")]
     for data in (3, ["a", "b", "c"], ["a.tsv", "b.tsv"]):
-        with pytest.raises(CallError, match="a path or a pair"):
+        with pytest.raises(CallError, match="a path or columns"):
             read(data)
+
+
+def test_a_missing_label_is_no_class_and_numbers_are_the_same_as_integers_and_floats():
+    corpus = read((["a", "b", "c", None], [0.0, float("nan"), 1, "x"]))
+    assert corpus.classes == ["0", "1"]
+    assert corpus.skipped == [("row 1", "no label"), ("row 3", "no text")]
+    assert corpus.skipped_rows == [1, 3]
+    with pytest.raises(DataError, match="row 1: no label"):
+        read((["a", "b"], ["x", None]), strict=True)
+
+
+@pytest.mark.parametrize(
+    "labels, classes",
+    [
+        ([10, 9, 2, -1], ["-1", "2", "9", "10"]),
+        (["10", "9", "07", "7"], ["07", "7", "9", "10"]),
+        ([0.5, 10, 5], ["0.5", "5", "10"]),
+        (["10", "9", "other"], ["10", "9", "other"]),
+        ([True, False], ["False", "True"]),
+    ],
+)
+def test_classes_that_are_numbers_are_in_the_order_of_numbers(labels, classes, tmp_path):
+    texts = ["a"] * len(labels)
+    assert read((texts, labels)).classes == classes
+    if isinstance(labels[0], str):
+        path = tmp_path / "a.tsv"
+        path.write_text("text\tlabel\n" + "".join(f"a\t{label}\n" for label in labels))
+        assert read(path).classes == classes

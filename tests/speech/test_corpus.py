@@ -153,7 +153,7 @@ def test_columns_in_memory(tmp_path):
     with pytest.raises(DataError, match="text 0: expected a str. Received: int"):
         read(([samples], [1]))
     for wrong in (3, ["a.tsv", "b.tsv"], [[samples]], ([samples], 3)):
-        with pytest.raises(CallError, match="a path, or sequences"):
+        with pytest.raises(CallError, match="a path or columns"):
             read(wrong)
 
 

@@ -38,7 +38,7 @@ def test_columns_in_memory():
     assert read((["a", " "], ["b", "c"])).skipped == [("row 1", "no source")]
     with pytest.raises(DataError, match="2 sources but 1 targets"):
         read((["a", "b"], ["c"]))
-    with pytest.raises(DataError, match="pair 0: expected two str. Received: int"):
+    with pytest.raises(DataError, match="0: expected a str. Received: int"):
         read((["a"], [3]))
     for wrong in ("ab", 7, (["a"],)):
         with pytest.raises(CallError):
