@@ -89,7 +89,7 @@ SETTINGS = {
     "vectors": Setting(
         None,
         optional(path),
-        "text file of pretrained word vectors (GloVe's format); sets embedding_size",
+        "file of pretrained word vectors (GloVe's or word2vec's); sets embedding_size",
         needs=Needs(
             ("tokens",), lambda tokens: tokens == "words", "vectors work with tokens=words only"
         ),

@@ -1,21 +1,33 @@
-"""Pretrained word vectors, from a text file in GloVe's format."""
+"""Pretrained word vectors, from files of GloVe, word2vec and fastText."""
 
+import contextlib
+import gzip
 import os
-from collections.abc import Sequence
+import re
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
+from tqdm import tqdm
 
 from lstm_zoo.errors import CallError, DataError
+
+CHUNK = 2**20  # bytes of a binary file read at once
+REPORT_INTERVAL = 1_000  # lines between two steps of the progress bar
+EXPECTED = "GloVe's or word2vec's text, or word2vec's binary form; all of them also in gzip"
 
 
 def read_vectors(
     path: str | os.PathLike, words: Sequence[str], seed: int = 0
 ) -> tuple[np.ndarray, int]:
-    """Read the vectors of a vocabulary from a file in GloVe's format.
+    """Read the vectors of a vocabulary; the format is detected.
 
     Args:
-        path: a text file: on each line a word and its numbers, separated by spaces. A first line of
-            two fields, the header of word2vec and fastText, is skipped.
+        path: a file, plain or in gzip, with a progress bar on standard error if it takes long:
+            text, on each line a word and its numbers, separated by spaces or tabs; a first line of
+            two integers is the header of word2vec and fastText, and blank lines are skipped;
+            or word2vec's binary form: after the header, words and float32 numbers.
         words: the vocabulary, in the order of the rows.
         seed: the seed of the rows of missing words: normal, with the mean and standard deviation
             of the rows found.
@@ -25,7 +37,8 @@ def read_vectors(
 
     Raises:
         CallError: if the file does not exist.
-        DataError: if a line is not a word and `size` numbers, or no word is found.
+        DataError: if it is malformed, or no word is found; the message names the file and the
+            line. Of words outside of the vocabulary, numbers are counted, but not read.
 
     Example:
 
@@ -37,28 +50,110 @@ def read_vectors(
     if not os.path.isfile(path):
         raise CallError(f"{path}: no such file of word vectors.")
     row_of_word = {word: row for row, word in enumerate(words)}
-    found: dict[int, np.ndarray] = {}
-    size = None
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            fields = line.rstrip().split(" ")
-            if number == 1 and len(fields) == 2:
-                continue
-            size = size or len(fields) - 1
-            # Some of GloVe's words contain spaces: count the numbers from the end.
-            word = " ".join(fields[:-size])
-            try:
-                vector = np.array(fields[-size:], dtype=np.float32) if word else None
-            except ValueError:
-                vector = None
-            if vector is None or not np.isfinite(vector).all():
-                raise DataError(f"{path}:{number}: expected a word and {size} numbers.")
-            if word in row_of_word:
-                found[row_of_word[word]] = vector
+    with _open(path) as (file, advance):
+        read = _binary_vectors if _is_binary(file) else _text_vectors
+        found = {row_of_word[word]: row for word, row in read(file, path, row_of_word, advance)}
     if not found:
         raise DataError(f"{path}: none of the vocabulary's {len(words)} words is in this file.")
     rows = np.stack(list(found.values()))
     generator = np.random.default_rng(seed)
-    matrix = generator.normal(rows.mean(), rows.std(), (len(words), size)).astype(np.float32)
+    shape = (len(words), rows.shape[1])
+    matrix = generator.normal(rows.mean(), rows.std(), shape).astype(np.float32)
     matrix[list(found)] = rows
     return matrix, len(found)
+
+
+@contextlib.contextmanager
+def _open(path: str | os.PathLike) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
+    """Open a file, decompressed; and return the function that moves its progress bar."""
+    bar = tqdm(
+        total=os.path.getsize(path),
+        desc=os.path.basename(path),
+        unit="B",
+        unit_scale=True,
+        leave=False,
+        delay=1,  # second: small files have no bar
+        disable=None,  # no bar if standard error is not a terminal
+    )
+    with open(path, "rb") as raw, bar:
+        compressed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        try:
+            yield (
+                gzip.GzipFile(fileobj=raw) if compressed else raw,
+                (lambda: bar.update(raw.tell() - bar.n)),
+            )
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"{path}: damaged gzip data ({error}); expected {EXPECTED}.") from error
+
+
+def _is_binary(file: BinaryIO) -> bool:
+    header, sample = file.readline(100), file.read(CHUNK)
+    file.seek(0)
+    size = _header_size(header.split())
+    # In text, each number takes two characters at least.
+    numbers = sample.partition(b" ")[2][: 2 * (size or 0)]
+    return re.search(rb"[^\t\n\r\x20-\x7e]", numbers) is not None
+
+
+def _header_size(fields: Sequence[str | bytes]) -> int | None:
+    """Return the size of the vectors if these are the fields of word2vec's header: count, size."""
+    return int(fields[1]) if len(fields) == 2 and all(f.isdigit() for f in fields) else None
+
+
+def _text_vectors(
+    file: BinaryIO, path: str | os.PathLike, words: Collection[str], advance: Callable[[], None]
+) -> Iterator[tuple[str, np.ndarray]]:
+    size = None
+    for number, line in enumerate(file, 1):
+        if number % REPORT_INTERVAL == 0:
+            advance()
+        text = line.decode("utf-8", "replace").rstrip()
+        fields = re.split(r"[ \t]+", text)
+        if not text:
+            continue
+        if size is None:
+            size = _header_size(fields)
+            if size:
+                continue
+            size = len(fields) - 1
+        # Some of GloVe's words contain spaces: count the numbers from the end.
+        word = " ".join(fields[: len(fields) - size])
+        try:
+            wrong = not word or not size
+            if word in words and not wrong:
+                vector = np.array(fields[-size:], dtype=np.float32)
+                wrong = not np.isfinite(vector).all()
+        except ValueError:
+            wrong = True
+        if wrong:
+            count = f"{size} numbers" if size else f"its numbers ({EXPECTED})"
+            raise DataError(
+                f"{path}:{number}: expected a word and {count}. Received: {text[:40]!r}"
+            )
+        if word in words:
+            yield word, vector
+
+
+def _binary_vectors(
+    file: BinaryIO, path: str | os.PathLike, words: Collection[str], advance: Callable[[], None]
+) -> Iterator[tuple[str, np.ndarray]]:
+    count, size = map(int, file.readline().split())
+    data, start = b"", 0
+    for number in range(1, count + 1):
+        place = (
+            f"{path}: vector {number:,} of {count:,}: expected a word and {size} float32 numbers"
+        )
+        while (space := data.find(b" ", start)) < 0 or len(data) < space + 1 + 4 * size:
+            more = file.read(CHUNK)
+            advance()
+            if not more:
+                raise DataError(f"{place}; the file ends there.")
+            data, start = data[start:] + more, 0
+        word = data[start:space].lstrip(b"\n").decode("utf-8", "replace")
+        start = space + 1 + 4 * size
+        if word in words:
+            vector = np.frombuffer(data, "<f4", size, space + 1)
+            if not np.isfinite(vector).all():
+                raise DataError(f"{place}; a number of {word!r} is not finite.")
+            yield word, vector
