@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ class Transcript(NamedTuple):
     tokens: the characters or pieces of the text, each with its start in seconds.
     n_best: the hypotheses (text, score) by descending score, at most as many as requested.
     error: the reason why the clip can't be used, otherwise "".
+    path: the path of the clip, "" if it was in memory.
     """
 
     text: str
@@ -41,9 +43,11 @@ class Transcript(NamedTuple):
     tokens: list[tuple[str, float]]
     n_best: list[tuple[str, float]]
     error: str = ""
+    path: str = ""
 
     def __str__(self) -> str:
-        return self.text
+        path = re.sub(r"[\t\r\n]", " ", self.path)
+        return f"{path}\t{self.text}" if path else self.text
 
 
 class Pipeline(pipeline.Pipeline):
@@ -191,7 +195,10 @@ class Pipeline(pipeline.Pipeline):
         transcripts: list[Transcript] = []
         for audio in self._read_ahead(clips):
             transcripts += self._transcribe(audio, batch_size, width, n_best)
-        return transcripts
+        return [
+            transcript._replace(path=_path_of(clip))
+            for clip, transcript in zip(clips, transcripts, strict=True)
+        ]
 
     @staticmethod
     def error_of(answer: Transcript) -> str:
@@ -400,6 +407,14 @@ class Pipeline(pipeline.Pipeline):
         tokens = [vocabulary[label] for label in np.asarray(labels)[:count]]
         seconds = np.round(np.asarray(frames)[:count] * self._seconds_per_frame, 3)
         return [*zip(tokens, map(float, seconds), strict=True)]
+
+
+def _path_of(clip: Any) -> str:
+    """Return the path of a clip, "" if it is in memory."""
+    # Paths have no NUL, bytes of audio do.
+    if isinstance(clip, (str, os.PathLike)) or isinstance(clip, bytes) and b"\0" not in clip:
+        return os.fsdecode(clip)
+    return ""
 
 
 def _wav(samples: np.ndarray, rate: int) -> bytes:

@@ -205,11 +205,16 @@ def test_the_command_line_transcribes_and_evaluates(clips, spoken_data, tmp_path
     result = invoke("predict", RUN, clips[0], clips[1], "--json", "--n-best", 2)
     answers = json.loads(result.stdout)["predictions"]
     assert result.exit_code == 0 and len(answers) == 2
-    assert set(answers[0]) == {"text", "score", "tokens", "n_best", "error"}
+    assert set(answers[0]) == {"text", "score", "tokens", "n_best", "error", "path"}
+    assert [answer["path"] for answer in answers] == [str(clips[0]), str(clips[1])]
     assert len(answers[0]["n_best"]) == 2
     result = invoke("predict", RUN, clips[0], tmp_path / "none.wav", clips[1])
     assert result.exit_code == 1
-    assert result.stdout.split("\n") == [answers[0]["text"], "", answers[1]["text"], ""]
+    assert [line.split("\t") for line in result.stdout.splitlines()] == [
+        [str(clips[0]), answers[0]["text"]],
+        [str(tmp_path / "none.wav"), ""],
+        [str(clips[1]), answers[1]["text"]],
+    ]
     assert "none.wav: no such file" in result.stderr
     result = invoke("evaluate", RUN, "--data", spoken_data, "--json", "--beam-width", 1)
     scores = json.loads(result.stdout)
