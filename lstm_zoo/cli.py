@@ -210,13 +210,14 @@ def _family_group(family: str) -> click.Group:
     @click.argument("run")
     @click.option("--data", metavar="DATA", required=True,
                   help="Test set, in a format of train's --data.")  # fmt: skip
+    @_setting_options({name: table[name] for name in package.COLUMNS})
     @_decoding_options("beam_width", when=decodes)
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
     @click.option(
         "--predictions", metavar="FILE", help="Write the prediction of every row to FILE, as TSV."
     )
     def evaluate(
-        run: str, data: str, as_json: bool, predictions: str | None, **decoding: int | None
+        run: str, data: str, as_json: bool, predictions: str | None, **options: Any
     ) -> None:
         from lstm_zoo.files import write_table
 
@@ -227,7 +228,7 @@ def _family_group(family: str) -> click.Group:
         if predictions and Path(predictions).is_dir():
             raise CallError(f"{predictions}: a folder; --predictions takes the path of a file.")
         pipeline = lstm_zoo.load(run, family=family)
-        scores = pipeline.evaluate(data, **decoding)
+        scores = pipeline.evaluate(data, **options)
         rows = scores.pop("predictions")
         if predictions:
             write_table(Path(predictions), rows[0], (row.values() for row in rows))

@@ -40,6 +40,8 @@ class Description(Protocol):
         INPUT_HELP: what one input of `predict` is, such as "a text".
         DECODES: whether it decodes with beam search, and has a setting `beam_width`; its
             pipeline's `predict` and `evaluate` then take `beam_width`, and `predict` `n_best`.
+        COLUMNS: the settings that name columns of a table; its pipeline's `evaluate` takes them
+            too, None for the run's.
         VARIANTS: sizes of the network by name; a setting that is None takes its value from here.
         SETTINGS: its settings, `variant` among them. They replace settings of the same name in
             `lstm_zoo.settings.TRAINING`.
@@ -48,6 +50,7 @@ class Description(Protocol):
     DATA_HELP: str
     INPUT_HELP: str
     DECODES: bool
+    COLUMNS: Sequence[str]
     VARIANTS: Mapping[str, Mapping[str, Any]]
     SETTINGS: Mapping[str, Setting]
 
@@ -234,6 +237,10 @@ class Task(Protocol):
         """
 
     @abstractmethod
+    def format_row(self, corpus: Corpus, index: int) -> str:
+        """Format a row of a corpus as it was understood, for the log at the start of training."""
+
+    @abstractmethod
     def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Format rows of `evaluate`'s predictions, the task's or the pipeline's, for the log."""
 
@@ -311,7 +318,8 @@ class Pipeline(Protocol):
         Args:
             data: a path or columns, as `Task.read` takes them.
             strict: whether a row that can't be used is an error, rather than skipped.
-            **options: of a family that decodes, `beam_width`; None for the pipeline's.
+            **options: of a family that decodes, `beam_width`; None for the pipeline's. The
+                family's `COLUMNS`; None for the run's.
 
         Returns:
             The metrics, among them the task's `summary_metrics`; the numbers `examples` and

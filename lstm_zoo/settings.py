@@ -284,6 +284,15 @@ def language(value: Any) -> str:
     return value
 
 
+def column(value: Any) -> str:
+    """Read a column's name in a table's header, or its position, from 1, without a header."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        value = str(value)
+    if not isinstance(value, str) or not value.strip() or value == "0":
+        raise ValueError("a column's name, or without a header its position, from 1")
+    return value
+
+
 def path(value: Any) -> str:
     """Read a path and make it absolute. Whether it exists is checked where it is used."""
     if not os.fspath(value):

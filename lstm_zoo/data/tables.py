@@ -1,32 +1,48 @@
-"""Rows of .tsv, .csv and .jsonl files, UTF-8 with or without a byte order mark."""
+"""Tables: .tsv, .csv and .jsonl files, UTF-8 with or without a byte order mark."""
 
 import contextlib
 import csv
 import io
+import itertools
 import json
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lstm_zoo.data.headers import (
+    Column,
+    find,
+    fix,
+    join,
+    locate,
+    missing,
+    positions,
+    repeats,
+    shown,
+)
 from lstm_zoo.errors import DataError
 
 SUFFIXES = (".tsv", ".csv", ".jsonl")
+DELIMITERS = ",;\t|"  # of .csv
+SAMPLE = 20  # rows from which the delimiter of a .csv without a header is found
 _FIELD_LIMIT = threading.Lock()
 
 
 def read_rows(
-    path: Path, required: Sequence[str], optional: Sequence[str] = ()
+    path: Path, required: Sequence[Column], optional: Sequence[Column] = ()
 ) -> Iterator[tuple[str, list[Any]]]:
     """Read some columns of a table, in the order of the file.
 
-    TSV has no quoting; CSV follows the csv module; both need a header. Empty lines are skipped.
+    A .csv file follows the csv module, with the one of `DELIMITERS` with which its header has the
+    required columns. Files but .csv and .jsonl are tab-separated, without quoting. The first line
+    is a header, unless positions are given for all required columns. Empty lines are skipped.
 
     Args:
-        path: a file with one of `SUFFIXES`.
-        required: the names of required columns. `text/sentence` gives alternatives, the first of
-            which is preferred.
-        optional: the names of optional columns, in the same format.
+        path: the file.
+        required: the required columns.
+        optional: the optional columns.
 
     Yields:
         The row's place, such as `train.tsv:7`, and its values: those of `required`, then those of
@@ -39,29 +55,38 @@ def read_rows(
     Example:
 
     >>> _ = Path("train.tsv").write_text("label\\ttext\\npos\\tgood\\n")
-    >>> list(read_rows(Path("train.tsv"), ["text/sentence"], ["speaker"]))
+    >>> list(read_rows(Path("train.tsv"), [Column(("text", "sentence"))], [Column(("speaker",))]))
     [('train.tsv:2', ['good', None])]
     """
-    names = [name.split("/") for name in (*required, *optional)]
     if path.suffix.lower() == ".jsonl":
-        yield from _rows_of_jsonl(path, names, required)
+        yield from _rows_of_jsonl(path, required, optional)
         return
-    rows = _lines_of_tsv(path) if path.suffix.lower() == ".tsv" else _lines_of_csv(path)
-    _, header = next(rows, (1, []))
-    found = [next((name for name in given if name in header), None) for given in names]
-    missing = [name for name, match in zip(required, found, strict=False) if match is None]
-    if missing:
-        raise DataError(
-            f"{path}:1: no column named {_format_names(missing, ' or ')} in the header. "
-            f"Expected {_format_names(required)}; found: {', '.join(header) or 'nothing'}."
-        )
-    columns = [None if name is None else header.index(name) for name in found]
+    is_csv = path.suffix.lower() == ".csv"
+    rows = _rows_of_csv(path, required) if is_csv else rows_of_tsv(path)
+    (first, header), *others = [*itertools.islice(rows, 2)] or [(1, [])]
+    place = f"{path}:{first}"
+    indices = locate(header, required, place)
+    positioned = all(column.position is not None for column in required)
+    if positioned and others and repeats(header, others[0][1], required, place):
+        indices = None
+    rows = itertools.chain(others, rows)
+    if indices is None:
+        indices = positions(header, required, place)
+        rows = itertools.chain([(first, header)], rows)
+    indices += [find(header, column.names, place) for column in optional]
     for line, fields in rows:
         if len(fields) != len(header):
-            raise DataError(
-                f"{path}:{line}: {len(fields)} fields; expected {len(header)}, as in the header."
+            hint = (
+                "A field with a delimiter or a quote in it needs quotes."
+                if is_csv
+                else "Tabs, line breaks and quotes in a field need quoting, which a file named "
+                ".csv has; its delimiter is found."
             )
-        yield f"{path}:{line}", [None if column is None else fields[column] for column in columns]
+            raise DataError(
+                f"{path}:{line}: {len(fields)} fields; expected {len(header)}, as in line {first}. "
+                f"{hint}"
+            )
+        yield f"{path}:{line}", [None if index is None else fields[index] for index in indices]
 
 
 def decode(path: Path) -> str:
@@ -71,6 +96,11 @@ def decode(path: Path) -> str:
         DataError: if it is not UTF-8; the message names the file and the line.
     """
     data = path.read_bytes()
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:2]:
+        raise DataError(
+            f"{path}: UTF-16, as it seems; expected UTF-8. Save it as UTF-8, such as with "
+            "iconv -f UTF-16 -t UTF-8."
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -112,12 +142,83 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     return ((number, line) for number, line in enumerate(all_lines(path), 1) if line)
 
 
-def _lines_of_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:
-    return ((number, line.split("\t")) for number, line in lines(path))
+def rows_of_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Read the fields of a tab-separated file, with the numbers of their lines; no quoting.
+
+    Raises:
+        DataError: if it is not UTF-8, or its fields are quoted as in CSV.
+
+    Example:
+
+    >>> _ = Path("a.tsv").write_text("one\\ttwo\\n")
+    >>> list(rows_of_tsv(Path("a.tsv")))
+    [(1, ['one', 'two'])]
+    """
+    rows = [(number, line) for number, line in enumerate(all_lines(path), 1) if line]
+    if number := _quoting(rows):
+        raise DataError(
+            f"{path}:{number}: fields are quoted as in CSV, but a tab-separated file has no "
+            "quoting: the quotes would stay in the texts. Name the file .csv; its delimiter is "
+            "found."
+        )
+    return ((number, line.split("\t")) for number, line in rows)
 
 
-def _lines_of_csv(path: Path) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(decode(path), newline=""), strict=True)
+def _quoting(rows: Sequence[tuple[int, str]]) -> int | None:
+    """Return the first line that proves that a table's fields are quoted as in CSV, if they are.
+
+    A proof is a header in quotes, or a field in quotes with doubled quotes inside of it; no field
+    of the table may have a quote elsewhere.
+    """
+    if not rows:
+        return None
+    is_quoted = re.compile(r'"(?:[^"]|"")*"').fullmatch
+    number, header = rows[0]
+    proof = number if all(map(is_quoted, header.split("\t"))) and "\t" in header else None
+    for number, line in rows:
+        if '"' not in line:
+            continue
+        for field in line.split("\t"):
+            if '"' in field and not is_quoted(field):
+                return None
+            if proof is None and '""' in field[1:-1]:
+                proof = number
+    return proof
+
+
+def _rows_of_csv(path: Path, columns: Sequence[Column]) -> Iterator[tuple[int, list[str]]]:
+    """Read all rows of a .csv file, with the delimiter that suits the columns."""
+    text = decode(path)
+    positioned = all(column.position is not None for column in columns)
+    headers, fitting, errors = [], [], []
+    for delimiter in DELIMITERS:
+        rows = _parse_csv(path, text, delimiter)
+        try:
+            line, header = first = next(rows, (1, []))
+            rest = [*itertools.islice(rows, SAMPLE)] if positioned else []
+        except DataError as error:
+            errors.append(error)
+            continue
+        if locate(header, columns, f"{path}:{line}"):
+            return itertools.chain([first], rest, rows)
+        headers.append(first)
+        if positioned and len(header) > 1 and all(len(row) == len(header) for _, row in rest):
+            fitting.append(itertools.chain([first], rest, rows))
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise DataError(
+            f"{path}: fields may be separated by several of {' '.join(map(repr, DELIMITERS))}; "
+            "expected a header that names the columns, or a .tsv."
+        )
+    if not headers:
+        raise errors[0]
+    line, header = max(headers, key=lambda row: len(row[1]))
+    raise missing(header, columns, f"{path}:{line}")
+
+
+def _parse_csv(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     while True:
         try:
             with _long_fields():
@@ -146,8 +247,9 @@ def _long_fields() -> Iterator[None]:
 
 
 def _rows_of_jsonl(
-    path: Path, names: list[list[str]], required: Sequence[str]
+    path: Path, required: Sequence[Column], optional: Sequence[Column]
 ) -> Iterator[tuple[str, list[Any]]]:
+    known, indices = None, None
     for number, line in lines(path):
         if not line.strip():
             continue
@@ -156,17 +258,13 @@ def _rows_of_jsonl(
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{place}: not valid JSON: {error}.") from error
-        if not isinstance(row, dict) or any(
-            row.keys().isdisjoint(given) for given in names[: len(required)]
-        ):
-            raise DataError(f"{place}: expected an object with the keys {_format_names(required)}.")
-        yield place, [next((row[name] for name in given if name in row), None) for given in names]
-
-
-def _format_names(names: Sequence[str], joint: str = " and ") -> str:
-    """Format column names for a message: `path and text (or sentence)`."""
-    formatted = []
-    for name in names:
-        first, *others = name.split("/")
-        formatted.append(f"{first} (or {' or '.join(others)})" if others else first)
-    return joint.join(formatted)
+        keys, values = ([*row], [*row.values()]) if isinstance(row, dict) else ([], [])
+        if keys != known:  # most rows have the keys of the row before
+            known, indices = keys, locate(keys, required, place)
+            if indices is None:
+                raise DataError(
+                    f"{place}: expected an object with the keys {join(required)}; "
+                    f"found: {shown(keys)}. Choose others by {fix(required)}."
+                )
+            indices += [find(keys, column.names, place) for column in optional]
+        yield place, [None if index is None else values[index] for index in indices]

@@ -9,6 +9,7 @@ from lstm_zoo.settings import (
     Setting,
     boolean,
     choice,
+    column,
     integer,
     integers,
     number,
@@ -18,9 +19,11 @@ from lstm_zoo.settings import (
 
 DATA_HELP = """\
   a folder with one folder of .txt files per class (as aclImdb; unsup is ignored)
-  .tsv or .csv with columns text and label in its header; .jsonl with those keys"""
+  .tsv or .csv with columns text and label in its header; .jsonl with those keys
+  lines in fastText's format: __label__NAME text"""
 INPUT_HELP = "a text"
 DECODES = False
+COLUMNS = ("text_column", "label_column")
 
 _COMMON = {
     "cell": "lstm",
@@ -42,6 +45,17 @@ VARIANTS = {
 
 # A default of None means the variant's value.
 SETTINGS = {
+    # the table's columns
+    "text_column": Setting(
+        None,
+        optional(column),
+        "the texts' column in a table: its name, or its position (from 1) without a header",
+        neutral=None,
+        metavar="NAME",
+    ),
+    "label_column": Setting(
+        None, optional(column), "the labels' column, likewise", neutral=None, metavar="NAME"
+    ),
     # the network
     "variant": Setting(
         "base",

@@ -1,8 +1,8 @@
-"""Readers of labelled texts: a folder of classes, .tsv, .csv and .jsonl."""
+"""Readers of labelled texts: a folder of classes, .tsv, .csv, .jsonl, and fastText's lines."""
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from lstm_zoo import families
-from lstm_zoo.data import columns, splits, tables
+from lstm_zoo.data import columns, headers, splits, tables
 from lstm_zoo.errors import CallError, DataError
 
-COLUMNS = ("text", "label")
+COLUMNS = {"text_column": ("text",), "label_column": ("label",)}
 EXPECTED = (
-    "a folder with one folder of .txt files per class, "
-    "a .tsv or .csv whose header has text and label, or a .jsonl with those keys"
+    "a folder with one folder of .txt files per class, a .tsv or .csv whose header has text and "
+    "label, a .jsonl with those keys, or fastText's lines (__label__NAME text)"
 )
+FASTTEXT = "__label__"
 NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?")
 UNLABELLED_FOLDERS = {"unsup"}  # of aclImdb
 
@@ -89,8 +90,13 @@ class Corpus(families.Corpus):
         return np.array([index_of_class[label] for label in self.labels])
 
 
-def read(data: Any, strict: bool = False) -> Corpus:
-    """Read a corpus from a folder, a table or a pair of sequences.
+def read(
+    data: Any,
+    strict: bool = False,
+    given: Mapping[str, Any] | None = None,
+    fallback: Mapping[str, Any] | None = None,
+) -> Corpus:
+    """Read a corpus from a folder, a table, lines in fastText's format or a pair of sequences.
 
     Args:
         data: a path, or a pair (texts, labels) of sequences of one length, such as columns of a
@@ -98,12 +104,16 @@ def read(data: Any, strict: bool = False) -> Corpus:
             str or a number; a whole number is the same class as an integer and as a float. A
             missing text or label (None, NaN, pandas' NA) is skipped.
         strict: whether a row without a text or a label is an error; it is skipped otherwise.
+        given: the settings `text_column` and `label_column`, which name a table's columns; see
+            `lstm_zoo.data.headers.wanted`.
+        fallback: names to prefer to the usual ones where none is given.
 
     Returns:
         The corpus, in the order of the file; a folder is read in the order of its file names.
 
     Raises:
-        CallError: if the path does not exist or its suffix is unknown.
+        CallError: if the path does not exist or its suffix is unknown, or a column is given for
+            data without columns.
         DataError: if the data is malformed or has no usable row; the message names the file and
             the line.
 
@@ -112,11 +122,13 @@ def read(data: Any, strict: bool = False) -> Corpus:
     >>> read((["good", "bad"], ["pos", "neg"])).classes
     ['neg', 'pos']
     """
+    wanted = headers.wanted(COLUMNS, given, fallback)
     if isinstance(data, (str, os.PathLike)):
         name = os.fspath(data)
-        rows = _rows_of_path(Path(data))
+        rows = _rows_of_path(Path(data), wanted)
     else:
         name = "the given data"
+        headers.refuse(wanted, "data in memory")
         rows = _rows_of_pair(data)
     corpus = Corpus([], [], [])
     for number, (place, text, label) in enumerate(rows):
@@ -147,14 +159,23 @@ def _rows_of_pair(data: Any) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _rows_of_path(path: Path) -> Iterator[tuple[str, str, str]]:
+def _rows_of_path(path: Path, wanted: Sequence[headers.Column]) -> Iterator[tuple[str, str, str]]:
     if path.is_dir():
+        headers.refuse(wanted, f"{path}, a folder,")
         return _rows_of_folder(path)
     if not path.exists():
         raise CallError(f"{path}: no such file or folder. Expected {EXPECTED}.")
-    if path.suffix.lower() not in tables.SUFFIXES:
-        raise CallError(f"{path}: not a known kind of corpus. Expected {EXPECTED}.")
-    return _rows_of_table(path)
+    positioned = all(column.position is not None for column in wanted)
+    if path.suffix.lower() in tables.SUFFIXES or positioned:
+        return _rows_of_table(path, wanted)
+    with path.open("rb") as file:
+        if FASTTEXT.encode() not in file.read(len(FASTTEXT) + 3):  # after a byte order mark
+            raise CallError(
+                f"{path}: not a known kind of corpus. Expected {EXPECTED}; or tab-separated lines, "
+                "with the columns' positions given."
+            )
+    headers.refuse(wanted, f"{path}, in fastText's format,")
+    return _rows_of_fasttext(path)
 
 
 def _rows_of_folder(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -173,9 +194,21 @@ def _rows_of_folder(path: Path) -> Iterator[tuple[str, str, str]]:
             yield str(file), tables.decode(file), folder.name
 
 
-def _rows_of_table(path: Path) -> Iterator[tuple[str, str, str]]:
-    for place, row in tables.read_rows(path, COLUMNS):
+def _rows_of_table(path: Path, wanted: Sequence[headers.Column]) -> Iterator[tuple[str, str, str]]:
+    for place, row in tables.read_rows(path, wanted):
         text, label = ("" if value is None else value for value in row)
         if not isinstance(text, str) or type(label) not in (str, int):
             raise DataError(f"{place}: expected text to be a string, label a string or integer.")
         yield place, text, str(label)
+
+
+def _rows_of_fasttext(path: Path) -> Iterator[tuple[str, str, str]]:
+    for number, line in tables.lines(path):
+        words = line.split()
+        labels = [word for word in words if word.startswith(FASTTEXT)]
+        if len(labels) != 1 or words[0] != labels[0]:
+            raise DataError(
+                f"{path}:{number}: {len(labels)} labels ({' '.join(labels[:3]) or 'none'}); "
+                f"expected one, at the start of the line: {FASTTEXT}NAME text."
+            )
+        yield f"{path}:{number}", line.strip()[len(labels[0]) :].strip(), labels[0][len(FASTTEXT) :]

@@ -115,13 +115,24 @@ class Pipeline(pipeline.Pipeline):
             for row in probabilities
         ]
 
-    def evaluate(self, data: Any, *, strict: bool = False, batch_size: int = 64) -> dict[str, Any]:
+    def evaluate(
+        self,
+        data: Any,
+        *,
+        strict: bool = False,
+        batch_size: int = 64,
+        text_column: str | int | None = None,
+        label_column: str | int | None = None,
+    ) -> dict[str, Any]:
         """Evaluate the classifier on labelled texts.
 
         Args:
             data: a path or a pair (texts, labels); see `lstm_zoo.sentiment.corpus.read`.
             strict: whether a row without a text or a label is an error; it is skipped otherwise.
             batch_size: texts per batch; it does not change the results.
+            text_column: the texts' column in a table: its name, or its position (from 1) in a file
+                without a header; None for the run's, or else `text`.
+            label_column: the labels' column, likewise.
 
         Returns:
             `accuracy`, `macro_f1`, `classes` and `confusion`, as
@@ -141,7 +152,8 @@ class Pipeline(pipeline.Pipeline):
         >>> scores["examples"], scores["confusion"]
         (2, [[1, 0], [0, 1]])
         """
-        labelled = corpus.read(data, strict=strict)
+        given = {"text_column": text_column, "label_column": label_column}
+        labelled = corpus.read(data, strict, given, fallback=self.config["settings"])
         references = labelled.class_indices(self.classes)
         probabilities = self._probabilities(labelled.texts, batch_size)
         predicted = probabilities.argmax(axis=1)

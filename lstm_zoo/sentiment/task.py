@@ -61,8 +61,8 @@ class Task(families.Task):
 
     @staticmethod
     def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
-        """Read a corpus with `lstm_zoo.sentiment.corpus.read`; settings are ignored."""
-        return corpus.read(data, strict)
+        """Read a corpus with `lstm_zoo.sentiment.corpus.read`, the columns of the settings."""
+        return corpus.read(data, strict, settings)
 
     @staticmethod
     def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
@@ -235,6 +235,11 @@ class Task(families.Task):
         loss = -log_probabilities[np.arange(len(logits)), examples.targets].mean()
         scores = metrics.classification(examples.targets, logits.argmax(axis=1), self.classes)
         return {"loss": float(loss), **scores}
+
+    def format_row(self, labelled: Corpus, index: int) -> str:
+        """Format a row of a corpus for the log: its text and its label."""
+        text = textwrap.shorten(labelled.texts[index], 80, placeholder=" …")
+        return f'text "{text}"  label {labelled.labels[index]}'
 
     def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Format rows of `predictions`, as `Pipeline.evaluate` returns them, a line each."""

@@ -9,6 +9,7 @@ from lstm_zoo.settings import (
     Setting,
     boolean,
     choice,
+    column,
     integer,
     integers,
     number,
@@ -22,6 +23,7 @@ DATA_HELP = """\
   a .tsv, .csv or .jsonl manifest with path and text (or sentence, as in Common Voice)"""
 INPUT_HELP = "the path of a clip"
 DECODES = True
+COLUMNS = ("path_column", "text_column")
 SUBSAMPLING_KINDS = ("stack", "conv")
 FEATURE_KINDS = ("log_mel", "mfcc")
 MAX_MELS = 1_024
@@ -48,6 +50,17 @@ VARIANTS = {
 
 # A default of None means the variant's value, for the settings in `VARIANTS`.
 SETTINGS = {
+    # the table's columns
+    "path_column": Setting(
+        None,
+        optional(column),
+        "the clips' column in a table: its name, or its position (from 1) without a header",
+        neutral=None,
+        metavar="NAME",
+    ),
+    "text_column": Setting(
+        None, optional(column), "the transcripts' column, likewise", neutral=None, metavar="NAME"
+    ),
     # the network
     "variant": Setting(
         "base",

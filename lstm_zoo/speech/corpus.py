@@ -5,7 +5,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstm_zoo import families
-from lstm_zoo.data import columns, splits, tables
+from lstm_zoo.data import columns, headers, splits, tables
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.speech.audio import as_pair
 
-COLUMNS = ("path", "text/sentence")
-SPEAKER_COLUMN = "speaker/client_id"
+COLUMNS = {"path_column": ("path",), "text_column": ("text", "sentence")}
+SPEAKER_COLUMN = headers.Column(("speaker", "client_id"))
 CLIPS_FOLDER = "clips"  # paths in Common Voice's manifests are relative to it
 SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")  # tried for clips that are named without one
 EXPECTED = (
@@ -99,7 +99,12 @@ class _Row(NamedTuple):
     speaker: str
 
 
-def read(data: Any, strict: bool = False) -> Corpus:
+def read(
+    data: Any,
+    strict: bool = False,
+    given: Mapping[str, Any] | None = None,
+    fallback: Mapping[str, Any] | None = None,
+) -> Corpus:
     """Read a corpus, detecting its format.
 
     Args:
@@ -108,13 +113,16 @@ def read(data: Any, strict: bool = False) -> Corpus:
             folder or, as in Common Voice, to the folder `clips` there.
         strict: whether an unusable row (no text, or no such clip) is an error; otherwise it is
             skipped.
+        given: the settings `path_column` and `text_column`, which choose a table's columns; see
+            `lstm_zoo.data.headers.wanted`.
+        fallback: names to prefer to the usual ones where none is given.
 
     Returns:
         The corpus, in the order of the file; LibriSpeech's is sorted by file name.
 
     Raises:
-        CallError: if the path does not exist or its format is unknown, or a clip is neither a path
-            nor a pair.
+        CallError: if the path does not exist or its format is unknown, a clip is neither a path
+            nor a pair, or a column is given for data without columns.
         DataError: if the data is malformed or has no usable row; the message names file and line.
 
     Example:
@@ -123,11 +131,13 @@ def read(data: Any, strict: bool = False) -> Corpus:
     >>> read(([clip, clip], ["one", ""])).skipped
     [('row 1', 'no text')]
     """
+    wanted = headers.wanted(COLUMNS, given, fallback)
     if isinstance(data, (str, os.PathLike)):
         name = os.fspath(data)
-        rows = _rows_of_path(Path(data))
+        rows = _rows_of_path(Path(data), wanted)
     else:
         name = "the given data"
+        headers.refuse(wanted, "data in memory")
         rows = _rows_of_columns(data)
     corpus = Corpus([], [], [], [])
     for number, row in enumerate(rows):
@@ -217,21 +227,22 @@ def _rows_of_columns(data: Any) -> Iterator[_Row]:
         )
 
 
-def _rows_of_path(path: Path) -> Iterator[_Row]:
+def _rows_of_path(path: Path, wanted: Sequence[headers.Column]) -> Iterator[_Row]:
     if path.is_dir():
         if (path / "metadata.csv").is_file() and (path / "wavs").is_dir():
-            return _rows_of_ljspeech(path)
+            return _rows_of_ljspeech(path, wanted)
         transcripts = sorted(path.rglob("*.trans.txt"))
         if not transcripts:
             manifests = [p for p in sorted(path.iterdir()) if p.suffix.lower() in tables.SUFFIXES]
             hint = f" Did you mean {manifests[0]}?" if manifests else ""
             raise DataError(f"{path}: no transcripts in this folder.{hint} Expected {EXPECTED}.")
+        headers.refuse(wanted, f"{path}, in LibriSpeech's format,")
         return _rows_of_librispeech(transcripts)
     if not path.exists():
         raise CallError(f"{path}: no such file or folder. Expected {EXPECTED}.")
     if path.suffix.lower() not in tables.SUFFIXES:
         raise CallError(f"{path}: not a known kind of corpus. Expected {EXPECTED}.")
-    return _rows_of_manifest(path)
+    return _rows_of_manifest(path, wanted)
 
 
 def _rows_of_librispeech(transcripts: list[Path]) -> Iterator[_Row]:
@@ -243,21 +254,60 @@ def _rows_of_librispeech(transcripts: list[Path]) -> Iterator[_Row]:
             yield _Row(f"{path}:{number}", _find(path.parent, name), name, text, speaker)
 
 
-def _rows_of_ljspeech(folder: Path) -> Iterator[_Row]:
+def _rows_of_ljspeech(folder: Path, wanted: Sequence[headers.Column]) -> Iterator[_Row]:
     path = folder / "metadata.csv"
-    for number, line in tables.lines(path):
-        place = f"{path}:{number}"
-        name, *texts = line.split("|")
-        if len(texts) not in (1, 2):
-            raise DataError(
-                f"{place}: {len(texts) + 1} fields; "
-                "expected 2 or 3, separated by |: the clip's name, its text, its normalized text."
+    for column in wanted:
+        if column.given is not None and column.position is None:
+            raise CallError(
+                f"{path} has no header in LJSpeech's format, so that {column.setting} is a "
+                f"position, from 1. Received: {column.given!r}. For a table with a header, give "
+                "the file rather than the folder."
             )
-        yield _Row(place, _find(folder / "wavs", name), name, texts[-1] or texts[0], "")
+    name, text = (column.position for column in wanted)
+    rows = [(number, line.split("|")) for number, line in tables.lines(path)]
+    for number, fields in rows:
+        if text is None and len(fields) not in (2, 3):
+            raise DataError(
+                f"{path}:{number}: {len(fields)} fields; expected 2 or 3, separated by |: the "
+                "clip's name, its text, its normalized text. Choose others by "
+                f"{headers.fix(wanted)}, each a position, from 1."
+            )
+        if max(name or 0, text or 0) >= len(fields):
+            raise DataError(
+                f"{path}:{number}: {len(fields)} fields, separated by |; expected at least "
+                f"{max(name or 0, text or 0) + 1}."
+            )
+    if text is None:
+        _check_last_column(path, [fields for _, fields in rows], wanted[1])
+    for number, fields in rows:
+        clip = fields[name or 0]
+        transcript = (fields[-1] or fields[1]) if text is None else fields[text]
+        yield _Row(f"{path}:{number}", _find(folder / "wavs", clip), clip, transcript, "")
 
 
-def _rows_of_manifest(path: Path) -> Iterator[_Row]:
-    for place, row in tables.read_rows(path, COLUMNS, [SPEAKER_COLUMN]):
+def _check_last_column(path: Path, rows: list[list[str]], column: headers.Column) -> None:
+    """Check that LJSpeech's last column, which is guessed to be the transcript, may be one.
+
+    Raises:
+        DataError: if it is something else, such as durations or speakers.
+    """
+    last = max(map(len, rows), default=2)
+    raw, texts = ([fields[index] for fields in rows if len(fields) == last] for index in (1, -1))
+    found = headers.unlikely_text(texts)
+    if not found and len({*texts}) <= len({*raw}) / 2:
+        # The normalized text of a corpus differs from row to row as its text does.
+        shown = headers.shorten(texts[0])
+        found = f"{len({*texts})} values, such as {shown!r}, for {len({*raw})} texts"
+    if found:
+        hint = " or ".join(headers.fix([column], [str(number)]) for number in range(2, last + 1))
+        raise DataError(
+            f"{path}: column {last} has {found}; expected transcripts. Choose the column of the "
+            f"transcripts by its position: {hint}."
+        )
+
+
+def _rows_of_manifest(path: Path, wanted: Sequence[headers.Column]) -> Iterator[_Row]:
+    for place, row in tables.read_rows(path, wanted, [SPEAKER_COLUMN]):
         name, text, speaker = ("" if value is None else value for value in row)
         if not isinstance(name, str) or not isinstance(text, str):
             raise DataError(f"{place}: expected path and text to be strings.")

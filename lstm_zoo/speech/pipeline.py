@@ -212,6 +212,8 @@ class Pipeline(pipeline.Pipeline):
         strict: bool = False,
         batch_size: int = 16,
         beam_width: int | None = None,
+        path_column: str | int | None = None,
+        text_column: str | int | None = None,
     ) -> dict[str, Any]:
         """Evaluate on transcribed speech.
 
@@ -223,6 +225,9 @@ class Pipeline(pipeline.Pipeline):
             strict: whether a row that can't be used is an error; otherwise it is skipped.
             batch_size: as for `predict`; the result does not depend on it.
             beam_width: as for `predict`.
+            path_column: the clips' column in a table: its name, or its position (from 1) in a file
+                without a header; None for the run's, or else `path`.
+            text_column: the transcripts' column, likewise; else `text` or `sentence`.
 
         Returns:
             `wer` and `cer` as fractions; the numbers of `examples` and `skipped` rows; and
@@ -240,7 +245,8 @@ class Pipeline(pipeline.Pipeline):
         >>> scores["examples"], scores["predictions"][0]["hypothesis"]
         (1, 'zeron fo o e tigt')
         """
-        dataset = corpus.read(data, strict=strict)
+        given = {"path_column": path_column, "text_column": text_column}
+        dataset = corpus.read(data, strict, given, fallback=self.config["settings"])
         references = [*map(self._task.normalize, dataset.texts)]
         transcripts = self.predict(dataset.clips, batch_size, beam_width=beam_width)
         answers = [

@@ -1,6 +1,7 @@
 """The training task: examples, batches, loss and metrics."""
 
 import os
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,8 +84,8 @@ class Task(families.Task):
 
     @staticmethod
     def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
-        """Read a corpus with `lstm_zoo.speech.corpus.read`; settings are ignored."""
-        return corpora.read(data, strict)
+        """Read a corpus with `lstm_zoo.speech.corpus.read`, the columns of the settings."""
+        return corpora.read(data, strict, settings)
 
     @staticmethod
     def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
@@ -306,6 +307,12 @@ class Task(families.Task):
                 for reference, hypothesis in zip(examples.texts, hypotheses, strict=True)
             ],
         }
+
+    def format_row(self, corpus: Corpus, index: int) -> str:
+        """Format a row of a corpus for the log: its clip and its transcript."""
+        clip = corpus.clips[index]
+        name = clip if isinstance(clip, str) else "in memory"
+        return f'clip {name}  "{textwrap.shorten(corpus.texts[index], 80, placeholder=" …")}"'
 
     def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Format rows of `predictions` as lines, two for each row."""

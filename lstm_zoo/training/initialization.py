@@ -71,6 +71,9 @@ def fresh(
     table = families.settings(family)
     values = resolve(table, settings)
     refuse_ineffective(table, values, families.module(family).VARIANTS)
+    columns = [name for name in families.module(family).COLUMNS if values[name] is not None]
+    if data is None and columns:
+        raise CallError(f"{' and '.join(columns)} has no effect on the demo corpus; give data.")
     if validation is not None and validation_split not in (None, corpora.VALIDATION_SPLIT):
         raise CallError(
             f"validation_split={validation_split} has no effect with validation; give only one."

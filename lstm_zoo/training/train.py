@@ -87,6 +87,7 @@ def train(
         return load(run)
 
     task, corpora = start.task, start.corpora
+    log(f"{corpora.training.places[0]}: {task.format_row(corpora.training, 0)}")
     examples = task.encode(corpora.training, training=True, cache=start.cache)
     validation_examples = task.encode(corpora.validation, training=False, cache=start.cache)
     skipped = [*corpora.skipped, *examples.skipped, *validation_examples.skipped]

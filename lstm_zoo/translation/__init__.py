@@ -13,6 +13,7 @@ from lstm_zoo.settings import (
     Setting,
     boolean,
     choice,
+    column,
     integer,
     integers,
     language,
@@ -22,10 +23,12 @@ from lstm_zoo.settings import (
 
 DATA_HELP = """\
   a prefix with a file per language (multi30k/train for train.de and train.en)
-  .tsv or .txt, tab-separated: language codes in a header, or without one the
-  source in column 1 and the target in column 2"""
+  .tsv or .txt, tab-separated: languages (en, English) in a header, or without one
+  the source in column 1 and the target in column 2
+  .csv with such a header; .jsonl with such keys"""
 INPUT_HELP = "a text"
 DECODES = True
+COLUMNS = ("source_column", "target_column")
 VOCABULARIES = ("separate", "joint")
 
 _COMMON = {
@@ -69,6 +72,17 @@ SETTINGS = {
     ),
     "target": Setting(
         None, optional(language), "code of the language to translate to, such as en", metavar="CODE"
+    ),
+    # the table's columns
+    "source_column": Setting(
+        None,
+        optional(column),
+        "the sources' column in a table: its name, or its position (from 1) without a header",
+        neutral=None,
+        metavar="NAME",
+    ),
+    "target_column": Setting(
+        None, optional(column), "the targets' column, likewise", neutral=None, metavar="NAME"
     ),
     # the network
     "variant": Setting(

@@ -1,7 +1,7 @@
-"""Read sentence pairs from a file per language, or from tab-separated columns."""
+"""Read sentence pairs from a file per language, or from a table's columns."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 
 from lstm_zoo import families
-from lstm_zoo.data import columns, splits, tables
+from lstm_zoo.data import columns, headers, splits, tables
 from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.training.progress import log
+from lstm_zoo.translation import languages
 
-SUFFIXES = (".tsv", ".txt")
+SUFFIXES = (".txt", *tables.SUFFIXES)
+# The usual names of columns, besides those of the languages.
+COLUMNS = {"source_column": ("source", "src"), "target_column": ("target", "tgt", "trg")}
 EXPECTED = (
-    "a prefix with a file per language (multi30k/train for train.de and train.en), or a "
-    "tab-separated .tsv or .txt with two or more columns"
+    "a prefix with a file per language (multi30k/train for train.de and train.en), a "
+    "tab-separated .tsv or .txt with two or more columns, or a .csv or .jsonl that names them"
 )
 
 
@@ -67,7 +71,12 @@ class Corpus(families.Corpus):
 
 
 def read(
-    data: Any, source: str | None = None, target: str | None = None, strict: bool = False
+    data: Any,
+    source: str | None = None,
+    target: str | None = None,
+    strict: bool = False,
+    given: Mapping[str, Any] | None = None,
+    fallback: Mapping[str, Any] | None = None,
 ) -> Corpus:
     """Read sentence pairs; the layout is detected.
 
@@ -76,29 +85,37 @@ def read(
             a prefix such as `multi30k/train`, of a file per language (`train.de`, `train.en`);
             a tab-separated `.tsv` or `.txt`: a header that names both languages chooses the
             columns, else the source is in the first and the target in the second;
+            a `.csv` or `.jsonl` that names both languages;
             a pair of sequences (sources, targets) of equal length, such as columns of a pandas
             DataFrame; a pair with a missing side (None, NaN, pandas' NA) is skipped.
         source: the code of the source language, as in the file's suffix or the header.
         target: the code of the target language.
         strict: whether a pair without text on one side is an error; otherwise it is skipped.
+        given: the settings `source_column` and `target_column`, which choose a table's columns; see
+            `lstm_zoo.data.headers.wanted`.
+        fallback: names to prefer to the usual ones where none is given.
 
     Returns:
         The pairs, in file order.
 
     Raises:
-        CallError: if the data or a language's file does not exist.
-        DataError: if the data is malformed or has no usable pair; the message names the line.
+        CallError: if the data or a language's file does not exist, or a column is given for data
+            without columns.
+        DataError: if the data is malformed or has no usable pair, or columns without a header are
+            certainly not sentences of these languages; the message names the line or column.
 
     Example:
 
     >>> read((["ein Hund", ""], ["a dog", "nothing"])).sources
     ['ein Hund']
     """
+    wanted = headers.wanted(_usual_names(source, target), given, fallback)
     if isinstance(data, (str, os.PathLike)):
         name = os.fspath(data)
-        rows = _rows_of_path(Path(data), source, target)
+        rows = _rows_of_path(Path(data), source, target, wanted)
     else:
         name = "the given data"
+        headers.refuse(wanted, "data in memory")
         rows = _rows_of_pair(data)
     corpus = Corpus([], [], [])
     for number, (place, *sides) in enumerate(rows):
@@ -132,28 +149,41 @@ def _rows_of_pair(data: Any) -> Iterator[tuple[str, str, str]]:
         )
 
 
+def _usual_names(source: str | None, target: str | None) -> dict[str, tuple[str, ...]]:
+    """Return the names that the columns of two languages may have, for each setting."""
+    return {
+        setting: (*languages.names(code), *usual)
+        for (setting, usual), code in zip(COLUMNS.items(), (source, target), strict=True)
+    }
+
+
 def _rows_of_path(
-    path: Path, source: str | None, target: str | None
+    path: Path, source: str | None, target: str | None, wanted: Sequence[headers.Column]
 ) -> Iterator[tuple[str, str, str]]:
     if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
+        suffix = path.suffix.lower()
+        if suffix not in SUFFIXES:
             raise CallError(f"{path}: not a supported corpus format. Expected {EXPECTED}.")
-        return _rows_of_table(path, source, target)
-    languages = sorted(
+        chosen = any((column.given or column.fallback) is not None for column in wanted)
+        if chosen or suffix in (".csv", ".jsonl"):
+            return _rows_of_named(path, wanted)
+        return _rows_of_table(path, source, target, wanted)
+    headers.refuse(wanted, f"{path}, a file per language,")
+    codes = sorted(
         file.name.removeprefix(f"{path.name}.")
         for file in (path.parent.iterdir() if path.parent.is_dir() else ())
         if file.is_file() and file.name.startswith(f"{path.name}.")
     )
-    if path.is_dir() or not languages:
+    if path.is_dir() or not codes:
         raise CallError(f"{path}: no file {path.name}.LANGUAGE found. Expected {EXPECTED}.")
-    missing = [code for code in (source, target) if code not in languages]
+    missing = [code for code in (source, target) if code not in codes]
     if missing:
         requested = " and ".join(
             f"{side} {code}" if code else f"no {side}"
             for side, code in (("source", source), ("target", target))
         )
         raise CallError(
-            f"{path}: source and target must be suffixes of files. Found: {', '.join(languages)}; "
+            f"{path}: source and target must be suffixes of files. Found: {', '.join(codes)}; "
             f"requested: {requested}."
         )
     return _rows_of_files(*(path.with_name(f"{path.name}.{code}") for code in (source, target)))
@@ -170,18 +200,98 @@ def _rows_of_files(source: Path, target: Path) -> Iterator[tuple[str, str, str]]
         yield f"{source}:{number}", text, translation
 
 
+def _rows_of_named(path: Path, wanted: Sequence[headers.Column]) -> Iterator[tuple[str, str, str]]:
+    """Read the columns that are named by a header or by the settings."""
+    for place, sides in tables.read_rows(path, wanted):
+        texts = ["" if text is None else text for text in sides]
+        if not all(isinstance(text, str) for text in texts):
+            raise DataError(f"{place}: expected {headers.join(wanted)} to be strings.")
+        yield place, *texts
+
+
 def _rows_of_table(
-    path: Path, source: str | None, target: str | None
+    path: Path, source: str | None, target: str | None, wanted: Sequence[headers.Column]
 ) -> Iterator[tuple[str, str, str]]:
-    columns = (0, 1)
-    for position, (number, line) in enumerate(tables.lines(path)):
-        fields = line.split("\t")
-        if position == 0 and {source, target} <= set(fields):
-            columns = (fields.index(source), fields.index(target))
-            continue
-        if len(fields) <= max(columns):
+    """Read tab-separated columns: those that a header names, else the first two."""
+    rows = [*tables.rows_of_tsv(path)]
+    if rows and _is_header(path, rows, source, target, wanted):
+        yield from _rows_of_named(path, wanted)
+        return
+    for number, fields in rows:
+        if len(fields) < 2:
             raise DataError(
-                f"{path}:{number}: {len(fields)} columns; expected at least {max(columns) + 1}, "
-                "separated by tabs."
+                f"{path}:{number}: {len(fields)} columns; expected at least 2, separated by tabs."
             )
-        yield f"{path}:{number}", *(fields[column] for column in columns)
+    if rows:
+        _check_order(path, [fields for _, fields in rows], source, target, wanted)
+    for number, fields in rows:
+        yield f"{path}:{number}", fields[0], fields[1]
+
+
+def _is_header(
+    path: Path,
+    rows: Sequence[tuple[int, list[str]]],
+    source: str | None,
+    target: str | None,
+    wanted: Sequence[headers.Column],
+) -> bool:
+    """Return whether the first row is a header that names both columns.
+
+    Raises:
+        DataError: if it is a header that does not.
+    """
+    (number, first), *others = rows[:2]
+    place = f"{path}:{number}"
+    if others and headers.repeats(first, others[0][1], wanted, place):
+        return False
+    if headers.locate(first, wanted, place):
+        return True
+    named = [field for field in first if field.strip().casefold() in languages.full_names()]
+    coded = [field for field in first if field.strip() in languages.LANGUAGES]
+    # A row of a word list may be "it" and "es", two codes.
+    if not {source, target} & {*coded, None}:
+        coded = []
+    found = max(named, coded, key=len)
+    if len(found) < 2:
+        return False
+    sides = f"{source or 'no source'} and {target or 'no target'}"
+    raise DataError(
+        f"{place}: {' and '.join(found)} seem to be a header, but {sides} were requested. Choose "
+        f"the columns by {headers.fix(wanted, found[:2])}; if the line is a pair of sentences, by "
+        "positions, from 1."
+    )
+
+
+def _check_order(
+    path: Path,
+    rows: Sequence[Sequence[str]],
+    source: str | None,
+    target: str | None,
+    wanted: Sequence[headers.Column],
+) -> None:
+    """Check that the first two columns may be the sources and the targets, and print this order.
+
+    Raises:
+        DataError: if they certainly are not.
+    """
+    width = min(map(len, rows))
+    texts = [[fields[index] for fields in rows] for index in range(width)]
+    unlikely = [*map(headers.unlikely_text, texts)]
+    if any(unlikely[:2]):
+        index = 0 if unlikely[0] else 1
+        likely = [str(number) for number, found in enumerate(unlikely, 1) if not found]
+        choice = headers.fix(wanted, likely[:2] if len(likely) > 1 else None)
+        raise DataError(
+            f"{path}: column {index + 1} has {unlikely[index]}; without a header, the "
+            f"{('source', 'target')[index]} is expected there. Choose the columns by {choice}."
+        )
+    if languages.is_swapped(*texts[:2], source, target):
+        raise DataError(
+            f"{path}: column 1 is in {target} and column 2 in {source}; without a header, the "
+            f"source, {source}, is expected in column 1. Choose the columns by "
+            f"{headers.fix(wanted, ['2', '1'])}."
+        )
+    log(
+        f"{path}: no header names the languages: column 1 is the source"
+        f"{f' ({source})' if source else ''}, column 2 the target{f' ({target})' if target else ''}"
+    )

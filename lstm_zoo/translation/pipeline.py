@@ -167,6 +167,8 @@ class Pipeline(pipeline.Pipeline):
         strict: bool = False,
         batch_size: int = 64,
         beam_width: int | None = None,
+        source_column: str | int | None = None,
+        target_column: str | int | None = None,
     ) -> dict[str, Any]:
         """Evaluate on sentence pairs.
 
@@ -176,6 +178,9 @@ class Pipeline(pipeline.Pipeline):
             strict: whether a pair that can't be used is an error; otherwise it is skipped.
             batch_size: the number of texts decoded at once; the result does not depend on it.
             beam_width: as for `predict`.
+            source_column: the sources' column in a table: its name, or its position (from 1) in a
+                file without a header; None for the run's, or else the language's.
+            target_column: the targets' column, likewise.
 
         Returns:
             `bleu` and `chrf`, from 0 to 100, cased and detokenized, and sacrebleu's `signature` of
@@ -197,7 +202,10 @@ class Pipeline(pipeline.Pipeline):
         >>> scores["examples"], scores["by_length"][0]["words"], len(scores["predictions"])
         (2, 5, 2)
         """
-        pairs = corpus.read(data, *self.config["learned"]["languages"], strict)
+        settings = self.config["settings"]
+        given = {"source_column": source_column, "target_column": target_column}
+        languages = self.config["learned"]["languages"]
+        pairs = corpus.read(data, *languages, strict, given, fallback=settings)
         answers = self.predict(pairs.sources, batch_size, beam_width=beam_width)
         hypotheses = [answer.text for answer in answers]
         loss = self._task.cross_entropy(self.model, self._task.encode(pairs, training=False))

@@ -85,8 +85,8 @@ class Task(families.Task):
 
     @staticmethod
     def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
-        """Read a corpus with `lstm_zoo.translation.corpus.read`, in the settings' languages."""
-        return corpus.read(data, settings["source"], settings["target"], strict)
+        """Read a corpus with `lstm_zoo.translation.corpus.read`, as the settings say."""
+        return corpus.read(data, settings["source"], settings["target"], strict, settings)
 
     @staticmethod
     def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
@@ -275,6 +275,14 @@ class Task(families.Task):
             total += float(tf.reduce_sum(losses))
             count += np.count_nonzero(targets)
         return total / count
+
+    def format_row(self, corpus: Corpus, index: int) -> str:
+        """Format a row of a corpus for the log: each text after its language."""
+        texts = (corpus.sources[index], corpus.targets[index])
+        return "  ".join(
+            f"{self.settings[side] or side}: {textwrap.shorten(text, 80, placeholder=' …')}"
+            for side, text in zip(SIDES, texts, strict=True)
+        )
 
     def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Format rows of `predictions` as lines, three for each row, cut to 90 characters."""

@@ -80,9 +80,9 @@ def test_data_that_does_not_exist(tmp_path):
     for path in (tmp_path / "none", tmp_path / "no" / "where", tmp_path):
         with pytest.raises(CallError, match="no file .*LANGUAGE found. Expected a prefix"):
             read(path, "de", "en")
-    write(tmp_path, a_csv="x,y\n")
+    write(tmp_path, a_xml="x,y\n")
     with pytest.raises(CallError, match="not a supported corpus format"):
-        read(tmp_path / "a.csv", "de", "en")
+        read(tmp_path / "a.xml", "de", "en")
     write(tmp_path, e_tsv=" \t \n")
     with pytest.raises(DataError, match=r"no pair of sentences \(1 rows were skipped\)"):
         read(tmp_path / "e.tsv")
