@@ -1,6 +1,5 @@
 """Descriptions of runs and exports, for `lstm-zoo inspect`."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,16 @@ from typing import Any
 import tensorflow as tf
 
 from lstm_zoo import recurrent
-from lstm_zoo.errors import CallError
+from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.export import formats, saved_model
+from lstm_zoo.files import CHECKSUMS, reading
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.directory import CONFIG
-from lstm_zoo.runs.loading import load
+from lstm_zoo.runs.loading import load, verify
+from lstm_zoo.runs.reading import check_files
+
+LITERT = b"TFL3"  # bytes 4 to 7 of a LiteRT file
+NO_CHECKSUMS = "none, so that damage may go unnoticed"
 
 
 def describe(path: str) -> dict[str, Any]:
@@ -24,10 +28,12 @@ def describe(path: str) -> dict[str, Any]:
     Returns:
         `kind` ("run" or "export"), `path` and the card; for a run or a SavedModel `parameters`
         and `signatures`, for an ONNX file `inputs` and `outputs`; for an export `ops`, for a run
-        `layers` (see `lstm_zoo.recurrent.explain`).
+        `layers` (see `lstm_zoo.recurrent.explain`); and `checksums`, whether the files were
+        compared with theirs.
 
     Raises:
         CallError: if the path is none of them.
+        DataError: if a file of it is damaged.
 
     Example:
 
@@ -37,11 +43,10 @@ def describe(path: str) -> dict[str, Any]:
     """
     place = Path(path)
     if place.suffix == ".onnx" and place.is_file():
-        return {"kind": "export", "path": str(place), **formats.module("onnx").describe(place)}
+        checked = _checked(place, place.parent)
+        return {**checked, **formats.module("onnx").describe(place), **checked}
     if place.suffix == ".tflite" and place.is_file():
-        file = place.with_name(cards.FILE)
-        card = cards.read(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
-        return {"kind": "export", "path": str(place), **card}
+        return _describe_litert(place)
     if saved_model.is_export(place):
         return _describe_saved_model(place)
     versions = [entry for entry in place.glob("*") if entry.name.isdecimal()]
@@ -78,10 +83,10 @@ def to_text(card: Mapping[str, Any], indent: str = "") -> str:
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             lines += [f"{indent}{name}:"]
             lines += [f"{indent}  " + "  ".join(map(str, row.values())) for row in value]
-        elif isinstance(value, (list, tuple)):
-            lines.append(f"{indent}{name}: {', '.join(map(str, value))}")
         else:
-            lines.append(f"{indent}{name}: {value}")
+            values = value if isinstance(value, (list, tuple)) else [value]
+            # A value can't add lines that look like others.
+            lines.append(f"{indent}{name}: {', '.join(map(str, values))}".replace("\n", "\\n"))
     return "\n".join(lines)
 
 
@@ -90,6 +95,7 @@ def _describe_run(run: Path) -> dict[str, Any]:
     return {
         "kind": "run",
         "path": str(run),
+        "checksums": "verified" if verify(run) else NO_CHECKSUMS,
         **cards.describe(pipeline),
         "signatures": {
             name: {spec.name: saved_model.format_spec(spec) for spec in function.input_signature}
@@ -99,16 +105,41 @@ def _describe_run(run: Path) -> dict[str, Any]:
     }
 
 
-def _describe_saved_model(path: Path) -> dict[str, Any]:
-    ops = saved_model.read_ops(path)
-    reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
-    shapes = reader.get_variable_to_shape_map()
-    weights = [shape for name, shape in shapes.items() if name.endswith("VARIABLE_VALUE")]
-    has_cudnn = any(op.startswith("Cudnn") for op in ops)
+def _checked(path: Path, directory: Path) -> dict[str, str]:
+    """Verify an export's checksums, and return the first entries of its description.
+
+    A card can't replace them: it may be a stranger's.
+    """
+    verified = verify(directory)
     return {
         "kind": "export",
         "path": str(path),
+        "checksums": "verified" if verified else NO_CHECKSUMS,
+    }
+
+
+def _describe_litert(path: Path) -> dict[str, Any]:
+    check_files(path.parent, [cards.FILE, CHECKSUMS])
+    checked, card = _checked(path, path.parent), path.with_name(cards.FILE)
+    with path.open("rb") as file:
+        if file.read(8)[4:] != LITERT:
+            raise DataError(f"{path}: not a LiteRT file; it does not begin as one.")
+    return {**checked, **(cards.read_file(card) if card.is_file() else {}), **checked}
+
+
+def _describe_saved_model(path: Path) -> dict[str, Any]:
+    check_files(path)
+    checked = _checked(path, path)
+    ops = saved_model.read_ops(path)
+    with reading(path / "variables"):
+        reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
+        shapes = reader.get_variable_to_shape_map()
+    weights = [shape for name, shape in shapes.items() if name.endswith("VARIABLE_VALUE")]
+    has_cudnn = any(op.startswith("Cudnn") for op in ops)
+    return {
+        **checked,
         **saved_model.read_card(path),
+        **checked,
         "parameters": sum(int(tf.TensorShape(shape).num_elements()) for shape in weights),
         "signatures": saved_model.read_signatures(path),
         "recurrent_layers": (

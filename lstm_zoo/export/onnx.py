@@ -16,6 +16,7 @@ from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.export import onnx_checks
 from lstm_zoo.export.onnx_graph import Part
 from lstm_zoo.export.staging import check_writable, publish, run_checks, staging_directory
+from lstm_zoo.files import reading
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.environment import versions
 
@@ -77,19 +78,19 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
         `ops`, the sorted names of its operators.
 
     Raises:
-        CallError: if it is not an ONNX file.
+        DataError: if it is not an ONNX file, or damaged.
     """
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf's: its class differs between versions
-        raise CallError(f"{path}: not an ONNX file ({error}).") from error
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    return {
-        **cards.read(json.loads(metadata.get("card", "{}"))),
-        "inputs": {value.name: _format_type(value.type) for value in model.graph.input},
-        "outputs": {value.name: _format_type(value.type) for value in model.graph.output},
-        "ops": sorted({node.op_type for node in model.graph.node}),
-    }
+    with reading(path):
+        # Not the files that a model may name for its weights: ours names none.
+        model = onnx.load(path, load_external_data=False)
+        onnx.checker.check_model(model)
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        return {
+            **cards.read(json.loads(metadata.get("card", "{}"))),
+            "inputs": {value.name: _format_type(value.type) for value in model.graph.input},
+            "outputs": {value.name: _format_type(value.type) for value in model.graph.output},
+            "ops": sorted({node.op_type for node in model.graph.node}),
+        }
 
 
 def _write(pipeline: families.Pipeline, directory: Path, probes: Path, int8: bool) -> None:

@@ -13,7 +13,7 @@ from lstm_zoo import families
 from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.export import saved_model_checks
 from lstm_zoo.export.staging import check_writable, run_checks, staging_directory
-from lstm_zoo.files import write_json
+from lstm_zoo.files import reading, write_checksums, write_json
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.environment import versions
 
@@ -78,7 +78,7 @@ def export_saved_model(
 
 def read_signatures(export: str | os.PathLike) -> dict[str, dict[str, dict[str, str]]]:
     """Read a SavedModel's signatures: name → "inputs" and "outputs" → name → type and shape."""
-    meta_graph = saved_model_checks.read_meta_graph(Path(export))
+    meta_graph = _read_meta_graph(export)
     return {
         name: {
             "inputs": {key: _format_info(info) for key, info in sorted(signature.inputs.items())},
@@ -91,13 +91,13 @@ def read_signatures(export: str | os.PathLike) -> dict[str, dict[str, dict[str, 
 
 def read_ops(export: str | os.PathLike) -> list[str]:
     """List the op types in a SavedModel, its functions included, sorted."""
-    return saved_model_checks.op_types(saved_model_checks.read_meta_graph(Path(export)).graph_def)
+    return saved_model_checks.op_types(_read_meta_graph(export).graph_def)
 
 
 def read_card(export: str | os.PathLike) -> dict[str, Any]:
     """Read a SavedModel's card; an empty dict if it has none, such as one of another program."""
     path = Path(export) / EXTRA / cards.FILE
-    return cards.read(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return cards.read_file(path) if path.is_file() else {}
 
 
 def format_spec(specification: tf.TensorSpec) -> str:
@@ -117,8 +117,13 @@ def is_export(path: str | os.PathLike) -> bool:
     return (Path(path) / "saved_model.pb").is_file()
 
 
+def _read_meta_graph(export: str | os.PathLike) -> Any:
+    with reading(Path(export) / "saved_model.pb"):
+        return saved_model_checks.read_meta_graph(Path(export))
+
+
 def _write(pipeline: families.Pipeline, path: Path) -> None:
-    """Write the SavedModel, its card, and the requests for warmup."""
+    """Write the SavedModel, its card, the requests for warmup, and the files' checksums."""
     portable = pipeline.rebuilt(use_cudnn=False)
     module = tf.Module()
     # What the signatures capture is saved only if it is an attribute of the module.
@@ -138,6 +143,7 @@ def _write(pipeline: families.Pipeline, path: Path) -> None:
     }
     write_json(extra / cards.FILE, card)
     _write_warmup(extra / WARMUP, pipeline.probes)
+    write_checksums(path)
 
 
 def _write_warmup(path: Path, probes: Mapping[str, list[dict[str, tf.Tensor]]]) -> None:

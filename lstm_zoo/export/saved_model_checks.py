@@ -51,6 +51,8 @@ def read_meta_graph(path: Path) -> Any:
 
     saved_model = saved_model_pb2.SavedModel()
     saved_model.ParseFromString((path / "saved_model.pb").read_bytes())
+    if not saved_model.meta_graphs:
+        raise ValueError("it holds no graph")
     return saved_model.meta_graphs[0]
 
 

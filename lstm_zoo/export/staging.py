@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from lstm_zoo.errors import CallError, ExportError
+from lstm_zoo.files import replace_files
 
 PREFIX = ".writing-"  # of staging directories; TF Serving ignores such names
 MIN_AGE = 60  # seconds before a staging directory that no process locks may be removed
@@ -34,6 +35,8 @@ def check_writable(directory: str | os.PathLike) -> None:
     >>> Path("exports").exists()
     False
     """
+    if not os.fspath(directory):
+        raise CallError("An export needs the path of a directory. Received: an empty text")
     place = Path(directory)
     try:
         parent = next(path for path in (place, *place.parents) if path.exists())
@@ -113,7 +116,7 @@ def run_checks(program: ModuleType, arguments: Sequence[Any], stdin: bytes = b""
 
 
 def publish(staged: Path, directory: Path, model: str) -> Path:
-    """Move the files of an export to their directory, the model last.
+    """Move the files of an export to their directory, the model last, with their checksums.
 
     A model that is there thus has all files that it needs.
 
@@ -137,9 +140,11 @@ def publish(staged: Path, directory: Path, model: str) -> Path:
                 f"{target} exists already, from another export; choose another directory."
             )
     try:
-        for file in files:
-            (directory / file).parent.mkdir(exist_ok=True)
-            os.replace(staged / file, directory / file)
+        for group in (files[:-1], files[-1:]):
+            with replace_files(directory) as new:
+                for file in group:
+                    (new / file).parent.mkdir(exist_ok=True)
+                    os.replace(staged / file, new / file)
     except OSError as error:
         raise CallError(f"{directory}: can't write an export there: {error.strerror}.") from error
     return directory / model

@@ -1,10 +1,11 @@
 """Cards: the description that an export carries of the run it was made from."""
 
-import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lstm_zoo import families
+from lstm_zoo.files import read_json, reading
 from lstm_zoo.runs.directory import METRICS
 from lstm_zoo.runs.environment import read_environment
 
@@ -38,7 +39,7 @@ def describe(pipeline: families.Pipeline) -> dict[str, Any]:
         "parameters": pipeline.model.count_params(),
         "settings": config["settings"],
         "data": config["data"],
-        "scores": _scalars(json.loads(metrics.read_text())) if metrics.is_file() else {},
+        "scores": _scalars(read_json(metrics)) if metrics.is_file() else {},
         "trained_with": read_environment(pipeline.run)["versions"],
     }
     return read(card)  # the run's metrics may be those of version 0.1
@@ -57,6 +58,17 @@ def read(card: Mapping[str, Any]) -> dict[str, Any]:
         scores = renamed["scores"].items()
         renamed["scores"] = {OLD_KEYS.get(key, key): value for key, value in scores}
     return renamed
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read an export's card.
+
+    Raises:
+        DataError: if it is damaged.
+    """
+    card = read_json(path)
+    with reading(path):
+        return read(card)
 
 
 def _scalars(scores: Mapping[str, Any]) -> dict[str, Any]:

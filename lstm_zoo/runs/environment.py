@@ -1,14 +1,14 @@
 """The environment of a training: versions, machine, time and memory."""
 
 import importlib.metadata
-import json
 import os
 import platform
 import resource
 from pathlib import Path
 from typing import Any
 
-from lstm_zoo.files import write_json
+from lstm_zoo.errors import DataError
+from lstm_zoo.files import read_json, write_json
 
 ENVIRONMENT = "environment.json"
 PACKAGES = ("lstm_zoo", "keras", "tensorflow", "tensorflow-text", "numpy")
@@ -63,4 +63,7 @@ def read_environment(run: Path) -> dict[str, Any]:
     >>> read_environment(Path("runs/imdb"))["versions"]["lstm_zoo"]
     '0.1.0'
     """
-    return json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
+    environment = read_json(run / ENVIRONMENT)
+    if not isinstance(environment.get("versions"), dict):
+        raise DataError(f"{run / ENVIRONMENT}: it has no versions.")
+    return environment

@@ -7,7 +7,7 @@ import os
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import h5py
@@ -20,8 +20,12 @@ from lstm_zoo.files import reading
 NPY_HEADER = 1_024  # bytes, at least those before the values of an array in an .npz
 
 
-def check_files(directory: str | os.PathLike) -> None:
+def check_files(directory: str | os.PathLike, names: Iterable[str] | None = None) -> None:
     """Check that a directory holds only files and directories, and no link that leads out of it.
+
+    Args:
+        directory: the directory; it may itself be a link.
+        names: the files to check that are directly in it; None for all, at any depth.
 
     Raises:
         DataError: if it has such a link, or a pipe or a device, which would block or never end.
@@ -34,23 +38,23 @@ def check_files(directory: str | os.PathLike) -> None:
     lstm_zoo.errors.DataError: vocabulary.txt: a symbolic link that leads out of its directory.
     """
     root = Path(directory).resolve()
-    for folder, folders, files in os.walk(root):
-        for name in (*folders, *files):
-            path = Path(folder, name)
+    walked = ((folder, name) for folder, *kinds in os.walk(root) for name in sum(kinds, []))
+    for folder, name in walked if names is None else ((root, name) for name in names):
+        path = Path(folder, name)
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:  # such as a temporary file of a running training
+            continue
+        shown = Path(directory) / path.relative_to(root)
+        if stat.S_ISLNK(mode):
             try:
-                mode = path.lstat().st_mode
-            except FileNotFoundError:  # a temporary file of a running training
-                continue
-            shown = Path(directory) / path.relative_to(root)
-            if stat.S_ISLNK(mode):
-                try:
-                    leads_out = not path.resolve().is_relative_to(root)
-                except (OSError, RuntimeError):  # a link to itself
-                    leads_out = True
-                if leads_out:
-                    raise DataError(f"{shown}: a symbolic link that leads out of its directory.")
-            elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise DataError(f"{shown}: neither a file nor a directory.")
+                leads_out = not path.resolve().is_relative_to(root)
+            except (OSError, RuntimeError):  # a link to itself
+                leads_out = True
+            if leads_out:
+                raise DataError(f"{shown}: a symbolic link that leads out of its directory.")
+        elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise DataError(f"{shown}: neither a file nor a directory.")
 
 
 def check_weights(model: keras.Model, path: Path) -> None:
