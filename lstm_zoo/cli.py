@@ -18,7 +18,7 @@ from lstm_zoo import families
 from lstm_zoo.errors import BackendError, CallError, DataError, ExportError, TrainingError
 from lstm_zoo.export.formats import EXPORTERS
 from lstm_zoo.printing import escape, use_utf8, write_line
-from lstm_zoo.settings import Setting, format_value
+from lstm_zoo.settings import MAX_BEAM_WIDTH, Setting, format_value
 
 STREAM_BATCH = 1_024  # the maximum number of inputs of one call of `predict`
 
@@ -116,13 +116,13 @@ def _decoding_options(*names: str, when: bool) -> Callable[[Callable], Callable]
     options = {
         "beam_width": click.option(
             "--beam-width",
-            type=click.IntRange(1),
+            type=click.IntRange(1, MAX_BEAM_WIDTH),
             metavar="N",
             help="Hypotheses kept by beam search; 1: greedy decoding. [the run's setting]",
         ),
         "n_best": click.option(
             "--n-best",
-            type=click.IntRange(1),
+            type=click.IntRange(1, MAX_BEAM_WIDTH),
             default=1,
             show_default=True,
             metavar="N",

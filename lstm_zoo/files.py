@@ -265,11 +265,11 @@ def _read_digests(directory: Path) -> dict[str, list[str]]:
         DataError: if it is damaged.
     """
     try:
-        digests = json.loads((directory / CHECKSUMS).read_text(encoding="utf-8"))
+        digests = read_json(directory / CHECKSUMS)
         for name, values in digests.items():
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or not isinstance(values, list):
                 raise ValueError(name)
-    except (ValueError, AttributeError) as error:
+    except ValueError as error:
         raise DataError(f"{CHECKSUMS} is damaged") from error
     return digests

@@ -13,6 +13,7 @@ from lstm_zoo.export import formats
 from lstm_zoo.files import reading
 from lstm_zoo.runs.directory import CONFIG, WEIGHTS
 from lstm_zoo.runs.reading import check_weights
+from lstm_zoo.settings import MAX_BEAM_WIDTH, check_integer
 
 
 def prediction_rows(
@@ -147,7 +148,7 @@ class Pipeline(families.Pipeline):
             A pipeline with the same network.
 
         Raises:
-            CallError: if the family does not decode.
+            CallError: if the family does not decode, or the width is not from 1 to 1,000.
 
         Example:
 
@@ -157,7 +158,27 @@ class Pipeline(families.Pipeline):
         if self.beam_width is None:
             family = self.config["family"]
             raise CallError(f"beam_width is for families that decode; {family} does not.")
+        check_integer("beam_width", beam_width, 1, MAX_BEAM_WIDTH)
         return type(self)(self._task, self.model, self.config, self.run, beam_width)
+
+    def checked_beam_width(self, beam_width: int | None, n_best: int) -> int:
+        """Return the beam width of a call, None for the pipeline's.
+
+        Raises:
+            CallError: if it is not from 1 to 1,000, or `n_best` not from 1 to it.
+
+        Example:
+
+        >>> lstm_zoo.load("runs/multi30k").checked_beam_width(None, n_best=2)
+        5
+        """
+        width = self.beam_width if beam_width is None else beam_width
+        check_integer("beam_width", width, 1, MAX_BEAM_WIDTH)
+        if not 1 <= n_best <= width:
+            raise CallError(
+                f"n_best is at least 1 and at most beam_width ({width}). Received: {n_best}"
+            )
+        return width
 
     def rebuilt(self, *, use_cudnn: bool | str) -> "Pipeline":
         """Return this pipeline with the network rebuilt with another `use_cudnn`.

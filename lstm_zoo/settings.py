@@ -335,14 +335,16 @@ def with_variant(
     return {**row, **sizes}
 
 
-def check_integer(name: str, value: Any, minimum: int) -> None:
-    """Check that an argument is an integer of at least `minimum`.
+def check_integer(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
+    """Check that an argument is an integer of at least `minimum`, and at most `maximum` if given.
 
     Raises:
         CallError: if it is not, naming the argument.
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < minimum:
-        raise CallError(f"{name} takes integers of at least {minimum}. Received: {value!r}")
+    valid = hasattr(value, "__index__") and not isinstance(value, bool) and value >= minimum
+    if not valid or (maximum is not None and value > maximum):
+        bound = "" if maximum is None else f" and at most {maximum}"
+        raise CallError(f"{name} takes integers of at least {minimum}{bound}. Received: {value!r}")
 
 
 def positive_integers(name: str, values: Any) -> tuple[int, ...]:

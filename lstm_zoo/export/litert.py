@@ -21,9 +21,11 @@ from lstm_zoo.files import write_json
 from lstm_zoo.recurrent import portable_loops
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.environment import versions
+from lstm_zoo.settings import check_integer
 from lstm_zoo.text.tokenizers import PADDING
 
 FILE = "model.tflite"
+MAX_BATCH_SIZE = 4_096
 
 Probes = Mapping[str, list[dict[str, np.ndarray]]]  # signature → inputs by name
 
@@ -81,8 +83,7 @@ def export_litert(
     PosixPath('exports/imdb/model.tflite')
     """
     directory = Path(directory)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise CallError(f"batch_size is an integer of at least 1. Received: {batch_size!r}")
+    check_integer("batch_size", batch_size, 1, MAX_BATCH_SIZE)
     check_writable(directory)
     if (directory / FILE).exists():
         raise CallError(f"{directory / FILE} exists already.")

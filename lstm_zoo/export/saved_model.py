@@ -19,6 +19,7 @@ from lstm_zoo.runs.environment import versions
 
 # TF Serving's names, of the folder of additional files and of the requests for warmup in it.
 EXTRA = "assets.extra"
+MAX_VERSION = 2**63 - 1
 WARMUP = "tf_serving_warmup_requests"
 
 
@@ -61,8 +62,10 @@ def export_saved_model(
     {'text': 'string[?]'}
     """
     directory = Path(directory)
-    if version is not None and version < 1:
-        raise CallError(f"version is an integer of at least 1. Received: {version}")
+    if version is not None and not 1 <= version <= MAX_VERSION:
+        raise CallError(
+            f"version is an integer of at least 1 and at most {MAX_VERSION}. Received: {version}"
+        )
     if version is not None and (directory / str(version)).exists():
         raise CallError(f"{directory / str(version)} exists already.")
     if beam_width is not None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from lstm_zoo import pipeline
 from lstm_zoo.data import batching, columns
-from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.errors import DataError
 from lstm_zoo.speech import corpus, decoding, metrics, plots
 from lstm_zoo.speech.audio import check_waveforms, parse_wav, read_audio
 from lstm_zoo.speech.features import Features
@@ -187,11 +187,7 @@ class Pipeline(pipeline.Pipeline):
         clips = columns.to_list(
             clips, "predict takes a list of clips, such as [path] or [(samples, sample_rate)]"
         )
-        width = self.beam_width if beam_width is None else beam_width
-        if not 1 <= n_best <= width:
-            raise CallError(
-                f"n_best is at least 1 and at most beam_width ({width}). Received: {n_best}"
-            )
+        width = self.checked_beam_width(beam_width, n_best)
         transcripts: list[Transcript] = []
         for audio in self._read_ahead(clips):
             transcripts += self._transcribe(audio, batch_size, width, n_best)

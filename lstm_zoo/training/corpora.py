@@ -77,7 +77,7 @@ def read(
         try:
             training, validation_corpus = training.split(validation_split, settings["seed"])
         except ValueError as error:
-            raise DataError(f"Can't split off validation data: {error}") from error
+            raise DataError(f"{source}: can't split off validation data: {error}") from error
     else:
         validation_corpus = task.read(validation, settings, strict)
         skipped += validation_corpus.skipped

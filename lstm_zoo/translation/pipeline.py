@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from lstm_zoo import pipeline
 from lstm_zoo.data import batching, columns
-from lstm_zoo.errors import CallError
 from lstm_zoo.text.tokenizers import as_bytes
 from lstm_zoo.translation import corpus, decoding, metrics, plots
 from lstm_zoo.translation.model import build_translation
@@ -142,11 +141,7 @@ class Pipeline(pipeline.Pipeline):
         texts = columns.check_texts(
             texts, 'predict takes a list of texts, such as [text] or frame["text"]'
         )
-        width = self.beam_width if beam_width is None else beam_width
-        if not 1 <= n_best <= width:
-            raise CallError(
-                f"n_best is at least 1 and at most beam_width ({width}). Received: {n_best}"
-            )
+        width = self.checked_beam_width(beam_width, n_best)
         translate = self._translator(width, n_best)
         answers: list[Any] = [None] * len(texts)
         for start in range(0, len(texts), AHEAD):

@@ -125,6 +125,9 @@ class Task(families.Task):
     @classmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> "Task":
         """Load the tokenizers that `save` wrote."""
+        for code in config["learned"]["languages"]:
+            if not isinstance(code, (str, type(None))):
+                raise DataError(f"{run / 'config.json'}: languages are codes. Found: {code!r}")
         tokenizers = [PieceTokenizer.load(run / side, fold_case=False) for side in SIDES]
         return cls(config["settings"], *tokenizers)
 

@@ -302,7 +302,9 @@ def test_existing_files_are_not_replaced(classifier, tmp_path):
 
 
 def test_bad_arguments_are_refused(classifier, tmp_path):
-    with pytest.raises(CallError, match="batch_size is an integer of at least 1. Received: 0"):
+    with pytest.raises(
+        CallError, match="batch_size takes integers of at least 1 and at most 4096. Received: 0"
+    ):
         litert.export_litert(classifier(), tmp_path / "export", batch_size=0)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CallError, match="file: can't write an export there"):

@@ -84,7 +84,7 @@ def test_the_split_is_a_fraction(fraction):
 
 
 def test_data_too_small_to_be_split_is_an_error():
-    with pytest.raises(DataError, match="Can't split off validation data: .*leaves one side empty"):
+    with pytest.raises(DataError, match="can't split off validation data: .*leaves one side empty"):
         read((["a", "a"], ["x", "x"]))
 
 
