@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import lstm_zoo
 from lstm_zoo import families
-from lstm_zoo.errors import CallError
+from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.export import saved_model
 from lstm_zoo.export.inspection import describe, to_text
 from lstm_zoo.runs import cards
@@ -79,7 +79,7 @@ def test_a_saved_model_is_described_by_its_card_its_weights_and_its_graph(export
 def test_a_saved_model_of_another_program_has_no_card(foreign):
     described = describe(str(foreign))
     assert set(described) == {
-        "kind", "path", "parameters", "signatures", "recurrent_layers", "ops",
+        "kind", "path", "checksums", "parameters", "signatures", "recurrent_layers", "ops",
     }  # fmt: skip
     assert described["parameters"] == 6
     assert described["signatures"] == {
@@ -120,7 +120,43 @@ def test_a_litert_file_is_described_by_the_card_next_to_it(tmp_path):
     assert described["signatures"]["serving_default"]["inputs"] == {"ids": "int32[1, ?]"}
     assert "WHILE" in described["ops"]
     alone = shutil.copy(path, tmp_path)
-    assert describe(alone) == {"kind": "export", "path": str(alone)}
+    assert describe(alone) == {
+        "kind": "export",
+        "path": str(alone),
+        "checksums": "none, so that damage may go unnoticed",
+    }
+
+
+def test_a_file_that_is_not_of_its_format_is_no_export(tmp_path):
+    pytest.importorskip("onnx")
+    for name in ("empty.onnx", "empty.tflite"):
+        (tmp_path / name).touch()
+        with pytest.raises(DataError, match=f"{name}: "):
+            describe(tmp_path / name)
+
+
+def test_the_checksums_of_an_export_are_verified(exported, tmp_path):
+    assert describe(exported)["checksums"] == "verified"
+    damaged = shutil.copytree(exported, tmp_path / "1")
+    variables = damaged / "variables/variables.data-00000-of-00001"
+    data = bytearray(variables.read_bytes())
+    data[100] ^= 1
+    variables.write_bytes(data)
+    with pytest.raises(DataError, match=r"damaged: variables/variables\.data-\S+ has changed"):
+        describe(damaged)
+
+
+def test_a_card_replaces_neither_what_is_inspected_nor_its_checksums(tmp_path):
+    shutil.copytree(EXPORTS / "sentiment-litert", tmp_path, dirs_exist_ok=True)
+    card = {"path": "elsewhere", "checksums": "verified", "classes": ["pos\nchecksums: verified"]}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    described = describe(tmp_path / "model.tflite")
+    assert described["path"] == str(tmp_path / "model.tflite")
+    assert to_text(described).splitlines()[1:] == [
+        f"path: {tmp_path / 'model.tflite'}",
+        "checksums: none, so that damage may go unnoticed",
+        "classes: pos\\nchecksums: verified",
+    ]
 
 
 @pytest.mark.parametrize("name", ["none", "empty", "file.txt", "none.onnx", "none.tflite"])

@@ -1,5 +1,6 @@
 """Staging: atomic exports, the removal of abandoned ones, and checks in a fresh process."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.export import staging
+from lstm_zoo.files import find_damage
 
 
 def names(directory):
@@ -79,7 +81,9 @@ def test_the_model_is_published_last(staged, tmp_path, monkeypatch):
     moved, replace = [], os.replace
 
     def watched(source, target):
-        moved.append(str(target.relative_to(tmp_path / "export")))
+        name = str(Path(target).relative_to(tmp_path / "export"))
+        if not name.startswith(".writing-") and name != "checksums.json":
+            moved.append(name)
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", watched)
@@ -91,13 +95,27 @@ def test_the_model_is_published_last(staged, tmp_path, monkeypatch):
         assert (tmp_path / "export" / name).read_text() == name
 
 
+def test_a_directory_has_the_checksums_of_all_its_exports(staged, tmp_path):
+    target = tmp_path / "export"
+    target.mkdir()
+    staging.publish(staged, target, "model.onnx")
+    staged.joinpath("card.json").write_text("card.json")
+    staged.joinpath("model.tflite").write_text("another format")
+    staging.publish(staged, target, "model.tflite")
+    recorded = json.loads((target / "checksums.json").read_text())
+    assert [*recorded] == ["card.json", "model.onnx", "model.tflite", "source/pieces.model"]
+    assert find_damage(target) == []
+    (target / "model.onnx").write_text("")
+    assert find_damage(target) == ["model.onnx has changed since it was written"]
+
+
 def test_equal_files_may_be_there_already(staged, tmp_path):
     target = tmp_path / "export"
     target.mkdir()
     (target / "card.json").write_text("card.json")
     (target / "other.txt").write_text("untouched")
     staging.publish(staged, target, "model.onnx")
-    assert names(target) == {"card.json", "model.onnx", "other.txt", "source"}
+    assert names(target) == {"card.json", "checksums.json", "model.onnx", "other.txt", "source"}
 
 
 def test_a_file_of_another_export_stops_it_before_anything_is_moved(staged, tmp_path):

@@ -74,7 +74,7 @@ def test_pieces_are_separate_or_joint(corpus, tmp_path):
         run = tmp_path / vocabulary
         run.mkdir()
         learned.save(run)
-        again = Task.load(run, {"settings": learned.settings})
+        again = Task.load(run, {"settings": learned.settings, "learned": learned.learned})
         assert again.target.vocabulary == learned.target.vocabulary
         for tokenizer, texts in ((again.source, corpus.sources), (again.target, corpus.targets)):
             back = tokenizer.detokenize(tokenizer.tokenize(texts)).numpy()
