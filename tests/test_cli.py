@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,6 +192,24 @@ def test_evaluate_prints_a_table(small_run, corpus):
     assert re.search(r"^pos +\d\.\d{4} +\d\.\d{4} +\d\.\d{4} +200$", result.output, re.MULTILINE)
 
 
+def test_evaluate_takes_other_columns_than_the_run_has(small_run, tmp_path):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["settings"] |= {"text_column": "review", "label_column": "stars"}
+    (run / "config.json").write_text(json.dumps(config))
+    for header, options in {
+        "review;stars": (),
+        "text;label": (),
+        "Body;Class": ("--text-column", "body", "--label-column", "class"),
+    }.items():
+        data = tmp_path / "test.csv"
+        data.write_text(f"{header}\ngood;pos\n")
+        result = invoke("sentiment", "evaluate", run, "--data", data, "--json", *options)
+        assert json.loads(result.stdout)["examples"] == 1
+    result = invoke("sentiment", "evaluate", run, "--data", data)
+    assert (result.exit_code, "(or text)" in result.output) == (1, True)
+
+
 @pytest.mark.slow
 def test_inspect_describes_runs_and_exports(small_run, tmp_path):
     text = invoke("inspect", small_run).output
@@ -217,6 +236,13 @@ def test_inspect_describes_runs_and_exports(small_run, tmp_path):
         (["sentiment", "train", "--data", "one_class.tsv"], 1, "Only one class, 'pos'"),
         (["sentiment", "train", "--data", "no_column.csv"], 1, "no_column.csv:1: no column named"),
         (["sentiment", "train", "--data", "broken.jsonl"], 1, "broken.jsonl:2: not valid JSON"),
+        (["sentiment", "train", "--text-column", "x"], 2, "text_column has no effect on the demo"),
+        (
+            ["sentiment", "train", "--data", "one_class.tsv", "--label-column", "stars"],
+            1,
+            "one_class.tsv:1: no column named stars in the header. Expected text and stars; found",
+        ),
+        (["sentiment", "train", "--label-column", "0"], 2, "label_column takes a column's name"),
         (["sentiment", "train", "--set", "unit=3"], 2, "No setting is named 'unit'"),
         (["sentiment", "train", "--set", "units"], 2, "--set takes NAME=VALUE"),
         (["sentiment", "train", "--epochs", "0"], 2, "epochs takes an integer of at least 1"),

@@ -59,7 +59,9 @@ def test_a_family_of_another_package_trains_resumes_predicts_and_exports(last_wo
     run = last_word / "runs/words"
     settings = {"epochs": 12, "learning_rate": 0.02}
     lstm_zoo.train("last_word", run=run, callbacks=[Interrupt()], **settings)
-    assert "Interrupted after 2 of 12 epochs" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "Interrupted after 2 of 12 epochs" in printed
+    assert re.match(r"row \d+: text [a-h]( [a-h]){5}\n", printed)
     pipeline = lstm_zoo.train("last_word", run=run, resume=True)
     assert "test: accuracy 1.0000 (80 examples)" in capsys.readouterr().err
 

@@ -79,3 +79,78 @@ def test_the_field_size_limit_of_csv_is_restored(tmp_path):
         assert csv.field_size_limit() == 5_000
     finally:
         csv.field_size_limit(default)
+
+
+@pytest.mark.parametrize("delimiter", tables.DELIMITERS)
+def test_the_delimiter_of_a_csv_is_found(tmp_path, delimiter):
+    path = tmp_path / "a.csv"
+    rows = [("Score", "Text", "Label"), ("0,9", 'a "b"; c, d|e', "x"), ("1", "two\nlines", "y")]
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    read = list(tables.read_rows(path, [TEXT, LABEL]))
+    assert read == [(f"{path}:2", ['a "b"; c, d|e', "x"]), (f"{path}:4", ["two\nlines", "y"])]
+    positions = [TEXT._replace(given="2"), LABEL._replace(given="3")]
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows[1:])
+    assert [row for _, row in tables.read_rows(path, positions)] == [row for _, row in read]
+
+
+def test_rows_of_a_csv_without_its_delimiter_or_with_more_are_errors(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text;label\ngood, really;x\ngood; really;x\n")
+    with pytest.raises(DataError, match="a.csv:3: 3 fields; expected 2, as in line 1. .* quotes"):
+        list(tables.read_rows(path, [TEXT, LABEL]))
+    path.write_text("text:label\n")
+    with pytest.raises(DataError, match="a.csv:1: no column named text .*found: text:label"):
+        list(tables.read_rows(path, [TEXT, LABEL]))
+    path.write_text("good;x,y\n" * 2)
+    positions = [TEXT._replace(given="1"), LABEL._replace(given="2")]
+    with pytest.raises(DataError, match="a.csv: fields may be separated by several of"):
+        list(tables.read_rows(path, positions))
+
+
+def test_positions_read_a_file_without_a_header(tmp_path):
+    path = tmp_path / "messages"
+    path.write_text('ham\t"Ok\nspam\tFree!\n')
+    positions = [TEXT._replace(given="2"), LABEL._replace(given="1")]
+    read = list(tables.read_rows(path, positions, [Column(("speaker",))]))
+    assert read == [(f"{path}:1", ['"Ok', "ham", None]), (f"{path}:2", ["Free!", "spam", None])]
+    # A name in the header is a name, also if it is a number.
+    path.write_text("2\t1\nFree!\tspam\n")
+    assert [row for _, row in tables.read_rows(path, positions)] == [["Free!", "spam"]]
+
+
+def test_quoting_in_a_tsv_is_an_error_and_quotes_in_texts_are_not(tmp_path):
+    path = tmp_path / "a.tsv"
+    for quoted in (
+        'text\tlabel\nx\ty\n"He said ""no""."\ty\n',
+        '"text"\t"label"\n"x"\t"y"\n',
+    ):
+        path.write_text(quoted)
+        with pytest.raises(DataError, match=r"a.tsv:[13]: fields are quoted .* Name the file .csv"):
+            list(tables.read_rows(path, [TEXT, LABEL]))
+        renamed = path.rename(tmp_path / "a.csv")
+        assert '"x"' not in [field for _, row in tables.read_rows(renamed, [TEXT]) for field in row]
+    path.write_text('text\tlabel\n"two\nlines"\ty\n')
+    with pytest.raises(DataError, match=r"a.tsv:2: 1 fields; .* which a file named .csv has"):
+        list(tables.read_rows(path, [TEXT, LABEL]))
+    texts = ['"Go!"', 'He said ""no"".', '"Yes" and "no"', '"once', '""']
+    path.write_text("text\tlabel\n" + "".join(f"{text}\ty\n" for text in texts))
+    assert [row for _, row in tables.read_rows(path, [TEXT])] == [[text] for text in texts]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_an_error_that_says_so(tmp_path, encoding):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n", encoding=encoding)
+    with pytest.raises(DataError, match="a.csv: UTF-16, as it seems; expected UTF-8"):
+        list(tables.read_rows(path, [TEXT, LABEL]))
+
+
+def test_objects_of_jsonl_may_order_their_keys_differently(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a", "label": "x"}\n{"Label": "y", "Text": "b"}\n{"text": "c"}\n')
+    rows = tables.read_rows(path, [TEXT, LABEL])
+    assert [next(rows)[1], next(rows)[1]] == [["a", "x"], ["b", "y"]]
+    with pytest.raises(DataError, match="a.jsonl:3: expected an object with .*; found: text"):
+        next(rows)

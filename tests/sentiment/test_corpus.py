@@ -146,3 +146,47 @@ def test_classes_that_are_numbers_are_in_the_order_of_numbers(labels, classes, t
         path = tmp_path / "a.tsv"
         path.write_text("text\tlabel\n" + "".join(f"a\t{label}\n" for label in labels))
         assert read(path).classes == classes
+
+
+def test_columns_are_named_or_positions(tmp_path):
+    given = {"text_column": "review", "label_column": "stars"}
+    for name, content in {
+        "a.tsv": "id\treview\tstars\n1\tgood\t5\n",
+        "a.csv": "id;Review;stars\n1;good;5\n",
+        "a.jsonl": '{"id": 1, "review": "good", "stars": 5}\n',
+    }.items():
+        (tmp_path / name).write_text(content)
+        for corpus in (read(tmp_path / name, given=given), read(tmp_path / name, fallback=given)):
+            assert corpus.columns == (["good"], ["5"])
+        with pytest.raises(DataError, match="text and label; found: id, .eview, stars. Choose .*-"):
+            read(tmp_path / name)
+    messages = tmp_path / "SMSSpamCollection"
+    messages.write_text("ham\tOk lar...\nspam\tFree entry\n")
+    corpus = read(messages, given={"text_column": 2, "label_column": 1})
+    assert corpus.columns == (["Ok lar...", "Free entry"], ["ham", "spam"])
+    with pytest.raises(CallError, match="not a known kind .*with the columns' positions given"):
+        read(messages)
+    (tmp_path / "pos").mkdir()
+    (tmp_path / "pos/1.txt").write_text("good")
+    for data in (tmp_path, (["good"], ["pos"])):
+        assert len(read(data, fallback=given)) == 1
+        with pytest.raises(CallError, match="text_column and label_column has no effect"):
+            read(data, given=given)
+
+
+def test_lines_of_fasttext(tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_text("\ufeff__label__pos  a good one \n\n__label__neg\tbad\n__label__neg\n", "utf-8")
+    corpus = read(path)
+    assert corpus.columns == (["a good one", "bad"], ["pos", "neg"])
+    assert corpus.skipped == [(f"{path}:4", "no text")]
+    for line, found in {
+        "__label__a __label__b text": "2 labels .__label__a __label__b",
+        "text": "0 labels .none",
+        "text __label__a": "1 labels",
+    }.items():
+        path.write_text(f"__label__pos good\n{line}\n")
+        with pytest.raises(DataError, match=rf"train.txt:2: {found}.*; expected one, at the start"):
+            read(path)
+    with pytest.raises(CallError, match="text_column has no effect: .*fastText's format"):
+        read(path, given={"text_column": "text"})

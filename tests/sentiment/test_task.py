@@ -82,6 +82,12 @@ def test_a_saved_task_loads_with_equal_ids(tmp_path):
     assert loaded.encode(corpus).targets.tolist() == [1]
 
 
+def test_a_row_is_formatted_as_it_was_understood():
+    corpus = read((["It was good", "bad"], ["pos", "neg"]))
+    row = task_of(classes=("neg", "pos")).format_row(corpus, 0)
+    assert row == 'text "It was good"  label pos'
+
+
 def test_samples_are_aligned_and_shortened():
     columns = ("text", "label", "predicted", "probability")
     rows = [("word " * 40, "neg", "positive", 0.75), ("good", "positive", "neg", 0.5)]

@@ -242,3 +242,60 @@ def test_normalization_is_idempotent(text, lower_case, punctuation):
     assert normalize_transcript(once, **options) == once
     assert once == " ".join(once.split()) and "\n" not in once
     once.encode()
+
+
+def ljspeech(folder, *columns):
+    rows = [*zip((f"c{number}" for number in range(len(columns[0]))), *columns, strict=True)]
+    clips(folder, *(f"wavs/{name}.wav" for name, *_ in rows))
+    (folder / "metadata.csv").write_text("".join("|".join(row) + "\n" for row in rows))
+    return folder
+
+
+TEXTS = ["one two", "three", "four", "five six", "seven", "eight"]
+
+
+@pytest.mark.parametrize(
+    "last, found",
+    [
+        (["0.82", "0.46", "1", "2.5", "1.75", ""], "numbers"),
+        (["ann", "bob", "ann", "ann", "bob", "bob"], "2 values, such as 'ann', for 6 texts"),
+        (["ann"] * 6, "'ann' in every row"),
+        (["https://a.org/1", "https://a.org/2"] * 3, "URLs"),
+    ],
+)
+def test_ljspeechs_last_column_must_look_like_transcripts(tmp_path, last, found):
+    folder = ljspeech(tmp_path, TEXTS, last)
+    with pytest.raises(DataError, match=rf"metadata.csv: column 3 has {found}; .*--text-column 2 "):
+        read(folder)
+    for options in ({"given": {"text_column": 2}}, {"fallback": {"text_column": "2"}}):
+        assert read(folder, **options).texts == TEXTS
+    assert read(folder, given={"text_column": "3"}).texts == [text for text in last if text]
+
+
+def test_ljspeechs_columns_are_positions(tmp_path):
+    digits = ["1 2", "3", "4", "5 6", "7", "8"]
+    assert read(ljspeech(tmp_path, digits, TEXTS)).texts == TEXTS
+    with pytest.raises(DataError, match="column 2 has numbers.*: --text-column 2."):
+        read(ljspeech(tmp_path, digits))
+    folder = ljspeech(tmp_path, [f"c{n}.wav" for n in range(6)], TEXTS, digits)
+    with pytest.raises(DataError, match="metadata.csv:1: 4 fields; .*--path-column NAME --text-co"):
+        read(folder)
+    corpus = read(folder, given={"path_column": 2, "text_column": 3})
+    assert (corpus.texts, corpus.clips[5]) == (TEXTS, f"{folder}/wavs/c5.wav")
+    with pytest.raises(DataError, match="metadata.csv:1: 4 fields, .*expected at least 5"):
+        read(folder, given={"text_column": 5})
+    with pytest.raises(CallError, match="no header in LJSpeech's .* text_column is a position"):
+        read(folder, given={"text_column": "sentence"})
+
+
+def test_columns_of_a_manifest_are_named(tmp_path):
+    clips(tmp_path, "a.wav")
+    path = tmp_path / "a.csv"
+    path.write_text("file;Transcript;speaker\na.wav;1;ann\n")
+    corpus = read(path, given={"path_column": "file", "text_column": "transcript"})
+    assert corpus.columns == ([str(tmp_path / "a.wav")], ["1"], ["ann"])
+    with pytest.raises(DataError, match="no column named path or text .*--path-column NAME"):
+        read(path)
+    path.write_text("a.wav,1\n")
+    corpus = read(path, given={"path_column": 1, "text_column": 2})
+    assert corpus.columns == ([str(tmp_path / "a.wav")], ["1"], [""])

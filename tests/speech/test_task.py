@@ -191,6 +191,14 @@ def test_feasibility_depends_on_the_networks_frames(tmp_path):
         task.encode(data, training=True, cache=tmp_path)
 
 
+def test_a_row_is_formatted_as_it_was_understood(spoken_data):
+    task, _ = learn(([tone(0.1)], ["a"]))
+    assert task.format_row(read(([tone(0.1)], ["a  b"])), 0) == 'clip in memory  "a b"'
+    corpus = read(spoken_data)
+    row = task.format_row(corpus, 0)
+    assert row == f'clip {spoken_data.parent}/0.flac  "{corpus.texts[0]}"'
+
+
 def test_samples_are_a_reference_and_a_hypothesis_each():
     task, _ = learn(([tone(0.1)], ["a"]))
     lines = ["  reference   one two", "  hypothesis  one too"]

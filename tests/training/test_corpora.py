@@ -172,3 +172,14 @@ def test_a_resumed_run_needs_its_data_in_memory_and_keeps_its_split():
     own = read(validation=(TEXTS[:9], LABELS[:9]), seed=1)
     with pytest.raises(CallError, match="trained on data in memory"):
         read_again(own)
+
+
+def test_a_resumed_run_reads_the_columns_that_it_was_started_with(tmp_path):
+    path = tmp_path / "data.csv"
+    rows = [*zip(TEXTS, LABELS, strict=True)]
+    path.write_text("review;stars\n" + "".join(f'"{text}";{label}\n' for text, label in rows))
+    settings = {"seed": 0, "text_column": "review", "label_column": "stars"}
+    found = corpora.read(Task, str(path), None, None, False, settings)
+    config = {"data": found.description, "settings": settings}
+    again = corpora.read_again(Task, config, None, None, None, False)
+    assert again.training.texts == found.training.texts

@@ -1,5 +1,7 @@
 """Corpus readers: formats, places of rows, and errors."""
 
+import json
+
 import pytest
 
 from lstm_zoo.errors import CallError, DataError
@@ -94,3 +96,100 @@ def test_the_shared_corpora(shared_data):
     corpus = read(shared_data / "tatoeba-fra-eng/fra.txt", "en", "fr")
     assert len(corpus) == 167_130
     assert (corpus.sources[0], corpus.targets[0]) == ("Go.", "Va !")
+
+
+ENGLISH = [
+    "The cat is in the house.",
+    "A dog is not at the tree.",
+    "Here is my book and a pen.",
+] * 4
+GERMAN = ["Die Katze ist im Haus.", "Ein Hund ist nicht an dem Baum.", "Hier ist mein Buch."] * 4
+IDS = [f"{number}" for number in range(12)]
+SCORES = [f"1.{number}" for number in range(12)]
+
+
+def table(path, *columns, header=()):
+    rows = [*([header] if header else []), *zip(*columns, strict=True)]
+    path.write_text("".join("\t".join(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    "columns, message",
+    [
+        (
+            (IDS, ENGLISH, IDS, GERMAN),
+            "column 1 has numbers; .*--source-column 2 --target-column 4",
+        ),
+        ((SCORES, ENGLISH, GERMAN), "column 1 has numbers; .*--source-column 2 --target-column 3"),
+        ((ENGLISH, SCORES, GERMAN), "column 2 has numbers; .*the target is expected there"),
+        ((["en"] * 12, ["de"] * 12, ENGLISH, GERMAN), "'en' in every row; .*--source-column 3 "),
+        ((GERMAN, ENGLISH), "column 1 is in de and column 2 in en; .*--source-column 2 --target"),
+    ],
+)
+def test_columns_without_a_header_must_be_sentences_of_the_languages(tmp_path, columns, message):
+    path = table(tmp_path / "pairs.tsv", *columns)
+    with pytest.raises(DataError, match=rf"pairs.tsv: .*{message}"):
+        read(path, "en", "de")
+    chosen = {
+        f"{side}_column": columns.index(texts) + 1
+        for side, texts in (("source", ENGLISH), ("target", GERMAN))
+    }
+    for options in ({"given": chosen}, {"fallback": chosen}):
+        assert read(path, "en", "de", **options).columns == (ENGLISH, GERMAN)
+
+
+def test_the_order_of_columns_without_a_header_is_printed(tmp_path, capsys):
+    path = table(tmp_path / "pairs.txt", ENGLISH, GERMAN, ["CC-BY"] * 12)
+    assert read(path, "en", "de").columns == (ENGLISH, GERMAN)
+    assert "column 1 is the source (en), column 2 the target (de)" in capsys.readouterr().err
+    table(path, ENGLISH, GERMAN, header=("en", "de"))
+    assert read(path, "de", "en").columns == (GERMAN, ENGLISH)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "header", [("English", "German"), ("english", "Deutsch"), ("source", "target"), ("en", "de_AT")]
+)
+def test_a_header_names_languages_and_is_no_pair(tmp_path, header):
+    path = table(tmp_path / "pairs.tsv", ENGLISH, GERMAN, header=header)
+    assert read(path, "en", "de_AT").columns == (ENGLISH, GERMAN)
+    rows = [*zip(ENGLISH, GERMAN, strict=True)]
+    (tmp_path / "pairs.csv").write_text("".join(";".join(row) + "\n" for row in [header, *rows]))
+    lines = [json.dumps(dict(zip(header, row, strict=True))) for row in rows]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
+    for suffix in ("csv", "jsonl"):
+        assert read(tmp_path / f"pairs.{suffix}", "en", "de_AT").columns == (ENGLISH, GERMAN)
+    names = {"source_column": header[1], "target_column": header[0]}
+    assert read(path, "en", "de", given=names).columns == (GERMAN, ENGLISH)
+
+
+def test_a_header_of_other_languages_is_an_error_and_a_word_list_is_none(tmp_path):
+    path = table(tmp_path / "pairs.tsv", ENGLISH, GERMAN, header=("English", "German"))
+    for languages, wrong in (
+        (("fr", "en"), "fr and en"),
+        ((None, None), "no source and no target"),
+    ):
+        with pytest.raises(DataError, match=rf"pairs.tsv:1: English and German .* but {wrong}"):
+            read(path, *languages)
+    positions = {"source_column": 1, "target_column": 2}
+    with pytest.raises(DataError, match="pairs.tsv:1: 'English' and 'German' seem to be a header"):
+        read(path, "en", "de", given=positions)
+    table(path, ["it", "in"], ["es", "in"])
+    assert read(path, "en", "de").sources == ["it", "in"]
+    with pytest.raises(DataError, match="pairs.tsv:1: it and es seem to be a header"):
+        read(path)
+    assert read(path, given=positions).targets == ["es", "in"]
+    table(path, ["English", "German"], ["Englisch", "Deutsch"])
+    assert read(path, "en", "de").sources == ["English", "German"]
+
+
+def test_columns_need_a_table(tmp_path):
+    write(tmp_path, train_de="eins\n", train_en="one\n")
+    for data in (tmp_path / "train", (["eins"], ["one"])):
+        with pytest.raises(CallError, match="source_column has no effect"):
+            read(data, "de", "en", given={"source_column": "de"})
+        assert len(read(data, "de", "en", fallback={"source_column": "x"})) == 1
+    write(tmp_path, a_jsonl='{"de": "eins", "en": 1}\n')
+    with pytest.raises(DataError, match="a.jsonl:1: expected .* to be strings"):
+        read(tmp_path / "a.jsonl", "de", "en")

@@ -55,6 +55,15 @@ def test_long_and_unbalanced_pairs_are_skipped_in_training_only(corpus):
         learned.encode(pairs.take([1]), training=True)
 
 
+def test_a_row_is_formatted_as_it_was_understood():
+    pair = read((["ein  Hund"], ["a dog"]))
+    for languages, row in (
+        ({"source": "de", "target": "en"}, "de: ein Hund  en: a dog"),
+        ({}, "source: ein Hund  target: a dog"),
+    ):
+        assert Task(settings_of(**languages), None, None).format_row(pair, 0) == row
+
+
 def test_no_sentence_is_in_both_sets_of_a_split():
     sources = ["hi", "hi", "hello", "bye", "ciao", "Bye", *map(str, range(40))]
     targets = ["salut", "coucou", "coucou", "au revoir", "adieu", "adieu", *map(str, range(40))]
