@@ -12,6 +12,7 @@ import numpy as np
 from lstm_zoo.errors import CallError
 from lstm_zoo.files import atomic_write
 from lstm_zoo.runs.directory import CHECKPOINT
+from lstm_zoo.training.optimizer import ASSIGNED
 
 
 def save(run: Path, model: keras.Model, history: Sequence[dict[str, Any]]) -> None:
@@ -49,6 +50,8 @@ def restore(run: Path, model: keras.Model) -> list[dict[str, Any]]:
     variables = _variables(model)
     with np.load(path, allow_pickle=False) as state:
         shapes = [state[str(i)].shape for i in range(len(state.files) - 1)]
+        if len(shapes) < len(variables):  # of version 0.1, where the schedule always applied
+            variables = [variable for variable in variables if variable.name != ASSIGNED]
         if shapes != [tuple(variable.shape) for variable in variables]:
             raise CallError(f"{path}: a checkpoint of another network; shapes differ.")
         for index, variable in enumerate(variables):

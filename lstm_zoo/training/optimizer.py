@@ -5,6 +5,9 @@ from typing import Any
 
 import keras
 
+ASSIGNED = "assigned_learning_rate"  # a variable of the optimizer
+FOLLOW_SCHEDULE = -1.0  # its value while no learning rate is assigned
+
 
 def learning_rate_schedule(
     settings: Mapping[str, Any], steps: int
@@ -38,8 +41,50 @@ def learning_rate_schedule(
     )
 
 
-def make_optimizer(settings: Mapping[str, Any], steps: int) -> keras.optimizers.Optimizer:
-    """Return AdamW (Loshchilov and Hutter 2019) with the learning-rate schedule.
+@keras.saving.register_keras_serializable("lstm_zoo")
+class AdamW(keras.optimizers.AdamW):
+    """AdamW (Loshchilov and Hutter 2019), whose schedule yields to an assigned learning rate.
+
+    A value assigned to `learning_rate` that differs from the current one replaces the schedule from
+    then on. Keras's own optimizers refuse it, if they have a schedule. Assigning the current value
+    keeps the schedule: Keras's `LearningRateScheduler` assigns a value in each epoch.
+
+    Args:
+        *args: those of `keras.optimizers.AdamW`.
+        **options: likewise.
+
+    Example:
+
+    >>> optimizer = AdamW(keras.optimizers.schedules.CosineDecay(0.1, decay_steps=2))
+    >>> round(float(optimizer.learning_rate), 3)
+    0.1
+    >>> optimizer.learning_rate = 0.03
+    >>> _ = optimizer.iterations.assign(2)
+    >>> round(float(optimizer.learning_rate), 3)
+    0.03
+    """
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        # A variable, so that it applies to a traced step, and checkpoints contain it.
+        self._assigned = self.add_variable(
+            (), keras.initializers.Constant(FOLLOW_SCHEDULE), name=ASSIGNED
+        )
+
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate of the next step."""
+        scheduled = keras.ops.convert_to_tensor(super().learning_rate)
+        return keras.ops.where(self._assigned >= 0, self._assigned, scheduled)
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        if float(value) != float(self.learning_rate):
+            self._assigned.assign(value)
+
+
+def make_optimizer(settings: Mapping[str, Any], steps: int) -> AdamW:
+    """Return AdamW with the learning-rate schedule.
 
     Args:
         settings: those of `learning_rate_schedule`, `weight_decay`, `epsilon` and `clip_norm`.
@@ -48,7 +93,7 @@ def make_optimizer(settings: Mapping[str, Any], steps: int) -> keras.optimizers.
     Returns:
         The optimizer. Biases have no weight decay.
     """
-    optimizer = keras.optimizers.AdamW(
+    optimizer = AdamW(
         learning_rate_schedule(settings, steps),
         weight_decay=settings["weight_decay"],
         epsilon=settings["epsilon"],
