@@ -9,12 +9,20 @@ import contextlib
 import functools
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
+
+from lstm_zoo.errors import CallError
+
+MONITORS = (
+    keras.callbacks.EarlyStopping,
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.ReduceLROnPlateau,
+)
 
 
 class LoopOverride:
@@ -131,6 +139,38 @@ def ops_are_watched() -> bool:
     from tensorflow.python.framework import op_callbacks
 
     return op_callbacks.should_invoke_op_callbacks()
+
+
+def set_directions(
+    callbacks: Iterable[keras.callbacks.Callback], directions: Mapping[str, str]
+) -> None:
+    """Set the direction of the metric that Keras's callbacks with `mode="auto"` monitor.
+
+    Undocumented: their attributes `monitor` and `mode`. Keras finds the direction of the loss and
+    of its own metrics only, after the first epoch.
+
+    Args:
+        callbacks: callbacks of `fit`.
+        directions: "max" or "min" of each metric in `logs`.
+
+    Raises:
+        CallError: if such a callback monitors another metric.
+
+    Example:
+
+    >>> stop = keras.callbacks.EarlyStopping(monitor="val_accuracy")
+    >>> set_directions([stop], {"val_accuracy": "max"})
+    >>> stop.mode
+    'max'
+    """
+    for callback in callbacks:
+        if isinstance(callback, MONITORS) and callback.mode == "auto":
+            if callback.monitor not in directions:
+                raise CallError(
+                    f"{type(callback).__name__} monitors one of {', '.join(directions)}. "
+                    f"Received: {callback.monitor!r}"
+                )
+            callback.mode = directions[callback.monitor]
 
 
 def ctc_loss(labels: tf.SparseTensor, logits: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:

@@ -115,21 +115,19 @@ class Task(Protocol):
     """What a family implements for training; its `Task` inherits from this class.
 
     Attributes:
-        monitor: the metric of `evaluate` that chooses the best epoch.
-        mode: "max" or "min": whether a higher or a lower value is better.
+        directions: the metrics of `evaluate` but the loss, each "max" or "min": whether a higher or
+            a lower value is better. The name of a metric of decoded text ends with its decoder.
+        monitor: the metric that chooses the best epoch.
         summary_metrics: the metrics of the pipeline's `evaluate` that are printed at the end of
             training.
-        baseline_score: the metric's value of an untrained network, or None: early stopping does
-            not count epochs of patience before a better score.
         tokenizer: from texts to ids and back, a `tf.Module` or a tuple of some: a SavedModel holds
             it. Other tables that a signature uses must be inside of it or constants of the graph.
     """
 
     tokenizer: Any
-    monitor: ClassVar[str]
-    mode: ClassVar[str]
+    directions: ClassVar[Mapping[str, str]]
+    monitor: str
     summary_metrics: ClassVar[tuple[str, ...]]
-    baseline_score: ClassVar[float | None] = None
 
     @staticmethod
     @abstractmethod
@@ -231,14 +229,34 @@ class Task(Protocol):
     def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
         """Evaluate the network after an epoch.
 
+        It is called after each epoch with the same model: what it traces should be kept.
+
         Returns:
-            `loss`, `monitor` and other metrics as floats. A family that decodes adds
+            `loss` and the metrics of `directions` as floats. A family that decodes adds
             `predictions`, a row for each example, as the pipeline's `evaluate` does.
         """
 
     @abstractmethod
     def format_row(self, corpus: Corpus, index: int) -> str:
         """Format a row of a corpus as it was understood, for the log at the start of training."""
+
+    @abstractmethod
+    def baseline_score(self, examples: Examples) -> float:
+        """Return the value of `monitor` of answers that ignore the input.
+
+        Scores that are no better count as equal, and use up no patience.
+
+        Args:
+            examples: the validation examples.
+        """
+
+    @abstractmethod
+    def score_prediction(self, prediction: Mapping[str, Any]) -> float:
+        """Return how good a row of `evaluate`'s predictions is, the task's or the pipeline's.
+
+        Higher is better. The samples that are logged are chosen over the range of these scores, the
+        worst among them.
+        """
 
     @abstractmethod
     def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -322,8 +340,9 @@ class Pipeline(Protocol):
                 family's `COLUMNS`; None for the run's.
 
         Returns:
-            The metrics, among them the task's `summary_metrics`; the numbers `examples` and
-            `skipped`; and `predictions`, as `lstm_zoo.pipeline.prediction_rows` returns them.
+            The metrics, among them the task's `summary_metrics`; of a family that decodes,
+            `decoder`, such as "greedy" or "beam 8"; the numbers `examples` and `skipped`; and
+            `predictions`, as `lstm_zoo.pipeline.prediction_rows` returns them.
         """
 
     @staticmethod
@@ -470,8 +489,8 @@ def task(family: str) -> type[Task]:
 
     Example:
 
-    >>> task("speech").monitor, task("speech").mode
-    ('wer', 'min')
+    >>> task("speech").monitor, task("speech").directions
+    ('wer_greedy', {'wer_greedy': 'min', 'cer_greedy': 'min'})
     """
     return module(family, "task").Task
 

@@ -11,6 +11,7 @@ from lstm_zoo import compat, families
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.export import formats
 from lstm_zoo.files import reading
+from lstm_zoo.runs import cards
 from lstm_zoo.runs.directory import CONFIG, WEIGHTS
 from lstm_zoo.runs.reading import check_weights
 from lstm_zoo.settings import MAX_BEAM_WIDTH, check_integer
@@ -137,6 +138,22 @@ class Pipeline(families.Pipeline):
         decode.
         """
         return self._beam_width
+
+    def decoder(self, beam_width: int | None = None) -> str:
+        """Name the decoder of a beam width, as scores of decoded text name it.
+
+        Args:
+            beam_width: the number of hypotheses; None for the pipeline's.
+
+        Returns:
+            "greedy", or "beam" and the width.
+
+        Example:
+
+        >>> lstm_zoo.load("runs/multi30k").decoder(1)
+        'greedy'
+        """
+        return cards.decoder_name(self.beam_width if beam_width is None else beam_width)
 
     def with_beam_width(self, beam_width: int) -> "Pipeline":
         """Return this pipeline with another beam width.

@@ -398,7 +398,9 @@ TRAINING = {
         neutral=1,
     ),
     "patience": Setting(
-        5, integer(1, 1_000_000), "epochs without a better score before early stopping"
+        5,
+        integer(1, 1_000_000),
+        "epochs without a better score (of equal ones, lower loss) before early stopping",
     ),
     "seed": Setting(
         0, integer(0), "seed of splits, initial weights, batch order and dropout", metavar="N"

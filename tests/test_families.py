@@ -161,4 +161,5 @@ def test_each_family_declares_what_the_interface_lists(family):
     if package.DECODES:
         assert "beam_width" in package.SETTINGS
     task = families.task(family)
-    assert task.mode in ("max", "min") and task.monitor in task.summary_metrics
+    assert set(task.directions.values()) <= {"max", "min"} and task.monitor in task.directions
+    assert task.monitor.removesuffix("_greedy") in task.summary_metrics

@@ -9,8 +9,13 @@ from lstm_zoo.files import read_json, reading
 from lstm_zoo.runs.directory import METRICS
 from lstm_zoo.runs.environment import read_environment
 
-# Keys of version 0.1, and what they are called since.
-OLD_KEYS = {"trained with": "trained_with", "exported with": "exported_with", "report": "test"}
+# Keys of version 0.1, and what they are called since: of cards, of scores and of histories.
+OLD_KEYS = {
+    "trained with": "trained_with",
+    "exported with": "exported_with",
+    "report": "test",
+    **{f"val_{metric}": f"val_{metric}_greedy" for metric in ("wer", "cer", "bleu", "chrf")},
+}
 FILE = "card.json"  # of an export
 
 
@@ -53,10 +58,14 @@ def read(card: Mapping[str, Any]) -> dict[str, Any]:
     >>> read({"family": "speech", "trained with": {"keras": "3.15.1"}})
     {'family': 'speech', 'trained_with': {'keras': '3.15.1'}}
     """
-    renamed = {OLD_KEYS.get(key, key): value for key, value in card.items()}
+    renamed = rename(card)
     if "scores" in renamed:
-        scores = renamed["scores"].items()
-        renamed["scores"] = {OLD_KEYS.get(key, key): value for key, value in scores}
+        renamed["scores"] = rename(renamed["scores"])
+        if "beam_width" in renamed.get("settings", {}):  # version 0.1 did not name the decoder
+            decoder = {"decoder": decoder_name(renamed["settings"]["beam_width"])}
+            for name, value in renamed["scores"].items():
+                if isinstance(value, Mapping):
+                    renamed["scores"][name] = {**decoder, **value}
     return renamed
 
 
@@ -71,12 +80,38 @@ def read_file(path: Path) -> dict[str, Any]:
         return read(card)
 
 
+def decoder_name(beam_width: int) -> str:
+    """Name a decoder, as the scores of decoded text do.
+
+    Example:
+
+    >>> decoder_name(1), decoder_name(8)
+    ('greedy', 'beam 8')
+    """
+    return "greedy" if beam_width == 1 else f"beam {beam_width}"
+
+
+def rename(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping with the keys of version 0.1 renamed.
+
+    Example:
+
+    >>> rename({"epoch": 1, "val_wer": 0.5})
+    {'epoch': 1, 'val_wer_greedy': 0.5}
+    """
+    return {OLD_KEYS.get(key, key): value for key, value in values.items()}
+
+
 def _scalars(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the scalars of a run's metrics, and those of its data sets."""
+    """Keep the scalars of a run's metrics, and those of its data sets with their signatures."""
     kept = {}
     for name, value in scores.items():
         if isinstance(value, Mapping):
-            kept[name] = {k: v for k, v in value.items() if isinstance(v, (int, float))}
+            kept[name] = {
+                k: v
+                for k, v in value.items()
+                if isinstance(v, (int, float, str)) or k == "signature"
+            }
         elif isinstance(value, (int, float)):
             kept[name] = value
     return kept

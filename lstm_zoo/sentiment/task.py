@@ -51,7 +51,8 @@ class Task(families.Task):
         tokenizer: one of `lstm_zoo.text.tokenizers`.
     """
 
-    monitor, mode = "accuracy", "max"
+    directions = {"accuracy": "max", "macro_f1": "max"}
+    monitor = "accuracy"
     summary_metrics = ("accuracy", "macro_f1")
 
     def __init__(self, settings: Mapping[str, Any], classes: list[str], tokenizer: tf.Module):
@@ -240,6 +241,15 @@ class Task(families.Task):
         """Format a row of a corpus for the log: its text and its label."""
         text = textwrap.shorten(labelled.texts[index], 80, placeholder=" …")
         return f'text "{text}"  label {labelled.labels[index]}'
+
+    def baseline_score(self, examples: Examples) -> float:
+        """Return the share of the largest class."""
+        return float(np.bincount(examples.targets).max() / len(examples))
+
+    def score_prediction(self, prediction: Mapping[str, Any]) -> float:
+        """Return the probability of a row's class; negated if it is not the true one."""
+        sign = 1 if prediction["predicted"] == prediction["label"] else -1
+        return sign * prediction["probability"]
 
     def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Format rows of `predictions`, as `Pipeline.evaluate` returns them, a line each."""

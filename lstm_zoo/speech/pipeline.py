@@ -226,10 +226,10 @@ class Pipeline(pipeline.Pipeline):
             text_column: the transcripts' column, likewise; else `text` or `sentence`.
 
         Returns:
-            `wer` and `cer` as fractions; the numbers of `examples` and `skipped` rows; and
-            `predictions`, a dict for each row of the data, skipped ones included, as
-            `lstm_zoo.pipeline.prediction_rows` returns them, with `clip`, `reference`,
-            `hypothesis` and `score`.
+            `wer` and `cer` as fractions; `decoder`, "greedy" or "beam" with its width; the numbers
+            of `examples` and `skipped` rows; and `predictions`, a dict for each row of the data,
+            skipped ones included, as `lstm_zoo.pipeline.prediction_rows` returns them, with `clip`,
+            `reference`, `hypothesis` and `score`.
 
         Raises:
             CallError: if the data does not exist.
@@ -271,6 +271,7 @@ class Pipeline(pipeline.Pipeline):
             **metrics.error_rates(
                 [row["reference"] for row in used], [row["hypothesis"] for row in used]
             ),
+            "decoder": self.decoder(beam_width),
             "examples": len(used),
             "skipped": len(rows) - len(used),
             "predictions": rows,
@@ -281,7 +282,8 @@ class Pipeline(pipeline.Pipeline):
         """Format what `evaluate` returned as readable text."""
         return (
             f"WER {scores['wer']:.4f}  CER {scores['cer']:.4f}  "
-            f"({scores['examples']:,} examples, {scores['skipped']:,} skipped)"
+            f"({scores['decoder']}; {scores['examples']:,} examples, "
+            f"{scores['skipped']:,} skipped)"
         )
 
     def draw(self, data: Any, scores: Mapping[str, Any]) -> None:

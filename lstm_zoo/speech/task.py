@@ -25,6 +25,7 @@ from lstm_zoo.speech.features import Features, FeatureSettings
 from lstm_zoo.speech.model import build_speech, output_lengths, resolve_sizes
 from lstm_zoo.speech.preprocessing import cached_features
 from lstm_zoo.text import tokenizers
+from lstm_zoo.text.scripts import script_without_spaces
 
 DEMO_EXAMPLES = 1_500
 DEMO_TEST_EXAMPLES = 200
@@ -72,14 +73,18 @@ class Task(families.Task):
         features: the feature extraction.
     """
 
-    monitor, mode = "wer", "min"
-    baseline_score = 1.0  # of empty transcripts, which CTC predicts at first
+    directions = {"wer_greedy": "min", "cer_greedy": "min"}
+    monitor = "wer_greedy"
     summary_metrics = ("wer", "cer")
 
     def __init__(self, settings: Mapping[str, Any], tokenizer: tf.Module, features: Features):
         self.settings = settings
         self.tokenizer = tokenizer
         self.features = features
+        # Where no spaces separate words, a transcript is one word: its error rate is stuck at 1.
+        tokens = [token for token in tokenizer.vocabulary if not token.startswith("<")]
+        if script_without_spaces(tokens):
+            self.monitor = "cer_greedy"
         self._subsampling = self.network_arguments()["subsampling"]
 
     @staticmethod
@@ -280,8 +285,8 @@ class Task(families.Task):
             examples: the validation examples.
 
         Returns:
-            `loss`, the mean CTC loss in nats over the examples where it is finite; `wer` and `cer`;
-            `predictions`, a dict with `reference` and `hypothesis` for each example.
+            `loss`, the mean CTC loss in nats over the examples where it is finite; `wer_greedy` and
+            `cer_greedy`; `predictions`, a dict with `reference` and `hypothesis` for each example.
         """
         losses = np.full(len(examples), np.nan)
         hypotheses = [""] * len(examples)
@@ -299,9 +304,10 @@ class Task(families.Task):
             for index, text in zip(indices, texts, strict=True):
                 hypotheses[index] = text.decode()
         finite = losses[np.isfinite(losses)]
+        rates = metrics.error_rates(examples.texts, hypotheses)
         return {
             "loss": float(finite.mean()) if len(finite) else float("nan"),
-            **metrics.error_rates(examples.texts, hypotheses),
+            **{f"{name}_greedy": rate for name, rate in rates.items()},
             "predictions": [
                 {"reference": reference, "hypothesis": hypothesis}
                 for reference, hypothesis in zip(examples.texts, hypotheses, strict=True)
@@ -313,6 +319,15 @@ class Task(families.Task):
         clip = corpus.clips[index]
         name = clip if isinstance(clip, str) else "in memory"
         return f'clip {name}  "{textwrap.shorten(corpus.texts[index], 80, placeholder=" …")}"'
+
+    def baseline_score(self, examples: Examples) -> float:
+        """Return the error rate of empty transcripts, which CTC predicts at first."""
+        return 1.0
+
+    def score_prediction(self, prediction: Mapping[str, Any]) -> float:
+        """Return the negated error rate of a row of `predictions`, of words or as `monitor`."""
+        rates = metrics.error_rates([prediction["reference"]], [prediction["hypothesis"]])
+        return -rates[self.monitor.removesuffix("_greedy")]
 
     def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Format rows of `predictions` as lines, two for each row."""

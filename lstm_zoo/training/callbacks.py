@@ -1,10 +1,15 @@
-"""The end of an epoch: evaluation, the best weights, the run's files, early stopping."""
+"""The end of an epoch: evaluation, the best weights, the run's files, early stopping.
+
+`Evaluation` runs before a user's callbacks, which see the metrics that it adds to `logs`, and
+`EpochEnd` after them: a learning rate that they set is part of the checkpoint.
+"""
 
 import contextlib
+import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -15,22 +20,24 @@ from lstm_zoo import families
 from lstm_zoo.files import atomic_write
 from lstm_zoo.runs import directory, plots
 from lstm_zoo.runs.environment import read_environment, write_environment
-from lstm_zoo.training import checkpoints
+from lstm_zoo.training import checkpoints, samples
 from lstm_zoo.training.progress import log
 
-SAMPLES = 2  # predictions logged after each epoch, for families that decode
+SAMPLES = 3  # predictions logged after each epoch, for families that decode
 
 
-class EpochEnd(keras.callbacks.Callback):
-    """After each epoch: evaluate, save the best weights, write the run's files, stop early.
+class Evaluation(keras.callbacks.Callback):
+    """After each epoch: evaluate, and add the metrics to `logs`.
 
     Args:
         run: the run's directory.
         task: the family's task.
         validation: the validation examples.
         settings: a value for every setting.
-        history: a row for each epoch so far; each epoch appends one.
-        threads: the number of CPU threads that was set, for `environment.json`.
+
+    Attributes:
+        metrics: those of the last epoch, by name with `val_` before it.
+        predictions: those of the last epoch; empty if the family does not decode.
     """
 
     def __init__(
@@ -39,77 +46,116 @@ class EpochEnd(keras.callbacks.Callback):
         task: families.Task,
         validation: families.Examples,
         settings: Mapping[str, Any],
+    ):
+        super().__init__()
+        self.run, self.task, self.validation, self.settings = run, task, validation, settings
+        self.metrics: dict[str, float] = {}
+        self.predictions: Sequence[Any] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        count = self.settings["average_epochs"]
+        checkpoints.keep_weights(self.run, self.model, epoch + 1, count)
+        with checkpoints.averaged(self.run, self.model, epoch + 1, count):
+            scores = self.task.evaluate(self.model, self.validation)
+        self.metrics = {f"val_{k}": float(v) for k, v in scores.items() if isinstance(v, Real)}
+        self.predictions = scores.get("predictions", [])
+        logs.update(self.metrics)
+
+
+class EpochEnd(keras.callbacks.Callback):
+    """After each epoch: save the best weights, write the run's files, stop early.
+
+    Args:
+        run: the run's directory.
+        evaluation: the callback that has evaluated the epoch.
+        settings: a value for every setting.
+        history: a row for each epoch so far; each epoch appends one.
+        threads: the number of CPU threads that was set, for `environment.json`.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        evaluation: Evaluation,
+        settings: Mapping[str, Any],
         history: list[dict[str, Any]],
         threads: int | None,
     ):
         super().__init__()
-        self.run, self.task, self.validation = run, task, validation
+        self.run, self.evaluation, self.task = run, evaluation, evaluation.task
         self.settings, self.history, self.threads = settings, history, threads
         self.seconds = read_environment(run)["training_seconds"]
         self.started = 0.0
+        self.baseline = self.task.baseline_score(evaluation.validation)
 
     @property
     def best(self) -> dict[str, Any]:
-        """The row of the best epoch by the monitored metric; of equal scores, the last."""
-        # The last, since it was trained with the lowest learning rate. The loss does not break the
-        # tie: it rises as a network becomes more confident, even if it still improves.
-        return max(self.history, key=lambda row: (self._score(row), row["epoch"]))
+        """The row of the best epoch: by the monitored metric; of equal scores, by the loss."""
+        return max(self.history, key=self._rank)
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or early stopping applies.
-
-        Patience is not counted before a score is better than the task's baseline score.
-        """
+        """Whether all epochs are done, or early stopping applies."""
         if not self.history:
             return False
-        last = self.history[-1]["epoch"]
-        if last >= self.settings["epochs"]:
-            return True
-        scores = [*map(self._score, self.history)]
-        baseline = self.task.baseline_score
-        if baseline is not None and max(scores) <= self._signed(baseline):
-            return False
-        epochs_waited = last - self.history[scores.index(max(scores))]["epoch"]
-        return epochs_waited >= self.settings["patience"]
+        return (
+            self.history[-1]["epoch"] >= self.settings["epochs"]
+            or self._epochs_waited >= self.settings["patience"]
+        )
+
+    @property
+    def outcome(self) -> str:
+        """A line: why the training has ended, and which epoch is kept."""
+        last, total = self.history[-1]["epoch"], self.settings["epochs"]
+        if last >= total:
+            reason = f"all {total} epochs are done"
+        elif self.finished:
+            reason = f"stopped: no better {self.task.monitor} for {self._epochs_waited} epochs"
+        else:
+            reason = f"stopped after {last} of {total} epochs"
+        return f"{reason}; epoch {self.best['epoch']} is kept"
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.started = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        checkpoints.keep_weights(self.run, self.model, epoch + 1, self.settings["average_epochs"])
-        with self._averaged(epoch + 1):
-            scores = self.task.evaluate(self.model, self.validation)
-        numbers = {f"val_{k}": float(v) for k, v in scores.items() if isinstance(v, Real)}
-        logs.update(numbers)
+        row = {"epoch": epoch + 1, "loss": float(logs["loss"]), **self.evaluation.metrics}
         seconds = time.monotonic() - self.started
         with _interrupts_deferred():  # otherwise the files could be of different epochs
-            self.history.append({"epoch": epoch + 1, "loss": float(logs["loss"]), **numbers})
+            self.history.append(row)
             self.seconds += seconds
             self._write_files()
         if self.finished:
             self.model.stop_training = True
-        values = "  ".join(f"{k} {v:.4f}" for k, v in self.history[-1].items() if k != "epoch")
-        mark = "  best" if self.best is self.history[-1] else ""
+        values = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k != "epoch")
+        mark = "  best" if self.best is row else ""
         log(f"epoch {epoch + 1}/{self.settings['epochs']}  {values}  {seconds:.0f} s{mark}")
-        for line in self.task.format_samples(scores.get("predictions", [])[:SAMPLES]):
-            log(line)
+        log_samples(self.task, self.evaluation.predictions, SAMPLES, [self.settings["seed"], epoch])
 
-    def _score(self, row: Mapping[str, Any]) -> float:
-        """The monitored metric of an epoch, negated if lower is better."""
-        return self._signed(row[f"val_{self.task.monitor}"])
+    @property
+    def _epochs_waited(self) -> int:
+        """The epochs without a better one; 0 before a score is better than the baseline."""
+        if self._rank(self.best)[0] <= self._signed(self.baseline):
+            return 0
+        return self.history[-1]["epoch"] - self.best["epoch"]
+
+    def _rank(self, row: Mapping[str, Any]) -> tuple[float, float]:
+        """The sort key of an epoch: its score, then its validation loss; higher is better."""
+        # Scores at the baseline say nothing, whatever their noise: the loss shows progress there.
+        # It shows progress as well where the score can't improve, such as an accuracy of 1.
+        score = max(self._signed(row[f"val_{self.task.monitor}"]), self._signed(self.baseline))
+        loss = row["val_loss"]
+        return score, -loss if math.isfinite(loss) else -math.inf
 
     def _signed(self, score: float) -> float:
-        return {"max": 1, "min": -1}[self.task.mode] * score
-
-    def _averaged(self, epoch: int) -> contextlib.AbstractContextManager:
-        count = self.settings["average_epochs"]
-        return checkpoints.averaged(self.run, self.model, epoch, count)
+        return score if self.task.directions[self.task.monitor] == "max" else -score
 
     def _write_files(self) -> None:
         if self.best is self.history[-1]:
             epoch = self.history[-1]["epoch"]
-            with self._averaged(epoch), atomic_write(self.run / directory.WEIGHTS) as path:
+            count = self.settings["average_epochs"]
+            averaged = checkpoints.averaged(self.run, self.model, epoch, count)
+            with averaged, atomic_write(self.run / directory.WEIGHTS) as path:
                 # A model that is not compiled has no optimizer state to save.
                 network = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
                 network.save_weights(path)
@@ -118,6 +164,23 @@ class EpochEnd(keras.callbacks.Callback):
         write_environment(self.run, self.threads, self.seconds)
         # Last: a checkpoint of an epoch means that the other files are of that epoch too.
         checkpoints.save(self.run, self.model, self.history)
+
+
+def log_samples(
+    task: families.Task, predictions: Sequence[Mapping[str, Any]], count: int, seed: Sequence[int]
+) -> None:
+    """Log some predictions, over the whole range of their scores, the worst first.
+
+    Args:
+        task: the family's task.
+        predictions: rows of the task's or the pipeline's `evaluate`.
+        count: the number of predictions to log.
+        seed: integers that determine the choice.
+    """
+    scores = [task.score_prediction(row) for row in predictions]
+    chosen = samples.choose(scores, count, seed)
+    for line in task.format_samples([predictions[index] for index in chosen]):
+        log(line)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.files import atomic_write
+from lstm_zoo.runs import cards
 from lstm_zoo.runs.directory import CHECKPOINT
 from lstm_zoo.training.optimizer import ASSIGNED
 
@@ -56,7 +57,7 @@ def restore(run: Path, model: keras.Model) -> list[dict[str, Any]]:
             raise CallError(f"{path}: a checkpoint of another network; shapes differ.")
         for index, variable in enumerate(variables):
             variable.assign(state[str(index)])
-        return json.loads(str(state["history"]))
+        return [cards.rename(row) for row in json.loads(str(state["history"]))]
 
 
 def keep_weights(run: Path, model: keras.Model, epoch: int, count: int) -> None:

@@ -14,15 +14,10 @@ from lstm_zoo.printing import write_line
 LOG_INTERVAL = 60  # seconds between log lines within an epoch, without a terminal
 
 
-def log(*lines: str, sep: str = " ") -> None:
-    """Print to standard error, above a progress bar if there is one.
-
-    Args:
-        *lines: the texts.
-        sep: what joins them.
-    """
+def log(line: str) -> None:
+    """Print a line to standard error, above a progress bar if there is one."""
     with tqdm.external_write_mode(file=sys.stderr):
-        write_line(sep.join(lines), err=True)
+        write_line(line, err=True)
 
 
 class Progress(keras.callbacks.Callback):

@@ -9,13 +9,13 @@ import keras
 import tensorflow as tf
 
 from lstm_zoo import families
-from lstm_zoo.data import batching
+from lstm_zoo.compat import set_directions
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import write_json
 from lstm_zoo.runs import directory
 from lstm_zoo.runs.loading import load
 from lstm_zoo.training import initialization, process
-from lstm_zoo.training.callbacks import EpochEnd
+from lstm_zoo.training.callbacks import EpochEnd, Evaluation, log_samples
 from lstm_zoo.training.dataset import BatchOrder, make_dataset
 from lstm_zoo.training.initialization import Start
 from lstm_zoo.training.optimizer import make_optimizer
@@ -55,7 +55,12 @@ def train(
         strict: whether a row that can't be used is an error, rather than skipped.
         threads: the number of CPU threads for TensorFlow, if it has not run an op yet; None for
             all.
-        callbacks: Keras callbacks. After an epoch, `logs` has `loss` and the `val_` metrics.
+        callbacks: Keras callbacks. After an epoch, `logs` has `loss`, `val_loss` and the metrics
+            of the task's `directions` with `val_` before them, such as `val_accuracy`,
+            `val_wer_greedy` or `val_bleu_greedy`; for Keras's callbacks with `mode="auto"`, the
+            direction is set. If a callback assigns another value to `optimizer.learning_rate`, it
+            replaces the schedule (warmup and decay) from then on, also after `resume`. The run's
+            files are written after the callbacks have run.
         **settings: settings of the family (such as `lstm_zoo.sentiment.SETTINGS`) and of training
             (`lstm_zoo.settings.TRAINING`).
 
@@ -78,7 +83,15 @@ def train(
     >>> classifier.run
     PosixPath('runs/doc')
     """
-    families.module(family)  # an unknown one is refused before anything is set
+    directions = families.task(family).directions  # an unknown family is refused first
+    if tf.distribute.has_strategy():
+        raise CallError("train runs on one device: call it outside of a tf.distribute strategy.")
+    directions = {
+        "loss": "min",
+        "val_loss": "min",
+        **{f"val_{k}": v for k, v in directions.items()},
+    }
+    set_directions(callbacks, directions)
     _use_threads(threads)
     begin = initialization.resumed if resume else initialization.fresh
     start = begin(family, run, data, validation, validation_split, strict, settings)
@@ -108,7 +121,8 @@ def train(
     if corpora.overlap:
         log(f"Warning: {corpora.overlap} validation examples are also in the training data.")
 
-    epoch_end = EpochEnd(start.run, task, validation_examples, start.settings, history, threads)
+    evaluation = Evaluation(start.run, task, validation_examples, start.settings)
+    epoch_end = EpochEnd(start.run, evaluation, start.settings, history, threads)
     if not epoch_end.finished:
         _fit(model, start, examples, order, epoch_end, callbacks)
     return _finish(start, epoch_end)
@@ -144,7 +158,13 @@ def _fit(
             epochs=epochs,
             shuffle=False,  # BatchOrder shuffles
             verbose=0,
-            callbacks=[order, Progress(order.steps, epochs), epoch_end, *callbacks],
+            callbacks=[
+                order,
+                Progress(order.steps, epochs),
+                epoch_end.evaluation,
+                *callbacks,
+                epoch_end,
+            ],
         )
     except KeyboardInterrupt:
         done = len(epoch_end.history)
@@ -159,6 +179,7 @@ def _fit(
 def _finish(start: Start, epoch_end: EpochEnd) -> families.Pipeline:
     """Evaluate the best epoch with the pipeline, and write the files of a finished run."""
     run, corpora = start.run, start.corpora
+    log(epoch_end.outcome)
     pipeline = load(run)
     scores = {"best_epoch": epoch_end.best["epoch"], "epochs": len(epoch_end.history)}
     predictions = []
@@ -168,12 +189,11 @@ def _finish(start: Start, epoch_end: EpochEnd) -> families.Pipeline:
             rows = scores[name].pop("predictions")
             predictions = [row for row in rows if not row["skipped"]]
             metrics = (f"{key} {scores[name][key]:.4f}" for key in start.task.summary_metrics)
-            log(f"{name}: {', '.join(metrics)} ({len(corpus):,} examples)")
+            decoder = f"{scores[name]['decoder']}; " if "decoder" in scores[name] else ""
+            log(f"{name}: {', '.join(metrics)} ({decoder}{len(corpus):,} examples)")
     write_json(run / directory.METRICS, scores)
     pipeline.draw(corpora.validation.columns, scores["validation"])
-    # Samples from all of the data, which may be sorted by class.
-    shown = predictions[:: batching.count(len(predictions), SAMPLES)]
-    log(*start.task.format_samples(shown), sep="\n")
+    log_samples(start.task, predictions, SAMPLES, [start.settings["seed"], len(epoch_end.history)])
     if epoch_end.finished:
         shutil.rmtree(run / directory.CHECKPOINT, ignore_errors=True)
     return pipeline

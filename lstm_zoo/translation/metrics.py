@@ -1,10 +1,45 @@
 """BLEU and chrF, computed by sacrebleu."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from lstm_zoo.text.scripts import script_without_spaces
 
-def bleu_and_chrf(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, Any]:
+# sacrebleu's tokenizers of languages that are written without spaces, by ISO 639 code or name. Only
+# those that need no other package: with one installed or not, scores must be the same.
+TOKENIZERS = {
+    **dict.fromkeys(("zh", "zho", "chi", "cmn", "yue", "chinese"), "zh"),
+    **dict.fromkeys(("ja", "jpn", "japanese"), "char"),
+    **dict.fromkeys(("th", "tha", "thai", "lo", "lao", "km", "khm", "khmer"), "char"),
+    **dict.fromkeys(("my", "mya", "bur", "burmese", "bo", "bod", "tib", "tibetan"), "char"),
+}
+SCRIPTS = {"chinese": "zh", "japanese": "char", "other": "char", None: "13a"}
+
+
+def bleu_tokenizer(language: str | None, references: Sequence[str]) -> str:
+    """Choose sacrebleu's tokenizer for BLEU.
+
+    Args:
+        language: the target language, such as "zh_CN"; None if it is not known.
+        references: texts in it; their script decides for other names, such as "target".
+
+    Returns:
+        "zh" for Chinese, "char" for Japanese, Thai, Lao, Khmer, Burmese, Tibetan and other
+        languages written without spaces, "13a" for all others.
+
+    Example:
+
+    >>> bleu_tokenizer("zh_CN", []), bleu_tokenizer("target", ["今日はいい"])
+    ('zh', 'char')
+    """
+    code = re.split("[-_]", (language or "").lower())[0]
+    return TOKENIZERS.get(code) or SCRIPTS[script_without_spaces(references)]
+
+
+def bleu_and_chrf(
+    references: Sequence[str], hypotheses: Sequence[str], tokenizer: str = "13a"
+) -> dict[str, Any]:
     """Compute corpus BLEU and chrF of detokenized, cased translations.
 
     BLEU: Papineni et al. 2002; chrF: Popović 2015; sacrebleu: Post 2018.
@@ -12,6 +47,7 @@ def bleu_and_chrf(references: Sequence[str], hypotheses: Sequence[str]) -> dict[
     Args:
         references: one reference for each sentence, at least 1.
         hypotheses: the translations, in the same order.
+        tokenizer: sacrebleu's tokenizer for BLEU, from `bleu_tokenizer`.
 
     Returns:
         `bleu` and `chrf`, from 0 to 100, and `signature`, sacrebleu's signature of each by name.
@@ -25,7 +61,20 @@ def bleu_and_chrf(references: Sequence[str], hypotheses: Sequence[str]) -> dict[
     from sacrebleu.metrics import BLEU, CHRF
 
     scores: dict[str, Any] = {"signature": {}}
-    for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
+    for name, metric in (("bleu", BLEU(tokenize=tokenizer)), ("chrf", CHRF())):
         scores[name] = float(metric.corpus_score([*hypotheses], [[*references]]).score)
         scores["signature"][name] = str(metric.get_signature())
     return scores
+
+
+def sentence_chrf(reference: str, hypothesis: str) -> float:
+    """Compute chrF of one translation, from 0 to 100.
+
+    Example:
+
+    >>> round(sentence_chrf("a dog", "a dog"), 6)
+    100.0
+    """
+    from sacrebleu.metrics import CHRF
+
+    return float(CHRF().sentence_score(hypothesis, [reference]).score)

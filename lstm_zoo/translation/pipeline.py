@@ -179,12 +179,12 @@ class Pipeline(pipeline.Pipeline):
 
         Returns:
             `bleu` and `chrf`, from 0 to 100, cased and detokenized, and sacrebleu's `signature` of
-            each; `perplexity` per piece of the references, which are cut to `max_length` pieces;
-            `by_length`, a row for each range of lengths: `words`, the maximum number of words of
-            the source or None, `examples` and `bleu`; the numbers of `examples` and `skipped`
-            pairs; and `predictions`, a dict for each row of the data, skipped ones included, as
-            `lstm_zoo.pipeline.prediction_rows` returns them, with `source`, `reference`,
-            `hypothesis` and `score`.
+            each; `decoder`, "greedy" or "beam" with its width; `perplexity` per piece of the
+            references, which are cut to `max_length` pieces; `by_length`, a row for each range of
+            lengths: `words`, the maximum number of words of the source or None, `examples` and
+            `bleu`; the numbers of `examples` and `skipped` pairs; and `predictions`, a dict for
+            each row of the data, skipped ones included, as `lstm_zoo.pipeline.prediction_rows`
+            returns them, with `source`, `reference`, `hypothesis` and `score`.
 
         Raises:
             CallError: if the data does not exist.
@@ -204,10 +204,12 @@ class Pipeline(pipeline.Pipeline):
         answers = self.predict(pairs.sources, batch_size, beam_width=beam_width)
         hypotheses = [answer.text for answer in answers]
         loss = self._task.cross_entropy(self.model, self._task.encode(pairs, training=False))
+        tokenizer = self._task.bleu_tokenizer(pairs.targets)
         return {
-            **metrics.bleu_and_chrf(pairs.targets, hypotheses),
+            **metrics.bleu_and_chrf(pairs.targets, hypotheses, tokenizer),
+            "decoder": self.decoder(beam_width),
             "perplexity": float(np.exp(loss)),
-            "by_length": _bleu_by_length(pairs, hypotheses),
+            "by_length": _bleu_by_length(pairs, hypotheses, tokenizer),
             "examples": len(pairs),
             "skipped": len(pairs.skipped),
             "predictions": pipeline.prediction_rows(
@@ -232,7 +234,8 @@ class Pipeline(pipeline.Pipeline):
         lines = [
             f"BLEU {scores['bleu']:.2f}  chrF {scores['chrf']:.2f}  "
             f"perplexity {scores['perplexity']:.2f}  "
-            f"({scores['examples']:,} examples, {scores['skipped']:,} skipped)",
+            f"({scores['decoder']}; {scores['examples']:,} examples, "
+            f"{scores['skipped']:,} skipped)",
             *(f"{name}: {signature}" for name, signature in scores["signature"].items()),
             "words of the source  examples   BLEU",
         ]
@@ -243,7 +246,8 @@ class Pipeline(pipeline.Pipeline):
 
     def draw(self, data: Any, scores: Mapping[str, Any]) -> None:
         """Plot BLEU by source length into the run directory."""
-        plots.draw_bleu_by_length(scores["by_length"], self.run / "bleu_by_length.png")
+        path = self.run / "bleu_by_length.png"
+        plots.draw_bleu_by_length(scores["by_length"], scores["decoder"], path)
 
     def source_ids(self, texts: tf.Tensor) -> tf.Tensor:
         """Tokenize source texts, eagerly or in a graph.
@@ -267,15 +271,17 @@ def _translation(texts: np.ndarray, scores: np.ndarray) -> Translation:
     return Translation(*n_best[0], n_best)
 
 
-def _bleu_by_length(pairs: corpus.Corpus, hypotheses: Sequence[str]) -> list[dict[str, Any]]:
+def _bleu_by_length(
+    pairs: corpus.Corpus, hypotheses: Sequence[str], tokenizer: str
+) -> list[dict[str, Any]]:
     words = np.array([len(text.split()) for text in pairs.sources])
     ranges = np.searchsorted(LENGTHS, words)
     rows = []
     for number, maximum in enumerate((*LENGTHS, None)):
         chosen = np.flatnonzero(ranges == number)
         if len(chosen):
-            bleu = metrics.bleu_and_chrf(
-                [pairs.targets[i] for i in chosen], [hypotheses[i] for i in chosen]
-            )["bleu"]
+            references = [pairs.targets[i] for i in chosen]
+            found = [hypotheses[i] for i in chosen]
+            bleu = metrics.bleu_and_chrf(references, found, tokenizer)["bleu"]
             rows.append({"words": maximum, "examples": len(chosen), "bleu": bleu})
     return rows

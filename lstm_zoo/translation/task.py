@@ -1,7 +1,7 @@
 """The translation task: tokenizers, examples, batches, loss and metrics for training."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,13 +70,15 @@ class Task(families.Task):
         target: the target's tokenizer.
     """
 
-    monitor, mode = "bleu", "max"
+    directions = {"perplexity": "min", "bleu_greedy": "max", "chrf_greedy": "max"}
+    monitor = "bleu_greedy"
     summary_metrics = ("bleu", "chrf")
 
     def __init__(self, settings: Mapping[str, Any], source: PieceTokenizer, target: PieceTokenizer):
         self.settings = settings
         self.source = source
         self.target = target
+        self._translate: tuple[keras.Model, Callable[..., decoding.Translated]] | None = None
 
     @property
     def tokenizer(self) -> Tokenizers:
@@ -242,25 +244,24 @@ class Task(families.Task):
 
         Returns:
             `loss`, the cross-entropy per piece in nats, without label smoothing; `perplexity`, its
-            exponential; `bleu` and `chrf`; and `predictions`, a dict with `source`, `reference`
-            and `hypothesis` for each example.
+            exponential; `bleu_greedy` and `chrf_greedy`; and `predictions`, a dict with `source`,
+            `reference` and `hypothesis` for each example.
         """
         hypotheses = [""] * len(examples)
-        translate = decoding.translator(
-            model, self.target, 1, length_penalty=self.settings["length_penalty"]
-        )
+        translate = self._translator(model)
         for indices in batching.sorted_batches(examples.lengths, EVALUATION_BATCH):
             (sources, _), _ = self.batch(examples, indices)
             texts = translate(tf.constant(sources)).texts[:, 0].numpy()
             for index, text in zip(indices, texts, strict=True):
                 hypotheses[index] = text.decode()
         sources, references = examples.texts
-        scores = metrics.bleu_and_chrf(references, hypotheses)
+        scores = metrics.bleu_and_chrf(references, hypotheses, self.bleu_tokenizer(references))
         loss = self.cross_entropy(model, examples)
         return {
             "loss": loss,
             "perplexity": float(np.exp(loss)),
-            **{name: scores[name] for name in ("bleu", "chrf")},
+            "bleu_greedy": scores["bleu"],
+            "chrf_greedy": scores["chrf"],
             "predictions": [
                 {"source": source, "reference": reference, "hypothesis": hypothesis}
                 for source, reference, hypothesis in zip(
@@ -268,6 +269,25 @@ class Task(families.Task):
                 )
             ],
         }
+
+    def bleu_tokenizer(self, references: Sequence[str]) -> str:
+        """Return sacrebleu's tokenizer for BLEU with these references; see `metrics`."""
+        return metrics.bleu_tokenizer(self.settings["target"], references)
+
+    def baseline_score(self, examples: Examples) -> float:
+        """Return the BLEU of the references in another order: of fluent but unrelated answers.
+
+        BLEU is hardly ever 0: by chance, or smoothed, it is a little more.
+        """
+        _, references = examples.texts
+        half = len(references) // 2
+        unrelated = references[half:] + references[:half]
+        tokenizer = self.bleu_tokenizer(references)
+        return metrics.bleu_and_chrf(references, unrelated, tokenizer)["bleu"]
+
+    def score_prediction(self, prediction: Mapping[str, Any]) -> float:
+        """Return the chrF of a row of `predictions`."""
+        return metrics.sentence_chrf(prediction["reference"], prediction["hypothesis"])
 
     def cross_entropy(self, model: keras.Model, examples: Examples) -> float:
         """Return the cross-entropy per target piece, end tokens included, in nats."""
@@ -294,3 +314,11 @@ class Task(families.Task):
             for row in predictions
             for name in ("source", "reference", "hypothesis")
         ]
+
+    def _translator(self, model: keras.Model) -> Callable[[tf.Tensor], decoding.Translated]:
+        """Return the greedy decoder of a network, traced once for all epochs."""
+        if self._translate is None or self._translate[0] is not model:
+            penalty = self.settings["length_penalty"]
+            translate = decoding.translator(model, self.target, 1, length_penalty=penalty)
+            self._translate = model, translate
+        return self._translate[1]

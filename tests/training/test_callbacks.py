@@ -12,42 +12,74 @@ import pytest
 
 from lstm_zoo.runs.environment import write_environment
 from lstm_zoo.training import checkpoints
-from lstm_zoo.training.callbacks import EpochEnd, _interrupts_deferred
+from lstm_zoo.training.callbacks import EpochEnd, Evaluation, _interrupts_deferred
+
+
+def end_of(run, scores, losses=None, monitor="accuracy", mode="max", baseline=0.0, **settings):
+    """An `EpochEnd` after epochs of these scores and validation losses."""
+    (run / "environment.json").write_text('{"training_seconds": 0}')
+    task = SimpleNamespace(
+        monitor=monitor, directions={monitor: mode}, baseline_score=lambda examples: baseline
+    )
+    settings = {"epochs": 9, "patience": 2, "average_epochs": 1, **settings}
+    rows = zip(scores, losses or [1.0] * len(scores), strict=True)
+    history = [
+        {"epoch": n, "val_loss": loss, f"val_{monitor}": score}
+        for n, (score, loss) in enumerate(rows, 1)
+    ]
+    return EpochEnd(run, Evaluation(run, task, None, settings), settings, history, None)
 
 
 @pytest.mark.parametrize(
-    "monitor, baseline, scores, finished",
+    "monitor, mode, baseline, scores, finished",
     [
-        ("wer", 1.0, [1.0, 1.0, 1.3, 1.0], False),  # no better than the baseline yet
-        ("wer", 1.0, [1.0, 1.0, 1.0, 0.9, 0.95], False),
-        ("wer", 1.0, [1.0, 1.0, 1.0, 0.9, 0.95, 0.9], True),
-        ("wer", 1.0, [1.0] * 9, True),  # all epochs
-        ("wer", None, [1.0, 1.0, 1.0], True),
-        ("accuracy", None, [0.5, 0.5, 0.5], True),
+        ("wer", "min", 1.0, [1.0, 1.0, 1.3, 1.0], False),  # no better than the baseline yet
+        ("wer", "min", 1.0, [1.0, 1.0, 1.0, 0.9, 0.95], False),
+        ("wer", "min", 1.0, [1.0, 1.0, 1.0, 0.9, 0.95, 0.9], True),
+        ("wer", "min", 1.0, [1.0] * 9, True),  # all epochs
+        ("accuracy", "max", 0.6, [0.6, 0.5, 0.6, 0.4], False),
+        ("accuracy", "max", 0.6, [0.61, 0.5, 0.6], True),
+        ("bleu", "max", 0.2, [0.1, 0.0, 0.0, 0.0], False),  # the noise of a floor
     ],
 )
 def test_patience_is_counted_from_the_first_score_better_than_the_baseline(
-    tmp_path, monitor, baseline, scores, finished
+    tmp_path, monitor, mode, baseline, scores, finished
 ):
-    (tmp_path / "environment.json").write_text('{"training_seconds": 0}')
-    task = SimpleNamespace(monitor=monitor, mode="min" if monitor == "wer" else "max")
-    task.baseline_score = baseline
-    history = [{"epoch": n, f"val_{monitor}": score} for n, score in enumerate(scores, 1)]
-    end = EpochEnd(
-        tmp_path, task, None, {"epochs": 9, "patience": 2, "average_epochs": 1}, history, None
-    )
-    assert end.finished == finished
+    assert end_of(tmp_path, scores, None, monitor, mode, baseline).finished == finished
 
 
 @pytest.mark.parametrize(
-    "mode, scores, best", [("max", [0.2, 0.7, 0.7, 0.6], 3), ("min", [0.9, 0.4, 0.6, 0.4], 4)]
+    "mode, baseline, scores, losses, best",
+    [
+        ("max", 0.0, [0.2, 0.7, 0.7, 0.6], [4, 3, 2, 1], 3),
+        ("max", 0.0, [0.2, 0.7, 0.7, 0.6], [4, 2, 3, 1], 2),
+        ("max", 0.0, [0.7, 0.7], [2, 2], 1),  # an equal epoch is not better
+        ("max", 0.0, [0.7, 0.7], [float("nan"), 2], 2),
+        ("min", 1.0, [0.9, 0.4, 0.6, 0.4], [1, 1, 1, 0.5], 4),
+        ("max", 0.5, [0.4, 0.1, 0.5, 0.2], [4, 2, 3, 5], 2),  # at the floor, the loss decides
+    ],
 )
-def test_the_best_epoch_is_the_last_of_those_with_the_best_score(tmp_path, mode, scores, best):
-    (tmp_path / "environment.json").write_text('{"training_seconds": 0}')
-    task = SimpleNamespace(monitor="score", mode=mode, baseline_score=None)
-    history = [{"epoch": n, "val_score": score} for n, score in enumerate(scores, 1)]
-    end = EpochEnd(tmp_path, task, None, {}, history, None)
-    assert end.best == {"epoch": best, "val_score": scores[best - 1]}
+def test_the_best_epoch_has_the_best_score_and_of_equal_scores_the_lowest_loss(
+    tmp_path, mode, baseline, scores, losses, best
+):
+    end = end_of(tmp_path, scores, losses, "score", mode, baseline)
+    assert end.best["epoch"] == best
+
+
+def test_a_falling_loss_keeps_a_saturated_score_alive(tmp_path):
+    falling = end_of(tmp_path, [1.0] * 5, [0.6, 0.5, 0.4, 0.3, 0.2])
+    assert not falling.finished and falling.best["epoch"] == 5
+    rising = end_of(tmp_path, [1.0] * 5, [0.6, 0.5, 0.4, 0.45, 0.5])
+    assert rising.finished and rising.best["epoch"] == 3
+
+
+def test_the_outcome_says_why_the_training_has_ended_and_which_epoch_is_kept(tmp_path):
+    end = end_of(tmp_path, [0.5, 0.7, 0.6, 0.7])
+    assert end.outcome == "stopped: no better accuracy for 2 epochs; epoch 2 is kept"
+    end = end_of(tmp_path, [0.5, 0.7, 0.6], epochs=3)
+    assert end.outcome == "all 3 epochs are done; epoch 2 is kept"
+    end = end_of(tmp_path, [0.5, 0.7])  # by a callback, or Ctrl-C
+    assert end.outcome == "stopped after 2 of 9 epochs; epoch 2 is kept"
 
 
 def network():
@@ -64,25 +96,31 @@ def end_epochs(run, accuracies, **settings):
     scores = iter(accuracies)
     task = SimpleNamespace(
         monitor="accuracy",
-        mode="max",
-        baseline_score=None,
+        directions={"accuracy": "max"},
+        baseline_score=lambda examples: 0.0,
         evaluate=lambda model, examples: {
             "loss": float(np.mean(model.get_weights()[0])),
             "accuracy": next(scores),
-            "predictions": [("first", "row"), ("second", "row"), ("third", "row")],
+            "predictions": [{"n": n} for n in (4, 2, 1, 3)],
         },
-        format_samples=lambda rows: ["  " + " ".join(row) for row in rows],
+        score_prediction=lambda row: row["n"],
+        format_samples=lambda rows: [f"  sample {row['n']}" for row in rows],
     )
-    values = {"epochs": len(accuracies), "patience": 9, "average_epochs": 1, **settings}
-    end = EpochEnd(run, task, None, values, [], threads=2)
+    values = {
+        "epochs": len(accuracies), "patience": 9, "average_epochs": 1, "seed": 0, **settings,
+    }  # fmt: skip
+    evaluation = Evaluation(run, task, None, values)
+    end = EpochEnd(run, evaluation, values, [], threads=2)
     model, saved = network(), network()
     model.compile("sgd", "mse")
+    evaluation.set_model(model)
     end.set_model(model)
     seen = []
     for epoch in range(len(accuracies)):
         end.on_epoch_begin(epoch)
         model.set_weights([np.full_like(array, epoch + 1) for array in model.get_weights()])
         logs = {"loss": 2.0}
+        evaluation.on_epoch_end(epoch, logs)
         end.on_epoch_end(epoch, logs)
         saved.load_weights(run / "model.weights.h5")
         seen.append((logs, saved.get_weights()[0], model.stop_training))
@@ -91,7 +129,8 @@ def end_epochs(run, accuracies, **settings):
 
 def test_the_weights_of_the_best_epoch_are_saved(tmp_path):
     _, seen = end_epochs(tmp_path, [0.5, 0.7, 0.6, 0.7])
-    for (_, kernel, _), epoch in zip(seen, [1, 2, 2, 4], strict=True):
+    # The losses of `end_epochs` rise: of epochs 2 and 4, the former has the lower one.
+    for (_, kernel, _), epoch in zip(seen, [1, 2, 2, 2], strict=True):
         np.testing.assert_array_equal(kernel, np.full((2, 3), epoch))
 
 
@@ -102,14 +141,16 @@ def test_an_epoch_ends_with_logs_a_history_and_a_checkpoint(tmp_path, capsys):
         {"loss": 2.0, "val_loss": 2.0, "val_accuracy": 0.25},
     ]
     assert [stopped for *_, stopped in seen] == [False, True]  # all epochs are done
-    assert re.sub(r"\b\d+ s\b", "0 s", capsys.readouterr().err).splitlines() == [
+    lines = re.sub(r"\b\d+ s\b", "0 s", capsys.readouterr().err).splitlines()
+    samples = [line for line in lines if "sample" in line]
+    assert lines == [
         "epoch 1/2  loss 2.0000  val_loss 1.0000  val_accuracy 0.5000  0 s  best",
-        "  first row",
-        "  second row",
+        *samples[:3],
         "epoch 2/2  loss 2.0000  val_loss 2.0000  val_accuracy 0.2500  0 s",
-        "  first row",
-        "  second row",
+        *samples[3:],
     ]
+    for shown in (samples[:3], samples[3:]):  # the worst, and two of the others, which vary
+        assert shown[0] == "  sample 1" and sorted(shown) == shown
     assert (tmp_path / "history.csv").read_text().split() == [
         "epoch,loss,val_loss,val_accuracy",
         "1,2.0,1.0,0.5",

@@ -5,7 +5,7 @@ import math
 import pytest
 import sacrebleu
 
-from lstm_zoo.translation.metrics import bleu_and_chrf
+from lstm_zoo.translation.metrics import bleu_and_chrf, bleu_tokenizer, sentence_chrf
 
 # Of 5 unigrams, 4 bigrams, 3 trigrams and 2 4-grams, all but one each match.
 ONE_WORD_WRONG = (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** (1 / 4)
@@ -50,6 +50,49 @@ def test_signatures_hold_the_options_of_sacrebleu():
         "bleu": f"nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:{version}",
         "chrf": f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:{version}",
     }
+
+
+@pytest.mark.parametrize(
+    "language, references, tokenizer",
+    [
+        ("zh", [], "zh"),
+        ("zh-Hant_TW", [], "zh"),
+        ("cmn", [], "zh"),
+        ("ja", ["日本"], "char"),
+        ("tha", [], "char"),
+        ("km", [], "char"),
+        ("de", ["ein Hund"], "13a"),
+        (None, [], "13a"),
+        # Names that are no language: the script of most letters.
+        ("target", ["她买了五个苹果。", "iPhone"], "zh"),
+        ("target", ["彼女は本を買った。"], "char"),
+        (None, ["สวัสดีชาวโลก"], "char"),
+        ("tgt", ["ສະບາຍດີ"], "char"),
+        ("tgt", ["မင်္ဂလာပါ"], "char"),
+        ("tgt", ["བཀྲ་ཤིས་བདེ་ལེགས།"], "char"),
+        ("tgt", ["그는 한국어를 배운다", "大"], "13a"),
+        ("tgt", ["नमस्ते दुनिया"], "13a"),
+    ],
+)
+def test_the_tokenizer_suits_the_target_language(language, references, tokenizer):
+    assert bleu_tokenizer(language, references) == tokenizer
+
+
+def test_a_language_without_spaces_has_partial_scores():
+    reference, hypothesis = "她昨天买了五个红苹果。", "她昨天买了三个红苹果。"
+    assert bleu_and_chrf([reference], [hypothesis])["bleu"] == 0  # a sentence is one word
+    for tokenizer in ("zh", "char"):
+        scores = bleu_and_chrf([reference], [hypothesis], tokenizer)
+        # Of 11 characters one is wrong, and with it 2 of 10 pairs, 3 of 9 and 4 of 8.
+        expected = 100 * (10 / 11 * 8 / 10 * 6 / 9 * 4 / 8) ** 0.25
+        assert scores["bleu"] == pytest.approx(expected)
+        assert f"|tok:{tokenizer}|" in scores["signature"]["bleu"]
+
+
+def test_chrf_of_a_sentence_is_that_of_a_corpus_of_one():
+    reference, hypothesis = "a dog runs", "a dog ran"
+    expected = bleu_and_chrf([reference], [hypothesis])["chrf"]
+    assert sentence_chrf(reference, hypothesis) == pytest.approx(expected)
 
 
 def test_empty_hypotheses_score_zero():

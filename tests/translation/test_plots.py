@@ -21,7 +21,7 @@ def test_bars_are_as_high_as_bleu(tmp_path):
         {"words": None, "examples": 3, "bleu": 20.0},
     ]
     path = tmp_path / "bleu_by_length.png"
-    draw_bleu_by_length(rows, path)
+    draw_bleu_by_length(rows, "beam 5", path)
     left, right = bar_pixels(path)
     assert right > 1_000
     np.testing.assert_allclose(left / right, 2, rtol=0.05)
@@ -30,8 +30,8 @@ def test_bars_are_as_high_as_bleu(tmp_path):
 
 
 def test_an_empty_evaluation_has_no_bars(tmp_path):
-    draw_bleu_by_length([{"words": 5, "examples": 2, "bleu": 0.0}], tmp_path / "zero.png")
-    draw_bleu_by_length([{"words": 5, "examples": 2, "bleu": 9.0}], tmp_path / "nine.png")
+    draw_bleu_by_length([{"words": 5, "examples": 2, "bleu": 0.0}], "greedy", tmp_path / "zero.png")
+    draw_bleu_by_length([{"words": 5, "examples": 2, "bleu": 9.0}], "greedy", tmp_path / "nine.png")
     zero, nine = (imread(tmp_path / f"{name}.png") for name in ("zero", "nine"))
     color = matplotlib.colors.to_rgb("C0")
     counts = [np.all(np.abs(i[..., :3] - color) < 0.01, axis=-1).sum() for i in (zero, nine)]
