@@ -16,8 +16,6 @@ import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
 
-from lstm_zoo.errors import CallError
-
 MONITORS = (
     keras.callbacks.EarlyStopping,
     keras.callbacks.ModelCheckpoint,
@@ -154,7 +152,7 @@ def set_directions(
         directions: "max" or "min" of each metric in `logs`.
 
     Raises:
-        CallError: if such a callback monitors another metric.
+        ValueError: if such a callback monitors another metric.
 
     Example:
 
@@ -166,7 +164,7 @@ def set_directions(
     for callback in callbacks:
         if isinstance(callback, MONITORS) and callback.mode == "auto":
             if callback.monitor not in directions:
-                raise CallError(
+                raise ValueError(
                     f"{type(callback).__name__} monitors one of {', '.join(directions)}. "
                     f"Received: {callback.monitor!r}"
                 )

@@ -58,6 +58,21 @@ def test_a_layer_lists_its_sublayers():
     assert [x for x in compat.sublayers(model) if x in inner] == inner, removed("_layers")
 
 
+def test_keras_callbacks_take_the_direction_of_a_metric():
+    directions = {"val_accuracy": "max", "val_wer_greedy": "min"}
+    for callback in compat.MONITORS:
+        for monitor in directions:
+            path = ["best.keras"] if callback is keras.callbacks.ModelCheckpoint else []
+            stop = callback(*path, monitor=monitor)
+            compat.set_directions([stop, keras.callbacks.TerminateOnNaN()], directions)
+            assert stop.mode == directions[monitor], removed("mode")
+    chosen = keras.callbacks.EarlyStopping(monitor="val_accuracy", mode="min")
+    compat.set_directions([chosen], directions)
+    assert chosen.mode == "min"
+    with pytest.raises(ValueError, match="EarlyStopping monitors one of val_accuracy, .*'val_wer'"):
+        compat.set_directions([keras.callbacks.EarlyStopping(monitor="val_wer")], directions)
+
+
 def test_the_sparse_kernel_computes_the_ctc_loss():
     labels = tf.SparseTensor([[0, 0]], [0], [1, 1])
     # Label a in two frames of two equally likely classes: paths aa, a_ and _a of four, _ the blank.

@@ -16,6 +16,7 @@ OLD_KEYS = {
     "report": "test",
     **{f"val_{metric}": f"val_{metric}_greedy" for metric in ("wer", "cer", "bleu", "chrf")},
 }
+HOW = ("decoder", "signature")  # what defines the scores of decoded text
 FILE = "card.json"  # of an export
 
 
@@ -103,15 +104,11 @@ def rename(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scalars(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the scalars of a run's metrics, and those of its data sets with their signatures."""
+    """Keep the scalars of a run's metrics, and those of its data sets with how they are defined."""
     kept = {}
     for name, value in scores.items():
         if isinstance(value, Mapping):
-            kept[name] = {
-                k: v
-                for k, v in value.items()
-                if isinstance(v, (int, float, str)) or k == "signature"
-            }
+            kept[name] = {k: v for k, v in value.items() if k in HOW or isinstance(v, (int, float))}
         elif isinstance(value, (int, float)):
             kept[name] = value
     return kept

@@ -91,7 +91,10 @@ def train(
         "val_loss": "min",
         **{f"val_{k}": v for k, v in directions.items()},
     }
-    set_directions(callbacks, directions)
+    try:
+        set_directions(callbacks, directions)
+    except ValueError as error:
+        raise CallError(str(error)) from error
     _use_threads(threads)
     begin = initialization.resumed if resume else initialization.fresh
     start = begin(family, run, data, validation, validation_split, strict, settings)

@@ -48,13 +48,14 @@ def run(tmp_path):
 
 
 def test_scores_are_the_scalars_of_the_metrics(run):
-    data_set = {"accuracy": 0.5, "examples": 4, "classes": {"neg": {"f1": 0.5}}, "note": "text"}
+    data_set = {"accuracy": 0.5, "examples": 4, "classes": {"neg": {"f1": 0.5}}, "note": "text",
+                "decoder": "greedy"}  # fmt: skip
     metrics = {"best_epoch": 2, "validation": data_set, "test": data_set, "curve": [1, 2]}
     (run / "metrics.json").write_text(json.dumps(metrics))
     assert cards.describe(lstm_zoo.load(run))["scores"] == {
         "best_epoch": 2,
-        "validation": {"accuracy": 0.5, "examples": 4},
-        "test": {"accuracy": 0.5, "examples": 4},
+        "validation": {"accuracy": 0.5, "examples": 4, "decoder": "greedy"},
+        "test": {"accuracy": 0.5, "examples": 4, "decoder": "greedy"},
     }
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.training import checkpoints
+from lstm_zoo.training.optimizer import make_optimizer
 
 X = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
 Y = X.sum(axis=1, keepdims=True)
@@ -39,6 +40,27 @@ def test_a_restored_network_continues_as_if_it_had_not_been_interrupted(tmp_path
     restored.train_on_batch(X, Y)  # with the dropout mask of the second batch
     for array, expected in zip(state_of(restored), state_of(model), strict=True):
         np.testing.assert_array_equal(array, expected)
+
+
+def test_an_assigned_learning_rate_is_restored_and_version_0_1_had_none(tmp_path):
+    for folder in ("new", "old"):
+        (tmp_path / folder).mkdir()
+    models = []
+    for _ in range(2):
+        models.append(network())
+        settings = {"epochs": 2, "warmup": 0.5, "learning_rate": 0.1}
+        settings |= {"weight_decay": 0.0, "epsilon": 1e-7, "clip_norm": 1.0}
+        models[-1].compile(make_optimizer(settings, steps=4), "mse")
+    model, restored = models
+    model.optimizer.learning_rate = 0.03
+    checkpoints.save(tmp_path / "new", model, [{"epoch": 1}])
+    checkpoints.restore(tmp_path / "new", restored)
+    assert float(restored.optimizer.learning_rate) == pytest.approx(0.03)
+
+    old = network()  # as version 0.1: with Keras's own optimizer, and other names in its history
+    checkpoints.save(tmp_path / "old", old, [{"epoch": 1, "val_wer": 0.5, "val_accuracy": 0.5}])
+    history = checkpoints.restore(tmp_path / "old", restored)
+    assert history == [{"epoch": 1, "val_wer_greedy": 0.5, "val_accuracy": 0.5}]
 
 
 def test_the_last_checkpoint_counts(tmp_path):

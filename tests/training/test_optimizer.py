@@ -32,6 +32,27 @@ def test_the_learning_rate_rises_linearly_and_falls_along_a_cosine(
         assert float(optimizer.learning_rate) == pytest.approx(expected, abs=1e-7), step
 
 
+def test_an_assigned_learning_rate_replaces_the_schedule():
+    settings = {**SETTINGS, "epochs": 2, "warmup": 0.5, "learning_rate": 0.1}
+    optimizer = make_optimizer(settings, steps=4)
+    weight = keras.Variable([0.0])
+    optimizer.build([weight])
+    optimizer.learning_rate = float(optimizer.learning_rate) * 0.9  # 0, as before the first step
+    optimizer.iterations.assign(2)
+    assert float(optimizer.learning_rate) == pytest.approx(0.05)  # the schedule goes on
+    optimizer.learning_rate = np.float32(0.03)
+    optimizer.iterations.assign(4)
+    assert float(optimizer.learning_rate) == pytest.approx(0.03)
+    optimizer.apply([np.array([1.0], np.float32)])
+    bias_correction = math.sqrt(1 - 0.999**5) / (1 - 0.9**5) * 0.1 / math.sqrt(0.001)
+    assert float(weight[0]) == pytest.approx(-0.03 * bias_correction, rel=1e-4)
+    # It is part of a checkpoint, and of a compiled model's file.
+    (assigned,) = [v for v in optimizer.variables if v.name == "assigned_learning_rate"]
+    assert float(assigned) == pytest.approx(0.03)
+    config = keras.optimizers.serialize(optimizer)
+    assert type(keras.optimizers.deserialize(config)) is type(optimizer)
+
+
 def test_weights_decay_but_biases_do_not():
     settings = {**SETTINGS, "epochs": 2, "warmup": 0.5, "learning_rate": 0.1, "weight_decay": 0.2}
     optimizer = make_optimizer(settings, steps=4)

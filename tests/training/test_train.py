@@ -134,11 +134,20 @@ def test_a_run_is_resumed_for_more_epochs(tmp_path):
 
 
 @pytest.mark.slow
-def test_training_stops_early_if_the_score_does_not_improve(tmp_path):
-    # With a learning rate of 0 all scores are equal; the best epoch is then the last.
-    train(tmp_path / "run", epochs=9, learning_rate=0.0, patience=2, **SIMPLE)
-    scores = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert (scores["epochs"], scores["best_epoch"]) == (3, 3)
+def test_training_stops_early_if_the_score_does_not_improve(tmp_path, capsys):
+    # With a learning rate of 0 all epochs are equal; the first is the best. All answers are one
+    # class, and right for a fifth more of the validation data than the largest class.
+    run, validation = tmp_path / "run", (TEXTS[:10], ["pos"] * 6 + ["neg"] * 4)
+    options = {"epochs": 9, "learning_rate": 0.0, "patience": 2, "validation": validation}
+    train(run, **options, **SIMPLE)
+    scores = json.loads((run / "metrics.json").read_text())
+    log = capsys.readouterr().err
+    if scores["validation"]["accuracy"] > 0.6:
+        assert (scores["epochs"], scores["best_epoch"]) == (3, 1)
+        assert "stopped: no better accuracy for 2 epochs; epoch 1 is kept\n" in log
+    else:  # not better than the largest class: no patience is used up
+        assert (scores["epochs"], scores["best_epoch"]) == (9, 1)
+        assert "all 9 epochs are done; epoch 1 is kept\n" in log
 
 
 def test_callbacks_see_the_validation_scores(training):
