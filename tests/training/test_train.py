@@ -8,10 +8,12 @@ from types import SimpleNamespace
 
 import keras
 import pytest
+import tensorflow as tf
 from matplotlib.image import imread
 
 import lstm_zoo
 from lstm_zoo.errors import CallError, TrainingError
+from lstm_zoo.sentiment.task import Task
 from tests.training.helpers import DATA, LABELS, RUNS, SMALL, TEXTS, Interrupt, files_of, train
 
 # The network that is cheapest to train, for tests that do not depend on the network.
@@ -134,20 +136,75 @@ def test_a_run_is_resumed_for_more_epochs(tmp_path):
 
 
 @pytest.mark.slow
-def test_training_stops_early_if_the_score_does_not_improve(tmp_path, capsys):
-    # With a learning rate of 0 all epochs are equal; the first is the best. All answers are one
-    # class, and right for a fifth more of the validation data than the largest class.
-    run, validation = tmp_path / "run", (TEXTS[:10], ["pos"] * 6 + ["neg"] * 4)
-    options = {"epochs": 9, "learning_rate": 0.0, "patience": 2, "validation": validation}
-    train(run, **options, **SIMPLE)
-    scores = json.loads((run / "metrics.json").read_text())
-    log = capsys.readouterr().err
-    if scores["validation"]["accuracy"] > 0.6:
-        assert (scores["epochs"], scores["best_epoch"]) == (3, 1)
-        assert "stopped: no better accuracy for 2 epochs; epoch 1 is kept\n" in log
-    else:  # not better than the largest class: no patience is used up
-        assert (scores["epochs"], scores["best_epoch"]) == (9, 1)
-        assert "all 9 epochs are done; epoch 1 is kept\n" in log
+def test_training_stops_early_if_the_score_does_not_improve(tmp_path, capsys, monkeypatch):
+    # With a learning rate of 0 all epochs are equal; the first is the best.
+    monkeypatch.setattr(Task, "baseline_score", lambda self, examples: -1.0)
+    train(tmp_path / "run", epochs=9, learning_rate=0.0, patience=2, **SIMPLE)
+    scores = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert (scores["epochs"], scores["best_epoch"]) == (3, 1)
+    line = "stopped: no better accuracy for 2 epochs; epoch 1 is kept"
+    assert line in capsys.readouterr().err.splitlines()
+
+
+class SetRate(keras.callbacks.Callback):
+    """Sets the learning rate after the first epoch, and keeps that of each epoch's last step."""
+
+    def __init__(self):
+        super().__init__()
+        self.rates = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.rate = float(self.model.optimizer.learning_rate)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rates.append(self.rate)
+        if epoch == 0:
+            self.model.optimizer.learning_rate = 0.003
+
+
+@pytest.mark.slow
+def test_a_learning_rate_that_a_callback_sets_replaces_the_schedule_and_survives_resume(tmp_path):
+    whole, halted = tmp_path / "whole", tmp_path / "halted"
+    setter = SetRate()
+    train(whole, epochs=3, callbacks=[setter], **SIMPLE)
+    assert setter.rates == pytest.approx([setter.rates[0], 0.003, 0.003])
+    train(halted, epochs=3, callbacks=[SetRate(), Interrupt(2)], **SIMPLE)
+    lstm_zoo.train("sentiment", DATA, run=halted, resume=True)
+    assert files_of(halted)["model.weights.h5"] == files_of(whole)["model.weights.h5"]
+
+
+@pytest.mark.slow
+def test_keras_callbacks_monitor_the_metrics_and_set_the_learning_rate(tmp_path):
+    path, setter = tmp_path / "best.keras", SetRate()
+    callbacks = [
+        setter,
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate),  # keeps the schedule
+        keras.callbacks.ReduceLROnPlateau("val_macro_f1", patience=0, min_delta=9, factor=0.5),
+        keras.callbacks.ModelCheckpoint(path, monitor="val_accuracy", save_best_only=True),
+        keras.callbacks.EarlyStopping("val_accuracy", patience=1, min_delta=9),
+    ]
+    pipeline = train(tmp_path / "run", epochs=9, callbacks=callbacks, **SIMPLE)
+    assert [callback.mode for callback in callbacks[2:]] == ["max", "max", "max"]
+    assert setter.rates == pytest.approx([setter.rates[0], 0.003])  # stopped after 2 epochs
+    model = keras.models.load_model(path)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.0015)
+    assert pipeline.predict(["The film is dull."])
+
+
+def test_a_callback_that_monitors_an_unknown_metric_is_refused_before_anything_is_written(tmp_path):
+    stop = keras.callbacks.EarlyStopping(monitor="val_acuracy")
+    with pytest.raises(CallError, match="EarlyStopping monitors one of loss, val_loss, val_acc"):
+        train(tmp_path / "run", callbacks=[stop])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_strategys_scope_is_refused_before_anything_is_written(tmp_path):
+    with (
+        tf.distribute.OneDeviceStrategy("/cpu:0").scope(),
+        pytest.raises(CallError, match="call it outside of a tf.distribute strategy"),
+    ):
+        train(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_callbacks_see_the_validation_scores(training):
