@@ -75,7 +75,8 @@ def read_config(run: str | os.PathLike, family: str | None = None) -> dict[str, 
     if family not in (None, config["family"]):
         raise CallError(f"{run}: a run of {config['family']}, not of {family}.")
     table = families.settings(config["family"])
-    settings = {**neutral_values(table), **config["settings"]}
+    # In the run's order: a resumed run writes the same bytes.
+    settings = {**config["settings"], **neutral_values(table), **config["settings"]}
     missing = [name for name in table if name not in settings]
     if missing:
         raise DataError(f"{path}: the setting {missing[0]} is missing.")

@@ -167,11 +167,11 @@ def test_settings_may_be_given_again_with_the_runs_values_and_epochs_may_change(
     assert start.config["settings"] == start.settings
 
 
-def test_a_setting_that_a_run_lacks_has_its_default(interrupted):
+def test_a_setting_that_a_run_lacks_has_its_neutral_value(interrupted):
     config = json.loads((interrupted / "config.json").read_text())
-    del config["settings"]["epsilon"]
+    config["settings"].pop("average_epochs", None)
     (interrupted / "config.json").write_text(json.dumps(config))
-    assert resumed(interrupted).settings["epsilon"] == 1e-7
+    assert resumed(interrupted).settings["average_epochs"] == 1
 
 
 @pytest.mark.parametrize(

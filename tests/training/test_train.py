@@ -125,10 +125,6 @@ def test_an_interrupt_in_the_first_epoch_leaves_a_run_to_resume(finished, tmp_pa
 @pytest.mark.slow
 def test_a_run_is_resumed_for_more_epochs(tmp_path):
     run = shutil.copytree(RUNS / "interrupted", tmp_path / "run")  # after 2 of 3 epochs
-    # A run made before a setting was added has that setting's default.
-    config = json.loads((run / "config.json").read_text())
-    del config["settings"]["epsilon"]
-    (run / "config.json").write_text(json.dumps(config))
     lstm_zoo.train(
         "sentiment", DATA, run=run, resume=True, learning_rate=0.01, units=(8,), epochs=4
     )
