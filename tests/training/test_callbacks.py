@@ -17,7 +17,7 @@ from lstm_zoo.training.callbacks import EpochEnd, Evaluation, _interrupts_deferr
 
 def end_of(run, scores, losses=None, monitor="accuracy", mode="max", baseline=0.0, **settings):
     """An `EpochEnd` after epochs of these scores and validation losses."""
-    (run / "environment.json").write_text('{"training_seconds": 0}')
+    write_environment(run, threads=None, seconds=0.0)
     task = SimpleNamespace(
         monitor=monitor, directions={monitor: mode}, baseline_score=lambda examples: baseline
     )
