@@ -59,9 +59,11 @@ def _chosen_backend() -> tuple[str, str]:
         return sys.modules["keras"].config.backend(), "Keras, which is imported already"
     if backend := os.environ.get("KERAS_BACKEND"):
         return backend, "the environment variable KERAS_BACKEND"
-    file = Path(os.environ.get("KERAS_HOME", "~/.keras"), "keras.json").expanduser()
+    # Keras's own rule for the place of its configuration file.
+    base = "~" if os.access(Path.home(), os.W_OK) else "/tmp"
+    file = Path(os.environ.get("KERAS_HOME", f"{base}/.keras"), "keras.json").expanduser()
     try:
         backend = json.loads(file.read_text(encoding="utf-8")).get("backend")
-    except (OSError, ValueError):  # which Keras ignores too
+    except (OSError, ValueError, AttributeError):  # Keras ignores the file, or reports it
         backend = None
     return backend or "tensorflow", str(file)

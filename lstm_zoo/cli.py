@@ -17,6 +17,7 @@ import lstm_zoo
 from lstm_zoo import families
 from lstm_zoo.errors import BackendError, CallError, DataError, ExportError, TrainingError
 from lstm_zoo.export.formats import EXPORTERS
+from lstm_zoo.files import user_path, write_table
 from lstm_zoo.printing import escape, use_utf8, write_line
 from lstm_zoo.settings import MAX_BEAM_WIDTH, Setting, format_value
 
@@ -213,25 +214,22 @@ def _family_group(family: str) -> click.Group:
     @_setting_options({name: table[name] for name in package.COLUMNS})
     @_decoding_options("beam_width", when=decodes)
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-    @click.option(
-        "--predictions", metavar="FILE", help="Write the prediction of every row to FILE, as TSV."
-    )
+    @click.option("--predictions", metavar="FILE", type=user_path,
+                  help="Write the prediction of every row to FILE, as TSV.")  # fmt: skip
     def evaluate(
-        run: str, data: str, as_json: bool, predictions: str | None, **options: Any
+        run: str, data: str, as_json: bool, predictions: Path | None, **options: Any
     ) -> None:
-        from lstm_zoo.files import write_table
-
-        if predictions and not Path(predictions).resolve().parent.is_dir():
+        if predictions and not predictions.resolve().parent.is_dir():
             raise CallError(
                 f"{predictions}: the folder does not exist; can't write predictions there."
             )
-        if predictions and Path(predictions).is_dir():
+        if predictions and predictions.is_dir():
             raise CallError(f"{predictions}: a folder; --predictions takes the path of a file.")
         pipeline = lstm_zoo.load(run, family=family)
         scores = pipeline.evaluate(data, **options)
         rows = scores.pop("predictions")
         if predictions:
-            write_table(Path(predictions), rows[0], (row.values() for row in rows))
+            write_table(predictions, rows[0], (row.values() for row in rows))
         write_line(json.dumps(scores) if as_json else pipeline.report(scores))
 
     @group.command(

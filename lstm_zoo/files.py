@@ -68,6 +68,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def user_path(path: str | os.PathLike) -> Path:
+    """Return a path that a user gave, with a leading `~` replaced by the home directory.
+
+    The shell replaces it in most places, though not in `--run=~/runs/x` or in Python.
+
+    Example:
+
+    >>> user_path("~/runs/x") == Path.home() / "runs/x"
+    True
+    """
+    return Path(os.path.expanduser(os.fsdecode(path)))
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Write a file or a directory atomically: to a temporary path, renamed on success.

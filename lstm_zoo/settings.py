@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from lstm_zoo.errors import CallError
+from lstm_zoo.files import user_path
 
 UNDECLARED = object()  # the neutral value of a setting that declares none
 # The limits of settings, which a run's `config.json` must keep too: see docs/security.md.
@@ -297,7 +298,7 @@ def path(value: Any) -> str:
     """Read a path and make it absolute. Whether it exists is checked where it is used."""
     if not os.fspath(value):
         raise ValueError("a path, not an empty text")
-    return os.path.abspath(value)
+    return os.path.abspath(user_path(value))
 
 
 def optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -14,6 +14,7 @@ import click
 
 from lstm_zoo import families
 from lstm_zoo.cli import ErrorHandlingCommand
+from lstm_zoo.files import user_path
 from lstm_zoo.printing import write_line
 from lstm_zoo.settings import resolve, with_sizes
 
@@ -164,14 +165,13 @@ class Recipe:
 
     def command(self) -> click.Command:
         """Make the command, which trains, evaluates and writes the rows."""
-        path = click.Path(path_type=Path)
-
         # \b: click does not rewrap the lines of the paragraph.
         guide = "\b\n" + self.guide.replace("\n\n", "\n\n\b\n")
 
         @click.command(cls=ErrorHandlingCommand, help=guide)
-        @click.option("--data", required=True, type=path, help="See above.")
-        @click.option("--run", default=Path("runs", self.name), show_default=True, type=path,
+        @click.option("--data", required=True, type=user_path, metavar="PATH", help="See above.")
+        @click.option("--run", default=Path("runs", self.name), show_default=True,
+                      type=user_path, metavar="PATH",
                       help="The run directory to create or resume.")  # fmt: skip
         @click.option("--seed", default=0, show_default=True, help="Of splits and training.")
         @click.option("--export", "export_to", metavar="DIR", help="Write a SavedModel there.")

@@ -13,7 +13,8 @@ PACKAGE = Path(lstm_zoo.__file__).parent
 LAYERS = [
     {"errors", "compat", "printing"},
     {"__init__"},  # it reaches the others by their names alone
-    {"files", "settings"},
+    {"files"},
+    {"settings"},
     {"families"},
     {"data", "text", "recurrent"},
     {"runs"},

@@ -1,7 +1,6 @@
 """The command line: help, output streams, exit statuses, signals."""
 
 import json
-import os
 import re
 import resource
 import shutil
@@ -85,14 +84,6 @@ def test_importing_the_package_does_not_import_tensorflow():
         "lstm_zoo.build_sentiment; assert 'tensorflow' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def test_another_keras_backend_is_an_error_that_names_the_right_one():
-    script = "import lstm_zoo; lstm_zoo.build_sentiment"
-    environment = {**os.environ, "KERAS_BACKEND": "numpy"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment)
-    assert done.returncode == 1
-    assert b"set KERAS_BACKEND=tensorflow" in done.stderr
 
 
 def test_every_command_and_every_option_has_a_help_text():

@@ -9,7 +9,7 @@ import tensorflow as tf
 from lstm_zoo import recurrent
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.export import formats, saved_model
-from lstm_zoo.files import CHECKSUMS, reading
+from lstm_zoo.files import CHECKSUMS, reading, user_path
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.directory import CONFIG
 from lstm_zoo.runs.loading import load, verify
@@ -41,7 +41,7 @@ def describe(path: str) -> dict[str, Any]:
     >>> run["family"], run["classes"], run["signatures"]
     ('sentiment', ['neg', 'pos'], {'serving_default': {'text': 'string[?]'}})
     """
-    place = Path(path)
+    place = user_path(path)
     if place.suffix == ".onnx" and place.is_file():
         checked = _checked(place, place.parent)
         return {**checked, **formats.module("onnx").describe(place), **checked}

@@ -17,7 +17,7 @@ from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.export import litert_checks
 from lstm_zoo.export.saved_model import format_spec
 from lstm_zoo.export.staging import check_writable, publish, run_checks, staging_directory
-from lstm_zoo.files import write_json
+from lstm_zoo.files import user_path, write_json
 from lstm_zoo.recurrent import portable_loops
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.environment import versions
@@ -82,7 +82,7 @@ def export_litert(
     >>> export_litert(lstm_zoo.load("runs/imdb"), "exports/imdb")
     PosixPath('exports/imdb/model.tflite')
     """
-    directory = Path(directory)
+    directory = user_path(directory)
     check_integer("batch_size", batch_size, 1, MAX_BATCH_SIZE)
     check_writable(directory)
     if (directory / FILE).exists():

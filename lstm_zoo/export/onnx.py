@@ -16,7 +16,7 @@ from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.export import onnx_checks
 from lstm_zoo.export.onnx_graph import Part
 from lstm_zoo.export.staging import check_writable, publish, run_checks, staging_directory
-from lstm_zoo.files import reading
+from lstm_zoo.files import reading, user_path
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.environment import versions
 
@@ -56,7 +56,7 @@ def export_onnx(
     >>> describe(path)["inputs"], describe(path)["outputs"]
     ({'ids': 'int32[batch, time]'}, {'logits': 'float32[batch, 2]'})
     """
-    directory = Path(directory)
+    directory = user_path(directory)
     _check_free(directory / MODEL)
     check_writable(directory)
     with staging_directory(directory) as staging, tempfile.TemporaryDirectory() as probes:

@@ -13,7 +13,7 @@ from lstm_zoo import families
 from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.export import saved_model_checks
 from lstm_zoo.export.staging import check_writable, run_checks, staging_directory
-from lstm_zoo.files import reading, write_checksums, write_json
+from lstm_zoo.files import reading, user_path, write_checksums, write_json
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.environment import versions
 
@@ -61,7 +61,7 @@ def export_saved_model(
     >>> read_signatures(path)["serving_default"]["inputs"]
     {'text': 'string[?]'}
     """
-    directory = Path(directory)
+    directory = user_path(directory)
     if version is not None and not 1 <= version <= MAX_VERSION:
         raise CallError(
             f"version is an integer of at least 1 and at most {MAX_VERSION}. Received: {version}"

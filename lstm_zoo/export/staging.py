@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from lstm_zoo.errors import CallError, ExportError
-from lstm_zoo.files import replace_files
+from lstm_zoo.files import replace_files, user_path
 
 PREFIX = ".writing-"  # of staging directories; TF Serving ignores such names
 MIN_AGE = 60  # seconds before a staging directory that no process locks may be removed
@@ -37,7 +37,7 @@ def check_writable(directory: str | os.PathLike) -> None:
     """
     if not os.fspath(directory):
         raise CallError("An export needs the path of a directory. Received: an empty text")
-    place = Path(directory)
+    place = user_path(directory)
     try:
         parent = next(path for path in (place, *place.parents) if path.exists())
         with tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent):

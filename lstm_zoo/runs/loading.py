@@ -1,11 +1,10 @@
 """Loading a run as a pipeline."""
 
 import os
-from pathlib import Path
 
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.files import find_damage
+from lstm_zoo.files import find_damage, user_path
 from lstm_zoo.printing import write_line
 from lstm_zoo.runs.directory import WEIGHTS, read_config
 
@@ -35,15 +34,16 @@ def load(
     >>> lstm_zoo.load("runs/imdb").predict(["a moving film"])[0].label
     'pos'
     """
+    run = user_path(run)
     config = read_config(run, family)
-    if not (Path(run) / WEIGHTS).is_file():
+    if not (run / WEIGHTS).is_file():
         raise CallError(
             f"{run}: no {WEIGHTS} in it; this run has not finished an epoch. "
             "Continue its training with resume (--resume)."
         )
     if not verify(run):
         write_line(f"{run}: made without checksums; damage may go unnoticed.", err=True)
-    return families.pipeline(config["family"]).load(Path(run), config, use_cudnn=use_cudnn)
+    return families.pipeline(config["family"]).load(run, config, use_cudnn=use_cudnn)
 
 
 def verify(directory: str | os.PathLike) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from lstm_zoo import families
 from lstm_zoo.data import columns, headers, splits, tables
 from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.files import user_path
 
 COLUMNS = {"text_column": ("text",), "label_column": ("label",)}
 EXPECTED = (
@@ -124,8 +125,9 @@ def read(
     """
     wanted = headers.wanted(COLUMNS, given, fallback)
     if isinstance(data, (str, os.PathLike)):
-        name = os.fspath(data)
-        rows = _rows_of_path(Path(data), wanted)
+        path = user_path(data)
+        name = str(path)
+        rows = _rows_of_path(path, wanted)
     else:
         name = "the given data"
         headers.refuse(wanted, "data in memory")

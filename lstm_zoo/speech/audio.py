@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.files import user_path
 
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; other rates in a header mean a damaged file
 MAX_AMPLITUDE = 1e6  # higher ones could overflow float32 in the power spectrum
@@ -47,7 +48,7 @@ def read_audio(source: Any, sample_rate: int) -> np.ndarray:
     (8,)
     """
     if isinstance(source, (str, os.PathLike)):
-        name = os.fspath(source)
+        name = str(user_path(source))
         samples, rate = _read_file(name)
     else:
         name = "the given audio"
@@ -85,7 +86,7 @@ def read_rate(source: Any) -> int:
     """
     if not isinstance(source, (str, os.PathLike)):
         return as_pair(source)[1]
-    with _open_audio(os.fspath(source)) as file:
+    with _open_audio(str(user_path(source))) as file:
         return file.samplerate
 
 

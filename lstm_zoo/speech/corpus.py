@@ -15,6 +15,7 @@ import numpy as np
 from lstm_zoo import families
 from lstm_zoo.data import columns, headers, splits, tables
 from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.files import user_path
 from lstm_zoo.speech.audio import as_pair
 
 COLUMNS = {"path_column": ("path",), "text_column": ("text", "sentence")}
@@ -133,8 +134,9 @@ def read(
     """
     wanted = headers.wanted(COLUMNS, given, fallback)
     if isinstance(data, (str, os.PathLike)):
-        name = os.fspath(data)
-        rows = _rows_of_path(Path(data), wanted)
+        path = user_path(data)
+        name = str(path)
+        rows = _rows_of_path(path, wanted)
     else:
         name = "the given data"
         headers.refuse(wanted, "data in memory")
@@ -211,7 +213,7 @@ def normalize_transcript(text: str, *, lower_case: bool, punctuation: str) -> st
 def _rows_of_columns(data: Any) -> Iterator[_Row]:
     given = columns.read_columns(data, ("clips", "texts"), ("speakers",))
     for index, (clip, text, *speaker) in enumerate(zip(*given, strict=True)):
-        name = os.fspath(clip) if isinstance(clip, (str, os.PathLike)) else ""
+        name = str(user_path(clip)) if isinstance(clip, (str, os.PathLike)) else ""
         if columns.is_missing(clip) or name and not os.path.isfile(name):
             clip = None
         elif name:
@@ -311,7 +313,7 @@ def _rows_of_manifest(path: Path, wanted: Sequence[headers.Column]) -> Iterator[
         name, text, speaker = ("" if value is None else value for value in row)
         if not isinstance(name, str) or not isinstance(text, str):
             raise DataError(f"{place}: expected path and text to be strings.")
-        candidates = (path.parent / name, path.parent / CLIPS_FOLDER / name)
+        candidates = (path.parent / user_path(name), path.parent / CLIPS_FOLDER / name)
         found = next((str(clip) for clip in candidates if os.path.isfile(clip)), None)
         yield _Row(place, found, name, text, str(speaker))
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.files import user_path
 
 # In place of a path in config.json:
 DEMO = "demo"  # the demo corpus
@@ -165,7 +166,7 @@ def fingerprint(*columns: Iterable[str]) -> str:
 def _source(data: Any) -> str | None:
     if data is None:
         return None
-    return os.path.abspath(data) if isinstance(data, (str, os.PathLike)) else IN_MEMORY
+    return os.path.abspath(user_path(data)) if isinstance(data, (str, os.PathLike)) else IN_MEMORY
 
 
 def _describe(corpus: families.Corpus) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_zoo import families
 from lstm_zoo.errors import CallError
-from lstm_zoo.files import write_json, write_table
+from lstm_zoo.files import user_path, write_json, write_table
 from lstm_zoo.runs import directory
 from lstm_zoo.runs.environment import write_environment
 from lstm_zoo.settings import Setting, refuse_ineffective, resolve
@@ -78,7 +78,7 @@ def fresh(
         raise CallError(
             f"validation_split={validation_split} has no effect with validation; give only one."
         )
-    path = Path(run) if run is not None else directory.default_path(family)
+    path = user_path(run) if run is not None else directory.default_path(family)
     directory.check_free(path)
     task = families.task(family)
     cache = _cache(task, values, path)
@@ -120,7 +120,7 @@ def resumed(
     """
     if run is None:
         raise CallError("resume needs run, the directory of the run to resume.")
-    path = Path(run)
+    path = user_path(run)
     config = directory.read_config(path)
     if config["family"] != family:
         raise CallError(f"{run}: a run of {config['family']}, not of {family}.")

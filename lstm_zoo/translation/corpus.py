@@ -11,6 +11,7 @@ import numpy as np
 from lstm_zoo import families
 from lstm_zoo.data import columns, headers, splits, tables
 from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.files import user_path
 from lstm_zoo.training.progress import log
 from lstm_zoo.translation import languages
 
@@ -111,8 +112,9 @@ def read(
     """
     wanted = headers.wanted(_usual_names(source, target), given, fallback)
     if isinstance(data, (str, os.PathLike)):
-        name = os.fspath(data)
-        rows = _rows_of_path(Path(data), source, target, wanted)
+        path = user_path(data)
+        name = str(path)
+        rows = _rows_of_path(path, source, target, wanted)
     else:
         name = "the given data"
         headers.refuse(wanted, "data in memory")
