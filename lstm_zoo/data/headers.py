@@ -1,6 +1,7 @@
 """The columns of a table that a family reads: by name, by position, or by their usual names."""
 
 import re
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -105,7 +106,7 @@ def fix(columns: Sequence[Column], names: Sequence[str] | None = None) -> str:
     """
     names = ["NAME"] * len(columns) if names is None else names
     return " ".join(
-        f"--{column.setting.replace('_', '-')} {name}"
+        f"--{column.setting.replace('_', '-')} {shlex.quote(name)}"
         for column, name in zip(columns, names, strict=True)
         if column.setting
     )
@@ -207,6 +208,8 @@ def missing(header: Sequence[str], columns: Sequence[Column], place: str) -> Dat
     )
     if any(name.startswith('"') for name in header):
         message += " Fields in quotes need a file named .csv; its delimiter is found."
+    elif len(header) == 1 and re.search("[,;|]", header[0]):
+        message += " Fields that are not separated by tabs need a file named .csv."
     elif choice := fix(columns):
         message += f" Choose others by {choice}; without a header, NAME is a position, from 1."
     return DataError(message)

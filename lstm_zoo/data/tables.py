@@ -106,7 +106,8 @@ def decode(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise DataError(
-            f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; expected UTF-8."
+            f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; expected UTF-8. "
+            "Save it as UTF-8, such as with iconv -f ENCODING -t UTF-8."
         ) from error
 
 

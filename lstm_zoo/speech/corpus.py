@@ -279,12 +279,14 @@ def _rows_of_ljspeech(folder: Path, wanted: Sequence[headers.Column]) -> Iterato
                 f"{path}:{number}: {len(fields)} fields, separated by |; expected at least "
                 f"{max(name or 0, text or 0) + 1}."
             )
+    clips = [_find(folder / "wavs", fields[name or 0]) for _, fields in rows]
     if text is None:
-        _check_last_column(path, [fields for _, fields in rows], wanted[1])
-    for number, fields in rows:
-        clip = fields[name or 0]
+        # Without a row that has no clip, such as a header.
+        usable = [fields for clip, (_, fields) in zip(clips, rows, strict=True) if clip]
+        _check_last_column(path, usable, wanted[1])
+    for clip, (number, fields) in zip(clips, rows, strict=True):
         transcript = (fields[-1] or fields[1]) if text is None else fields[text]
-        yield _Row(f"{path}:{number}", _find(folder / "wavs", clip), clip, transcript, "")
+        yield _Row(f"{path}:{number}", clip, fields[name or 0], transcript, "")
 
 
 def _check_last_column(path: Path, rows: list[list[str]], column: headers.Column) -> None:

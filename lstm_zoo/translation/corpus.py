@@ -278,15 +278,23 @@ def _check_order(
     """
     width = min(map(len, rows))
     texts = [[fields[index] for fields in rows] for index in range(width)]
-    unlikely = [*map(headers.unlikely_text, texts)]
-    if any(unlikely[:2]):
+    whole = [*map(headers.unlikely_text, texts)]
+    # Below the first row, which may be a header, if there are enough rows to say so.
+    below = [headers.unlikely_text(column[1:]) for column in texts] if len(rows) > 2 else whole
+    has_header = any(b in ("numbers", "URLs") and not w for w, b in zip(whole, below, strict=True))
+    unlikely = [w or b for w, b in zip(whole, below, strict=True)]
+    if has_header or any(unlikely[:2]):
+        likely = [index for index, found in enumerate(unlikely) if not found][:2]
+        names = [rows[0][index] if has_header else str(index + 1) for index in likely]
+        choice = headers.fix(wanted, names if len(names) == 2 else None)
         index = 0 if unlikely[0] else 1
-        likely = [str(number) for number, found in enumerate(unlikely, 1) if not found]
-        choice = headers.fix(wanted, likely[:2] if len(likely) > 1 else None)
-        raise DataError(
-            f"{path}: column {index + 1} has {unlikely[index]}; without a header, the "
-            f"{('source', 'target')[index]} is expected there. Choose the columns by {choice}."
+        reason = (
+            f"column {index + 1} has {unlikely[index]}; without a header, the "
+            f"{('source', 'target')[index]} is expected there"
+            if unlikely[index]
+            else "the first line seems to be a header that names no language"
         )
+        raise DataError(f"{path}: {reason}. Choose the columns by {choice}.")
     if languages.is_swapped(*texts[:2], source, target):
         raise DataError(
             f"{path}: column 1 is in {target} and column 2 in {source}; without a header, the "

@@ -100,6 +100,8 @@ def test_rows_of_a_csv_without_its_delimiter_or_with_more_are_errors(tmp_path):
     path.write_text("text;label\ngood, really;x\ngood; really;x\n")
     with pytest.raises(DataError, match="a.csv:3: 3 fields; expected 2, as in line 1. .* quotes"):
         list(tables.read_rows(path, [TEXT, LABEL]))
+    with pytest.raises(DataError, match="a.tsv:1: .*not separated by tabs need a file named .csv"):
+        list(tables.read_rows(path.rename(tmp_path / "a.tsv"), [TEXT, LABEL]))
     path.write_text("text:label\n")
     with pytest.raises(DataError, match="a.csv:1: no column named text .*found: text:label"):
         list(tables.read_rows(path, [TEXT, LABEL]))

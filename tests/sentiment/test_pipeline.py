@@ -1,5 +1,8 @@
 """The pipeline: from raw texts to labels, the same in any batch and as in training."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -112,3 +115,24 @@ def test_a_rebuilt_network_gives_equal_predictions(small_run, small_pipeline):
             other.predict(texts), small_pipeline.predict(texts), strict=True
         ):
             assert prediction.probability == pytest.approx(expected.probability, abs=1e-6)
+
+
+def test_evaluate_prefers_given_columns_then_the_runs_then_the_usual_ones(small_run, tmp_path):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["settings"] |= {"text_column": "review", "label_column": "stars"}
+    (run / "config.json").write_text(json.dumps(config))
+    classifier = lstm_zoo.load(run)
+    data = tmp_path / "test.csv"
+    for header, options in {
+        "review;stars;text": {},
+        "other;label;text": {},
+        "Body;Class;review": {"text_column": "body", "label_column": "class"},
+    }.items():
+        data.write_text(f"{header}\ngood;pos;good\n")
+        assert classifier.evaluate(data, **options)["examples"] == 1
+    with pytest.raises(DataError, match=r"Expected review \(or text\) and stars \(or label\)"):
+        classifier.evaluate(data)
+    with pytest.raises(CallError, match="text_column has no effect: data in memory"):
+        classifier.evaluate((["good"], ["pos"]), text_column="body")
+    assert classifier.evaluate((["good"], ["pos"]))["examples"] == 1

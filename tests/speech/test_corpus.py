@@ -267,6 +267,10 @@ def test_ljspeechs_last_column_must_look_like_transcripts(tmp_path, last, found)
     folder = ljspeech(tmp_path, TEXTS, last)
     with pytest.raises(DataError, match=rf"metadata.csv: column 3 has {found}; .*--text-column 2 "):
         read(folder)
+    rows = (folder / "metadata.csv").read_text()
+    (folder / "metadata.csv").write_text(f"id|text|last\n{rows}")
+    with pytest.raises(DataError, match=rf"metadata.csv: column 3 has {found}"):
+        read(folder)
     for options in ({"given": {"text_column": 2}}, {"fallback": {"text_column": "2"}}):
         assert read(folder, **options).texts == TEXTS
     assert read(folder, given={"text_column": "3"}).texts == [text for text in last if text]

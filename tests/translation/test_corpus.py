@@ -139,6 +139,31 @@ def test_columns_without_a_header_must_be_sentences_of_the_languages(tmp_path, c
         assert read(path, "en", "de", **options).columns == (ENGLISH, GERMAN)
 
 
+@pytest.mark.parametrize(
+    "columns, header, message",
+    [
+        (
+            (IDS, ENGLISH, GERMAN),
+            ("id", "from text", "to"),
+            "column 1 has numbers.* 'from text' .* to",
+        ),
+        (
+            (ENGLISH, GERMAN, SCORES),
+            ("from", "to", "score"),
+            "first line seems .*from --target.* to",
+        ),
+        (
+            (["en"] * 12, ENGLISH, GERMAN),
+            ("by", "x", "y"),
+            "'en' in every row.*column 2 .*column 3",
+        ),
+    ],
+)
+def test_an_unknown_header_is_noticed_by_what_is_below_it(tmp_path, columns, header, message):
+    with pytest.raises(DataError, match=rf"pairs.tsv: .*{message}"):
+        read(table(tmp_path / "pairs.tsv", *columns, header=header), "en", "de")
+
+
 def test_the_order_of_columns_without_a_header_is_printed(tmp_path, capsys):
     path = table(tmp_path / "pairs.txt", ENGLISH, GERMAN, ["CC-BY"] * 12)
     assert read(path, "en", "de").columns == (ENGLISH, GERMAN)
