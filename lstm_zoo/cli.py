@@ -56,6 +56,8 @@ class ErrorHandlingCommand(click.Command):
             raise _failure(str(error), status=2) from error
         except (DataError, ExportError, TrainingError) as error:
             raise _failure(str(error)) from error
+        except MemoryError as error:
+            raise _failure(f"not enough memory: {error}") from error
         except BrokenPipeError:
             raise  # the reader of the output, such as `head`, has closed it; click exits silently
         except OSError as error:

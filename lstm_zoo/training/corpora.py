@@ -8,11 +8,21 @@ from typing import Any, NamedTuple
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import user_path
+from lstm_zoo.training.progress import log
 
 # In place of a path in config.json:
 DEMO = "demo"  # the demo corpus
 IN_MEMORY = "in memory"  # columns
 VALIDATION_SPLIT = 0.1
+# The entries of `data` in config.json that resuming relies on, and their types.
+DESCRIBED = {
+    "source": str,
+    "validation_source": (str, type(None)),
+    "validation_split": float,
+    "strict": bool,
+    "training": dict,
+    "validation": dict,
+}
 
 
 class Corpora(NamedTuple):
@@ -122,14 +132,21 @@ def read_again(
         DataError: if the data has changed.
     """
     old = config["data"]
+    for name, kinds in DESCRIBED.items():
+        if not isinstance(old.get(name), kinds):
+            raise DataError(f"The run's config.json has no data.{name}; can't resume it.")
     if validation_split not in (None, old["validation_split"]) or strict > old["strict"]:
         raise CallError("A resumed run keeps its validation_split and strict; give neither.")
+    sources = ((data, old["source"]), (validation, old["validation_source"]))
+    named = [name for given, name in sources if given is None and name not in (None, DEMO)]
     if data is None and old["source"] != DEMO:
         data = old["source"]
     if validation is None and old["validation_source"] is not None:
         validation = old["validation_source"]
     if any(isinstance(given, str) and given == IN_MEMORY for given in (data, validation)):
         raise CallError("This run was trained on data in memory; give the same data to resume it.")
+    if named:
+        log(f"Reading the data that the run names: {' and '.join(named)}")
     corpora = read(
         task, data, validation, old["validation_split"], old["strict"], config["settings"]
     )

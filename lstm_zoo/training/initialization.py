@@ -15,6 +15,7 @@ from lstm_zoo.runs import directory
 from lstm_zoo.runs.environment import write_environment
 from lstm_zoo.settings import Setting, refuse_ineffective, resolve
 from lstm_zoo.training import checkpoints, corpora
+from lstm_zoo.training.progress import log
 
 CACHE = "cache"  # the folder next to the runs that caches preprocessed examples
 
@@ -121,9 +122,7 @@ def resumed(
     if run is None:
         raise CallError("resume needs run, the directory of the run to resume.")
     path = user_path(run)
-    config = directory.read_config(path)
-    if config["family"] != family:
-        raise CallError(f"{run}: a run of {config['family']}, not of {family}.")
+    config = directory.read_config(path, family)
     values = _settings_to_resume(config["settings"], families.settings(family), settings)
     if directory.is_finished(path):
         if values["epochs"] != config["settings"]["epochs"]:
@@ -131,9 +130,11 @@ def resumed(
         return None
     config = {**config, "settings": values}
     task = families.task(family)
+    cache = _cache(task, values, path)
     read = corpora.read_again(task, config, data, validation, validation_split, strict)
-    learned, cache = task.load(path, config), _cache(task, values, path)
-    return Start(family, path, values, read, learned, cache, config)
+    if values.get("cache"):
+        log(f"The cache of preprocessed examples is {cache}, as {path} names it.")
+    return Start(family, path, values, read, task.load(path, config), cache, config)
 
 
 def open_run(
