@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lstm_zoo.errors import DataError
+from lstm_zoo.errors import CallError, DataError
 
 CHECKSUMS = "checksums.json"
 # Tables and plots are for people, who may change them: lstm_zoo never reads them.
@@ -73,11 +73,17 @@ def user_path(path: str | os.PathLike) -> Path:
 
     The shell replaces it in most places, though not in `--run=~/runs/x` or in Python.
 
+    Raises:
+        CallError: if it is empty, such as a script's unset variable: it would be the current
+            directory.
+
     Example:
 
     >>> user_path("~/runs/x") == Path.home() / "runs/x"
     True
     """
+    if not os.fspath(path):
+        raise CallError("Expected a path. Received: an empty text; write . for this directory.")
     return Path(os.path.expanduser(os.fsdecode(path)))
 
 

@@ -387,3 +387,15 @@ def test_a_training_in_the_background_ignores_ctrl_c(corpus, tmp_path):
     _, errors = process.communicate()
     assert process.returncode == 0, errors.decode()
     assert len((run / "history.csv").read_text().splitlines()) == 1 + 30
+
+
+def test_too_little_memory_is_an_error(small_run, tmp_path, monkeypatch):
+    def load(*arguments, **options):
+        raise MemoryError("Unable to allocate 9.00 TiB")
+
+    monkeypatch.setattr("lstm_zoo.runs.loading.load", load)
+    result = invoke("sentiment", "predict", small_run, "x")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: not enough memory: Unable to allocate 9.00 TiB\n",
+    )

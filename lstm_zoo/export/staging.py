@@ -35,8 +35,6 @@ def check_writable(directory: str | os.PathLike) -> None:
     >>> Path("exports").exists()
     False
     """
-    if not os.fspath(directory):
-        raise CallError("An export needs the path of a directory. Received: an empty text")
     place = user_path(directory)
     try:
         parent = next(path for path in (place, *place.parents) if path.exists())

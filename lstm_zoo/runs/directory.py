@@ -50,8 +50,6 @@ def read_config(run: str | os.PathLike, family: str | None = None) -> dict[str, 
     ('sentiment', 3)
     """
     path = Path(run) / CONFIG
-    if not os.fspath(run):
-        raise CallError("RUN is the path of a run directory. Received: an empty text")
     if not Path(run).is_dir():
         raise CallError(f"{run}: no such run directory.")
     if not path.is_file():

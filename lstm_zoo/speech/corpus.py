@@ -315,7 +315,7 @@ def _rows_of_manifest(path: Path, wanted: Sequence[headers.Column]) -> Iterator[
         name, text, speaker = ("" if value is None else value for value in row)
         if not isinstance(name, str) or not isinstance(text, str):
             raise DataError(f"{place}: expected path and text to be strings.")
-        candidates = (path.parent / user_path(name), path.parent / CLIPS_FOLDER / name)
+        candidates = (path.parent / user_path(name or "."), path.parent / CLIPS_FOLDER / name)
         found = next((str(clip) for clip in candidates if os.path.isfile(clip)), None)
         yield _Row(place, found, name, text, str(speaker))
 

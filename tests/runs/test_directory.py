@@ -108,8 +108,6 @@ def test_a_run_of_another_family_and_an_export_are_named(tmp_path):
             CallError, match=r"It holds an export, model\.\w+: name its run instead"
         ):
             directory.read_config(READY_RUNS / "exports" / export)
-    with pytest.raises(CallError, match="RUN is the path of a run directory"):
-        directory.read_config("")
 
 
 def test_a_run_can_be_created_where_nothing_is(tmp_path):

@@ -52,3 +52,18 @@ def test_a_run_of_an_unknown_family_is_refused(tmp_path):
 def test_no_run_is_named(tmp_path):
     with pytest.raises(CallError, match="none: no such run directory"):
         lstm_zoo.load(tmp_path / "none")
+
+
+def test_an_empty_path_is_not_the_current_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pipeline = lstm_zoo.load(READY_RUNS / "sentiment")
+    for call in (
+        lambda: lstm_zoo.load(""),
+        lambda: pipeline.export(""),
+        lambda: pipeline.export("", format="litert"),
+        lambda: pipeline.evaluate(""),
+        lambda: lstm_zoo.train("sentiment", "data.tsv", run=""),
+    ):
+        with pytest.raises(CallError, match="Expected a path. Received: an empty text"):
+            call()
+    assert not list(tmp_path.iterdir())
