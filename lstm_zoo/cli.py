@@ -58,6 +58,8 @@ class ErrorHandlingCommand(click.Command):
             raise _failure(str(error)) from error
         except MemoryError as error:
             raise _failure(f"not enough memory: {error}") from error
+        except EOFError as error:  # which click would take for Ctrl-D at a prompt
+            raise _failure(f"A file that is read ends too early ({error!r}).") from error
         except BrokenPipeError:
             raise  # the reader of the output, such as `head`, has closed it; click exits silently
         except OSError as error:

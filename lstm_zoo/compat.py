@@ -8,6 +8,7 @@ since they run without lstm_zoo.
 import contextlib
 import functools
 import hashlib
+import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -169,6 +170,39 @@ def set_directions(
                     f"Received: {callback.monitor!r}"
                 )
             callback.mode = directions[callback.monitor]
+
+
+def weights_file(model: keras.Model) -> bytes:
+    """Return the content of a file of a model's weights, as `save_weights` writes it.
+
+    Private: `H5IOStore` and `_save_state`. HDF5 crashes the process if the disk is full, so the
+    file is made in memory, for which Keras has no documented function.
+
+    Args:
+        model: a built model.
+
+    Returns:
+        The bytes of a `.weights.h5` file.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> _ = Path("model.weights.h5").write_bytes(weights_file(model))
+    >>> model.load_weights("model.weights.h5")
+    """
+    from keras.src.saving import saving_lib
+
+    file = io.BytesIO()
+    store = saving_lib.H5IOStore(file, mode="w")
+    saving_lib._save_state(
+        model,
+        weights_store=store,
+        assets_store=None,
+        inner_path="",
+        visited_saveables=set(),
+    )
+    store.close()
+    return file.getvalue()
 
 
 def ctc_loss(labels: tf.SparseTensor, logits: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:

@@ -78,6 +78,11 @@ class Corpus(Protocol):
     def identity(self) -> tuple[Sequence[str], ...]:
         """Columns of strings that identify the content, for the corpus's fingerprint."""
 
+    @property
+    def file_digests(self) -> Sequence[str]:
+        """The digests of the files that the rows name, such as clips; empty if there are none."""
+        return ()
+
     def take(self, indices: Sequence[int] | np.ndarray) -> Corpus:
         """Return the rows of these indices, without the skipped ones."""
 
@@ -351,8 +356,8 @@ class Pipeline(Protocol):
         """Format what `evaluate` returned for people to read."""
 
     @abstractmethod
-    def draw(self, data: Any, scores: Mapping[str, Any]) -> None:
-        """Write plots of some data, and of what `evaluate` returned for it, into the run."""
+    def draw(self, data: Any, scores: Mapping[str, Any], directory: Path) -> None:
+        """Write plots of some data, and of what `evaluate` returned for it, into a directory."""
 
     @abstractmethod
     def export(self, directory: str | os.PathLike, **options: Any) -> Path:

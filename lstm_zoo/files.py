@@ -1,6 +1,7 @@
 """Atomic writes of files and directories, and checksums of a directory's files."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ from typing import Any
 
 from lstm_zoo.errors import CallError, DataError
 
+PREFIX = ".writing-"  # of temporary directories; TF Serving ignores such names
 CHECKSUMS = "checksums.json"
 # Tables and plots are for people, who may change them: lstm_zoo never reads them.
 UNCHECKED = (".csv", ".png", ".tsv")
@@ -98,6 +100,9 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
         A temporary path in the same file system with the same name; nothing exists there yet.
         If the block raises, whatever it wrote there is removed.
 
+    Raises:
+        OSError: with the path, such as of a disk that is full.
+
     Example:
 
     >>> with atomic_write("example.txt") as temporary:
@@ -106,14 +111,122 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     'complete'
     """
     path = Path(path)
-    # A new directory for each call, so that concurrent writers never share a path.
-    folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
-    try:
+    with staging_directory(path.parent) as folder:
         temporary = folder / path.name
-        yield temporary
+        try:
+            yield temporary
+            flush(temporary)
+        except OSError as error:
+            error.filename = error.filename or str(temporary)
+            raise
         os.replace(temporary, path)
+        _flush(path.parent)
+
+
+@contextlib.contextmanager
+def staging_directory(directory: Path) -> Iterator[Path]:
+    """Create a temporary directory in a directory, and remove it at the end of the block.
+
+    Temporary directories left by killed processes are removed too.
+
+    Args:
+        directory: an existing directory.
+
+    Yields:
+        The path of an empty directory.
+
+    Raises:
+        OSError: of the block, with a path outside of the temporary directory: Python names none if
+            a disk is full.
+
+    Example:
+
+    >>> with staging_directory(Path(".")) as staging:
+    ...     _ = (staging / "model").write_text("weights")
+    """
+    remove_abandoned(directory)
+    folder, lock = _locked_directory(directory)
+    try:
+        yield folder
+    except OSError as error:
+        if Path(error.filename or folder).is_relative_to(folder):
+            name = Path(error.filename or folder).relative_to(folder)
+            error.filename = str(directory / name)
+        raise
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
+        if lock is not None:
+            os.close(lock)
+
+
+def remove_abandoned(directory: Path) -> None:
+    """Remove the temporary directories that killed processes left in a directory."""
+    for folder in directory.glob(PREFIX + "*"):
+        # A running process has locked its own. Where the file system has no locks, they stay.
+        with contextlib.suppress(OSError):
+            lock = _lock(folder)
+            _remove(folder)
+            os.close(lock)
+
+
+def flush(path: Path) -> None:
+    """Flush a file, or all files of a directory, to the disk: before a rename to its final path.
+
+    Otherwise the new name may be on the disk before the content, if the machine loses power.
+    """
+    for entry in [*path.rglob("*"), path]:
+        _flush(entry)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _locked_directory(parent: Path) -> tuple[Path, int | None]:
+    """Create a temporary directory, and lock it where the file system has locks."""
+    while True:
+        folder, lock = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)), None
+        # Until it is locked, another process may take it for abandoned, and lock and remove it.
+        try:
+            lock = _lock(folder)
+        except (FileNotFoundError, BlockingIOError):
+            continue
+        except OSError:
+            pass
+        if folder.exists():
+            return folder, lock
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int:
+    """Lock a directory; the system releases the lock if the process dies.
+
+    Returns:
+        A descriptor that holds the lock until it is closed.
+
+    Raises:
+        BlockingIOError: if another process has locked it.
+        OSError: if it is not there any more, or the file system has no locks.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _remove(folder: Path) -> None:
+    """Remove a directory whose files may be read-only, as an export's are while it is checked."""
+    for entry in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
+        with contextlib.suppress(OSError):
+            entry.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -170,7 +283,7 @@ def compute_checksums(directory: str | os.PathLike) -> dict[str, str]:
         hidden = any(part.startswith(".") for part in name.parts)
         unchecked = hidden or name.suffix in UNCHECKED or str(name) == CHECKSUMS
         if path.is_file() and not unchecked:
-            found[name.as_posix()] = _digest(path)
+            found[name.as_posix()] = file_digest(path)
     return found
 
 
@@ -219,8 +332,10 @@ def find_damage(directory: str | os.PathLike) -> list[str] | None:
         path = directory / name
         if not path.is_file():
             damage.append(f"{name} is missing")
-        elif _digest(path) not in digests:
+        elif file_digest(path) not in digests:
             damage.append(f"{name} has changed since it was written")
+    if damage and _read_digests(directory) != recorded:
+        return find_damage(directory)  # a training has replaced files meanwhile
     return damage
 
 
@@ -247,9 +362,9 @@ def replace_files(directory: Path, *, remove: Iterable[str] = ()) -> Iterator[Pa
     ['checksums.json', 'metrics.json']
     """
     remove = [*remove]
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=directory) as folder:
-        staging = Path(folder)
+    with staging_directory(directory) as staging:
         yield staging
+        flush(staging)
         new = compute_checksums(staging)
         old = _read_digests(directory) if (directory / CHECKSUMS).is_file() else {}
         old = {name: digests for name, digests in old.items() if name not in remove}
@@ -262,12 +377,14 @@ def replace_files(directory: Path, *, remove: Iterable[str] = ()) -> Iterator[Pa
                 target = directory / path.relative_to(staging)
                 target.parent.mkdir(exist_ok=True)
                 os.replace(path, target)
+                _flush(target.parent)
         _write_digests(directory, {**old, **{name: [digest] for name, digest in new.items()}})
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: str | os.PathLike) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         while chunk := file.read(2**20):
             digest.update(chunk)
     return digest.hexdigest()

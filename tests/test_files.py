@@ -1,5 +1,6 @@
 """Atomic writes: an error keeps the old file and leaves no temporary one. JSON and tables."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ from lstm_zoo.files import (
     atomic_write,
     find_damage,
     replace_files,
+    staging_directory,
     write_checksums,
     write_json,
     write_table,
@@ -36,6 +38,35 @@ def test_the_file_is_replaced_when_the_block_ends(tmp_path):
         assert temporary.suffix == path.suffix
     assert path.read_text() == "new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_temporary_directories_of_killed_processes_are_removed_but_no_locked_ones(tmp_path):
+    for folder in (".writing-killed/written", "1/.writing-other"):
+        (tmp_path / folder).mkdir(parents=True)
+    with staging_directory(tmp_path) as running, staging_directory(tmp_path) as folder:
+        assert {path for path in tmp_path.iterdir()} == {running, folder, tmp_path / "1"}
+    assert [*tmp_path.rglob("*")] == [tmp_path / "1", tmp_path / "1/.writing-other"]
+
+
+def test_where_the_file_system_has_no_locks_nothing_is_taken_for_abandoned(tmp_path, monkeypatch):
+    def unsupported(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    (tmp_path / ".writing-other").mkdir()
+    with atomic_write(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert {path.name for path in tmp_path.iterdir()} == {".writing-other", "a.txt"}
+
+
+def test_an_error_of_the_disk_names_the_file_that_was_to_be_written(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError) as error, atomic_write(tmp_path / "a.txt"):
+        raise full
+    assert str(error.value) == f"[Errno 28] No space left on device: '{tmp_path / 'a.txt'}'"
+    with pytest.raises(OSError) as error, replace_files(tmp_path) as staging:
+        (staging / "none" / "b.txt").write_text("")
+    assert error.value.filename == str(tmp_path / "none/b.txt")
 
 
 def test_json_has_unicode_and_escaped_lone_surrogates(tmp_path):

@@ -89,13 +89,13 @@ def export_litert(
         raise CallError(f"{directory / FILE} exists already.")
     family = families.module(pipeline.config["family"], "litert")
     signatures = family.signatures(pipeline, batch_size)
-    with staging_directory(directory) as staging, tempfile.TemporaryDirectory() as temporary:
-        staged, probes = staging / "export", Path(temporary) / "probes.npz"
+    with staging_directory(directory) as staging:
+        staged, probes = staging / "export", staging / "probes.npz"
         staged.mkdir()
         model, types = _convert(pipeline.model, signatures)
         (staged / FILE).write_bytes(model)
         np.savez(probes, **_evaluate_probes(signatures, family.probes(pipeline, batch_size)))
-        run_checks(litert_checks, [(staged / FILE).absolute(), probes])
+        run_checks(litert_checks, [(staged / FILE).absolute(), probes.absolute()])
         pipeline.save_files(staged)
         card = {
             **cards.describe(pipeline),

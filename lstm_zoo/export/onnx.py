@@ -59,11 +59,14 @@ def export_onnx(
     directory = user_path(directory)
     _check_free(directory / MODEL)
     check_writable(directory)
-    with staging_directory(directory) as staging, tempfile.TemporaryDirectory() as probes:
-        written = staging / "written"
+    with staging_directory(directory) as staging:
+        written, probes = staging / "written", staging / "probes"
         written.mkdir()
-        _write(pipeline, written, Path(probes), int8)
-        run_checks(onnx_checks, [written.absolute(), probes, "near" if int8 else "exact"])
+        probes.mkdir()
+        _write(pipeline, written, probes, int8)
+        run_checks(
+            onnx_checks, [written.absolute(), probes.absolute(), "near" if int8 else "exact"]
+        )
         return publish(written, directory, MODEL)
 
 

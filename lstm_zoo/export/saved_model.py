@@ -13,7 +13,7 @@ from lstm_zoo import families
 from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.export import saved_model_checks
 from lstm_zoo.export.staging import check_writable, run_checks, staging_directory
-from lstm_zoo.files import reading, user_path, write_checksums, write_json
+from lstm_zoo.files import flush, reading, user_path, write_checksums, write_json
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.environment import versions
 
@@ -202,6 +202,7 @@ def _check(path: Path, probes: Any) -> None:
 
 def _publish(staged: Path, directory: Path, version: int | None) -> Path:
     """Rename an export to its version; None for the next free one."""
+    flush(staged)
     while True:
         taken = [int(entry.name) for entry in directory.iterdir() if entry.name.isdecimal()]
         target = directory / str(version or max(taken, default=0) + 1)

@@ -1,25 +1,22 @@
 """Atomic exports: written to a staging directory, checked, then moved to their place."""
 
 import contextlib
-import fcntl
+import errno
 import filecmp
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from lstm_zoo import files
 from lstm_zoo.errors import CallError, ExportError
-from lstm_zoo.files import replace_files, user_path
+from lstm_zoo.files import user_path
 
-PREFIX = ".writing-"  # of staging directories; TF Serving ignores such names
-MIN_AGE = 60  # seconds before a staging directory that no process locks may be removed
 TIMEOUT = 900  # seconds for the checks
 
 
@@ -38,7 +35,7 @@ def check_writable(directory: str | os.PathLike) -> None:
     place = user_path(directory)
     try:
         parent = next(path for path in (place, *place.parents) if path.exists())
-        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent):
+        with tempfile.TemporaryDirectory(prefix=files.PREFIX, dir=parent):
             pass
     except OSError as error:
         raise CallError(f"{directory}: can't write an export there: {error.strerror}.") from error
@@ -46,16 +43,18 @@ def check_writable(directory: str | os.PathLike) -> None:
 
 @contextlib.contextmanager
 def staging_directory(directory: Path) -> Iterator[Path]:
-    """Create a staging directory, and remove it at the end of the block.
+    """Create a staging directory in an export's directory, and remove it at the end of the block.
 
     Staging directories left by killed exporters are removed too.
 
     Args:
-        directory: the export's directory, in which the staging directory is created; it is created
-            if it does not exist.
+        directory: the export's directory; it is created if it does not exist.
 
     Yields:
         The path of an empty directory.
+
+    Raises:
+        OSError: with the path, such as of a disk that is full.
 
     Example:
 
@@ -65,19 +64,15 @@ def staging_directory(directory: Path) -> Iterator[Path]:
     []
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for staging in directory.glob(PREFIX + "*"):
-        with contextlib.suppress(OSError):  # locked by a running exporter, or removed meanwhile
-            # A young one may belong to an exporter that has not locked it yet.
-            if time.time() - staging.stat().st_mtime > MIN_AGE:
-                with _locked(staging):
-                    _remove(staging)
-    staging = Path(tempfile.mkdtemp(prefix=PREFIX, dir=directory))
     try:
-        with _locked(staging):
+        with files.staging_directory(directory) as staging:
             yield staging
-    finally:
-        with contextlib.suppress(OSError):
-            _remove(staging)
+    except ExportError:
+        raise
+    except Exception as error:  # TensorFlow raises errors of its own
+        if isinstance(error, OSError) or (reason := os.strerror(errno.ENOSPC)) not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, reason, str(directory)) from error
 
 
 def run_checks(program: ModuleType, arguments: Sequence[Any], stdin: bytes = b"") -> None:
@@ -129,38 +124,20 @@ def publish(staged: Path, directory: Path, model: str) -> Path:
     Raises:
         CallError: if a file of another export is in the way, or the directory can't be written.
     """
-    files = [path.relative_to(staged) for path in sorted(staged.rglob("*")) if path.is_file()]
-    files.sort(key=lambda file: str(file) == model)
-    for file in files:
+    names = [path.relative_to(staged) for path in sorted(staged.rglob("*")) if path.is_file()]
+    names.sort(key=lambda file: str(file) == model)
+    for file in names:
         target = directory / file
         if target.exists() and not filecmp.cmp(staged / file, target, shallow=False):
             raise CallError(
                 f"{target} exists already, from another export; choose another directory."
             )
     try:
-        for group in (files[:-1], files[-1:]):
-            with replace_files(directory) as new:
+        for group in (names[:-1], names[-1:]):
+            with files.replace_files(directory) as new:
                 for file in group:
                     (new / file).parent.mkdir(exist_ok=True)
                     os.replace(staged / file, new / file)
     except OSError as error:
         raise CallError(f"{directory}: can't write an export there: {error.strerror}.") from error
     return directory / model
-
-
-def _remove(staging: Path) -> None:
-    """Remove a directory whose files may be read-only, as they are while they are checked."""
-    for folder in [staging, *(path for path in staging.rglob("*") if path.is_dir())]:
-        folder.chmod(0o700)
-    shutil.rmtree(staging)
-
-
-@contextlib.contextmanager
-def _locked(staging: Path) -> Iterator[None]:
-    """Lock a directory; the system releases the lock if the process dies."""
-    descriptor = os.open(staging, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)

@@ -15,12 +15,14 @@ from typing import Any
 
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.files import atomic_write, read_json
+from lstm_zoo.files import atomic_write, read_json, staging_directory, write_checksums
+from lstm_zoo.runs import lock
 from lstm_zoo.runs.reading import check_files
 from lstm_zoo.settings import Setting, neutral_values
 
 CONFIG = "config.json"
 METRICS = "metrics.json"
+FAILURE = "failure.txt"  # why the training can't go on
 CHECKPOINT = "checkpoint"  # a directory
 WEIGHTS = "model.weights.h5"
 FORMAT = 1  # of config.json: raised when an older reader would misread a newer run
@@ -101,10 +103,8 @@ def check_free(run: Path) -> None:
         CallError: if it can't.
     """
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        raise CallError(
-            f"{run} exists already; name another run, or continue its training with resume "
-            "(--resume)."
-        )
+        lock.check(run)
+        raise CallError(f"{run} exists already; name another run. {how_to_continue(run)}")
 
 
 @contextlib.contextmanager
@@ -124,8 +124,8 @@ def created(run: Path) -> Iterator[Path]:
 
     >>> with created(Path("runs/new")) as temporary:
     ...     _ = (temporary / CONFIG).write_text("{}")
-    >>> [path.name for path in Path("runs/new").iterdir()]
-    ['config.json']
+    >>> sorted(path.name for path in Path("runs/new").iterdir())
+    ['checksums.json', 'config.json']
     """
     check_free(run)
     try:
@@ -133,13 +133,39 @@ def created(run: Path) -> Iterator[Path]:
         with atomic_write(run) as temporary:
             temporary.mkdir()
             yield temporary
+            write_checksums(temporary)
     except OSError as error:
         raise CallError(f"{run}: can't create a run there: {error.strerror}.") from error
 
 
 def is_finished(run: Path) -> bool:
     """Return whether a run's training has finished, so that there is nothing to resume."""
-    return (run / METRICS).is_file() and not (run / CHECKPOINT).exists()
+    return (run / METRICS).is_file() and not any((run / CHECKPOINT).glob("state*.npz"))
+
+
+def failure(run: Path) -> str:
+    """Return why a run's training can't go on, such as after a loss that is NaN; "" if it can."""
+    path = run / FAILURE
+    return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
+
+
+def how_to_continue(run: Path) -> str:
+    """Say how to go on with a run that is not finished."""
+    return failure(run) or "To continue its training, resume it (--resume)."
+
+
+def finish(run: Path) -> None:
+    """Remove the checkpoint of a run with metrics: from then on it is finished."""
+    with staging_directory(run) as staging, contextlib.suppress(FileNotFoundError):
+        os.rename(run / CHECKPOINT, staging / CHECKPOINT)  # at once, unlike the removal
+
+
+def results(run: Path) -> list[str]:
+    """List the files with the results of a run's weights, which are written when training ends."""
+    if not (run / METRICS).is_file():
+        return []
+    metrics = read_json(run / METRICS)
+    return [METRICS, *(Path(name).name for name in metrics.get("plots", []))]
 
 
 def default_path(family: str) -> Path:

@@ -6,7 +6,7 @@ from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import find_damage, user_path
 from lstm_zoo.printing import write_line
-from lstm_zoo.runs.directory import WEIGHTS, read_config
+from lstm_zoo.runs.directory import WEIGHTS, how_to_continue, read_config
 
 
 def load(
@@ -39,7 +39,7 @@ def load(
     if not (run / WEIGHTS).is_file():
         raise CallError(
             f"{run}: no {WEIGHTS} in it; this run has not finished an epoch. "
-            "Continue its training with resume (--resume)."
+            f"{how_to_continue(run)}"
         )
     if not verify(run):
         write_line(f"{run}: made without checksums; damage may go unnoticed.", err=True)

@@ -1,6 +1,7 @@
 """The pipeline of a trained classifier: from raw texts to labels."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -199,9 +200,9 @@ class Pipeline(pipeline.Pipeline):
             )
         return "\n".join(lines)
 
-    def draw(self, data: Any, scores: Mapping[str, Any]) -> None:
-        """Write the confusion matrix that `evaluate` returned to `confusion.png` in the run."""
-        plots.draw_confusion(scores["confusion"], self.classes, self.run / "confusion.png")
+    def draw(self, data: Any, scores: Mapping[str, Any], directory: Path) -> None:
+        """Write the confusion matrix that `evaluate` returned to `confusion.png`."""
+        plots.draw_confusion(scores["confusion"], self.classes, directory / "confusion.png")
 
     def _probabilities(self, texts: Sequence[str | bytes], batch_size: int) -> np.ndarray:
         encoded = tokenizers.as_bytes(texts)

@@ -6,16 +6,18 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from lstm_zoo import families
 from lstm_zoo.data import columns, headers, splits, tables
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.files import user_path
+from lstm_zoo.files import file_digest, user_path
 from lstm_zoo.speech.audio import as_pair
 
 COLUMNS = {"path_column": ("path",), "text_column": ("text", "sentence")}
@@ -65,6 +67,13 @@ class Corpus(families.Corpus):
         and no audio is read.
         """
         return [*map(_fingerprint, self.clips)], self.texts
+
+    @property
+    def file_digests(self) -> list[str]:
+        """The SHA-256 of each clip that is a file; "" for one in memory, or that can't be read."""
+        with ThreadPoolExecutor() as pool:
+            digests = pool.map(_digest, self.clips)
+            return [*tqdm(digests, "checksums", len(self), leave=False, disable=None)]
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
         """Return the rows with these indices, without `skipped`."""
@@ -324,6 +333,13 @@ def _find(folder: Path, name: str) -> str | None:
     """Find a clip by its name, with or without a suffix."""
     names = (f"{name}{suffix}" for suffix in ("", *SUFFIXES))
     return next((str(folder / name) for name in names if os.path.isfile(folder / name)), None)
+
+
+def _digest(clip: Any) -> str:
+    try:
+        return file_digest(clip) if isinstance(clip, str) else ""
+    except OSError:
+        return ""
 
 
 def _fingerprint(clip: Any) -> str:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -286,8 +287,8 @@ class Pipeline(pipeline.Pipeline):
             f"{scores['skipped']:,} skipped)"
         )
 
-    def draw(self, data: Any, scores: Mapping[str, Any]) -> None:
-        """Plot the posteriors of a few utterances into the run directory."""
+    def draw(self, data: Any, scores: Mapping[str, Any], directory: Path) -> None:
+        """Plot the posteriors of a few utterances to `posteriors.png`."""
         dataset = corpus.read(data)
         panels = []
         for clip, text in zip(dataset.clips, dataset.texts, strict=True):
@@ -308,7 +309,7 @@ class Pipeline(pipeline.Pipeline):
                 )
             )
         if panels:
-            plots.draw_posteriors(panels, self._seconds_per_frame, self.run / "posteriors.png")
+            plots.draw_posteriors(panels, self._seconds_per_frame, directory / "posteriors.png")
 
     @property
     def _seconds_per_frame(self) -> float:

@@ -17,7 +17,8 @@ from typing import Any
 import keras
 
 from lstm_zoo import families
-from lstm_zoo.files import atomic_write
+from lstm_zoo.compat import weights_file
+from lstm_zoo.files import atomic_write, replace_files
 from lstm_zoo.runs import directory, plots
 from lstm_zoo.runs.environment import read_environment, write_environment
 from lstm_zoo.training import checkpoints, samples
@@ -124,7 +125,9 @@ class EpochEnd(keras.callbacks.Callback):
         with _interrupts_deferred():  # otherwise the files could be of different epochs
             self.history.append(row)
             self.seconds += seconds
-            self._write_files()
+            # First: whatever of the run's other files a kill prevents is written from the state.
+            checkpoints.save(self.run, self.model, self.history)
+            self.write_files()
         if self.finished:
             self.model.stop_training = True
         values = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k != "epoch")
@@ -150,20 +153,21 @@ class EpochEnd(keras.callbacks.Callback):
     def _signed(self, score: float) -> float:
         return score if self.task.directions[self.task.monitor] == "max" else -score
 
-    def _write_files(self) -> None:
-        if self.best is self.history[-1]:
-            epoch = self.history[-1]["epoch"]
-            count = self.settings["average_epochs"]
-            averaged = checkpoints.averaged(self.run, self.model, epoch, count)
-            with averaged, atomic_write(self.run / directory.WEIGHTS) as path:
-                # A model that is not compiled has no optimizer state to save.
-                network = keras.Model(self.model.inputs, self.model.outputs, name=self.model.name)
-                network.save_weights(path)
-        directory.write_history(self.run, self.history)
-        plots.draw_curves(self.history, self.best, self.task.monitor, self.run / "curves.png")
-        write_environment(self.run, self.threads, self.seconds)
-        # Last: a checkpoint of an epoch means that the other files are of that epoch too.
-        checkpoints.save(self.run, self.model, self.history)
+    def write_files(self) -> None:
+        """Write the run's files of the last epoch; the model must be as it was after it."""
+        with replace_files(self.run) as staging:
+            if self.best is self.history[-1]:
+                epoch, count = self.history[-1]["epoch"], self.settings["average_epochs"]
+                with checkpoints.averaged(self.run, self.model, epoch, count):
+                    # A model that is not compiled has no optimizer state to save.
+                    network = keras.Model(
+                        self.model.inputs, self.model.outputs, name=self.model.name
+                    )
+                    with atomic_write(staging / directory.WEIGHTS) as path:
+                        path.write_bytes(weights_file(network))
+            directory.write_history(staging, self.history)
+            plots.draw_curves(self.history, self.best, self.task.monitor, staging / "curves.png")
+            write_environment(staging, self.threads, self.seconds)
 
 
 def log_samples(

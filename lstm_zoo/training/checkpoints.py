@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,55 +10,86 @@ from typing import Any
 import keras
 import numpy as np
 
-from lstm_zoo.errors import CallError
+from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import atomic_write
 from lstm_zoo.runs import cards
-from lstm_zoo.runs.directory import CHECKPOINT
+from lstm_zoo.runs.directory import CHECKPOINT, WEIGHTS
 from lstm_zoo.training.optimizer import ASSIGNED
+from lstm_zoo.training.progress import log
 
 
 def save(run: Path, model: keras.Model, history: Sequence[dict[str, Any]]) -> None:
     """Write the weights, the optimizer's state, the dropout seeds and the history so far.
+
+    The state before it is kept, in case that this one gets damaged.
 
     Args:
         run: the run's directory.
         model: the compiled network.
         history: a row for each epoch.
     """
-    directory = run / CHECKPOINT
+    directory, epoch = run / CHECKPOINT, len(history)
     directory.mkdir(exist_ok=True)
     arrays = {str(i): variable.numpy() for i, variable in enumerate(_variables(model))}
     # In one file, the state and the history are always of the same epoch.
-    with atomic_write(directory / "state.npz") as path:
+    with atomic_write(directory / f"state-{epoch}.npz") as path:
         np.savez(path, history=json.dumps(history), **arrays)
+    for path in states(run)[2:]:
+        path.unlink()
 
 
 def restore(run: Path, model: keras.Model) -> list[dict[str, Any]]:
-    """Load the checkpoint of a run into a compiled model.
+    """Load the last state of a run that is whole into a compiled model.
 
     Args:
         run: the run's directory.
         model: the compiled network, which is changed.
 
     Returns:
-        The history, a row for each epoch; empty if there is no checkpoint.
+        The history, a row for each epoch; empty if no epoch has ended.
 
     Raises:
-        CallError: if the checkpoint is of another network.
+        CallError: if the state is of another network.
+        DataError: if all states are damaged, or missing after the first epoch.
     """
-    path = run / CHECKPOINT / "state.npz"
-    if not path.is_file():
-        return []
-    variables = _variables(model)
-    with np.load(path, allow_pickle=False) as state:
-        shapes = [state[str(i)].shape for i in range(len(state.files) - 1)]
-        if len(shapes) < len(variables):  # of version 0.1, where the schedule always applied
+    damage = []
+    for path in states(run):
+        try:
+            arrays = _read(path)
+        except DataError as error:
+            damage.append(str(error))
+            continue
+        history = [cards.rename(row) for row in json.loads(str(arrays.pop("history")))]
+        values = [arrays[str(i)] for i in range(len(arrays))]
+        variables = _variables(model)
+        if len(values) < len(variables):  # of version 0.1, where the schedule always applied
             variables = [variable for variable in variables if variable.name != ASSIGNED]
-        if shapes != [tuple(variable.shape) for variable in variables]:
+        if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
             raise CallError(f"{path}: a checkpoint of another network; shapes differ.")
-        for index, variable in enumerate(variables):
-            variable.assign(state[str(index)])
-        return [cards.rename(row) for row in json.loads(str(state["history"]))]
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        for message in damage:
+            log(f"Warning: {message}; continuing after epoch {len(history)}, from {path}.")
+        return history
+    if damage or (run / WEIGHTS).is_file():
+        reason = "; ".join(damage) or f"{run / CHECKPOINT} has no state"
+        raise DataError(
+            f"{reason}: this training can't be resumed. The best epoch is in {run / WEIGHTS}: "
+            "if that is whole, it still predicts, is evaluated and exported."
+        )
+    return []
+
+
+def states(run: Path) -> list[Path]:
+    """List the files of a run's states, the newest first: `state-<epoch>.npz`.
+
+    Version 0.1 wrote one, `state.npz`.
+    """
+    found = {}
+    for path in (run / CHECKPOINT).glob("state*.npz"):
+        if name := re.fullmatch(r"state(?:-(\d+))?", path.stem):
+            found[int(name[1] or 0)] = path
+    return [found[epoch] for epoch in sorted(found, reverse=True)]
 
 
 def keep_weights(run: Path, model: keras.Model, epoch: int, count: int) -> None:
@@ -74,7 +106,8 @@ def keep_weights(run: Path, model: keras.Model, epoch: int, count: int) -> None:
         path.parent.mkdir(exist_ok=True)
         with atomic_write(path) as temporary:
             np.savez(temporary, *model.get_weights())
-        _weights_path(run, epoch - count).unlink(missing_ok=True)
+        # Two more are kept: a training may resume from the state before the last.
+        _weights_path(run, epoch - count - 2).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -96,14 +129,29 @@ def averaged(run: Path, model: keras.Model, epoch: int, count: int) -> Iterator[
     numbers = range(max(1, epoch - count + 1), epoch + 1)
     total = [np.zeros_like(array) for array in before]
     for number in numbers:
-        with np.load(_weights_path(run, number), allow_pickle=False) as arrays:
-            for index, array in enumerate(total):
-                array += arrays[f"arr_{index}"]
+        arrays = _read(_weights_path(run, number))
+        for index, array in enumerate(total):
+            array += arrays[f"arr_{index}"]
     model.set_weights([array / len(numbers) for array in total])
     try:
         yield
     finally:
         model.set_weights(before)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """Read all arrays of a file, each with its checksum, which the format has.
+
+    Raises:
+        DataError: if the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # a damaged file raises errors of many types
+        raise DataError(f"{path} is damaged") from error
 
 
 def _weights_path(run: Path, epoch: int) -> Path:

@@ -151,7 +151,8 @@ def read_again(
         task, data, validation, old["validation_split"], old["strict"], config["settings"]
     )
     for name in ("training", "validation"):
-        if corpora.description[name] != old[name]:
+        found = corpora.description[name]
+        if {key: found.get(key) for key in old[name]} != old[name]:  # version 0.1 wrote fewer
             raise DataError(
                 f"The {name} data has changed since this run was started; can't resume it."
             )
@@ -187,4 +188,7 @@ def _source(data: Any) -> str | None:
 
 
 def _describe(corpus: families.Corpus) -> dict[str, Any]:
-    return {"examples": len(corpus), "sha256": fingerprint(*corpus.identity)}
+    description = {"examples": len(corpus), "sha256": fingerprint(*corpus.identity)}
+    if digests := corpus.file_digests:
+        description["files_sha256"] = fingerprint(digests)
+    return description

@@ -9,9 +9,15 @@ import keras
 import numpy as np
 
 from lstm_zoo import families
-from lstm_zoo.errors import CallError
-from lstm_zoo.files import user_path, write_json, write_table
-from lstm_zoo.runs import directory
+from lstm_zoo.errors import CallError, TrainingError
+from lstm_zoo.files import (
+    remove_abandoned,
+    replace_files,
+    user_path,
+    write_json,
+    write_table,
+)
+from lstm_zoo.runs import directory, lock
 from lstm_zoo.runs.environment import write_environment
 from lstm_zoo.settings import Setting, refuse_ineffective, resolve
 from lstm_zoo.training import checkpoints, corpora
@@ -127,7 +133,11 @@ def resumed(
     if directory.is_finished(path):
         if values["epochs"] != config["settings"]["epochs"]:
             raise CallError(f"{path} is finished; for other epochs, train a new run.")
+        remove_abandoned(path)
         return None
+    lock.check(path)
+    if failure := directory.failure(path):
+        log(f"Warning: this run's training has failed. {failure}")
     config = {**config, "settings": values}
     task = families.task(family)
     cache = _cache(task, values, path)
@@ -137,28 +147,20 @@ def resumed(
     return Start(family, path, values, read, task.load(path, config), cache, config)
 
 
-def open_run(
+def create_run(
     start: Start,
-    model: keras.Model,
     network: Mapping[str, Any],
     skipped: list[tuple[str, str]],
     threads: int | None,
-) -> list[dict[str, Any]]:
-    """Create the directory of a new run, or load the checkpoint of a resumed one.
+) -> None:
+    """Create the directory of a new run.
 
     Args:
         start: the start of the training.
-        model: the compiled network, into which the checkpoint is loaded.
-        network: the arguments that rebuild it.
+        network: the arguments that rebuild the network.
         skipped: (place, reason) of each row that can't be used.
         threads: the number of CPU threads that was set.
-
-    Returns:
-        The history so far, a row for each epoch.
     """
-    if start.config is not None:
-        write_json(start.run / directory.CONFIG, start.config)
-        return checkpoints.restore(start.run, model)
     config = {
         "format": directory.FORMAT,
         "family": start.family,
@@ -172,7 +174,42 @@ def open_run(
         write_table(staging / "skipped.tsv", ("place", "reason"), skipped)
         write_environment(staging, threads, seconds=0)
         write_json(staging / directory.CONFIG, config)
-    return []
+
+
+def reopen_run(start: Start, model: keras.Model) -> list[dict[str, Any]]:
+    """Load the state of a run, and prepare its directory to go on.
+
+    Args:
+        start: the start of the resumed training.
+        model: the compiled network, into which the state is loaded.
+
+    Returns:
+        The history so far, a row for each epoch.
+
+    Raises:
+        CallError: if the run has more epochs than it shall have.
+        DataError: if its states are damaged.
+    """
+    run = start.run
+    history = checkpoints.restore(run, model)
+    if len(history) > start.settings["epochs"]:
+        raise CallError(
+            f"epochs is at least {len(history)}, the number that {run} has already. Received: "
+            f"{start.settings['epochs']}"
+        )
+    for folder in (run, run / directory.CHECKPOINT):
+        remove_abandoned(folder)
+    # The results are those of the weights so far, which are about to change.
+    outdated = [*directory.results(run), directory.FAILURE]
+    with replace_files(run, remove=outdated) as staging:
+        write_json(staging / directory.CONFIG, start.config)
+    return history
+
+
+def failed(run: Path, reason: str) -> TrainingError:
+    """Write down why a run's training can't go on, and return it as an error."""
+    (run / directory.FAILURE).write_text(reason + "\n", encoding="utf-8")
+    return TrainingError(reason)
 
 
 def _cache(task: type[families.Task], settings: Mapping[str, Any], run: Path) -> Path:

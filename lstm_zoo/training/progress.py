@@ -51,9 +51,7 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         loss = logs["loss"]
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"The loss is {loss} in {self.title}: try a lower learning_rate, or check the data."
-            )
+            raise TrainingError(f"The loss is {loss} in {self.title}.")
         self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
         self.bar.update()
         if self.bar.disable and time.monotonic() - self.last_logged > LOG_INTERVAL:

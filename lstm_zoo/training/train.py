@@ -1,7 +1,6 @@
 """Training: read and split the data, learn the vocabulary, fit, save the best epoch."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +9,11 @@ import tensorflow as tf
 
 from lstm_zoo import families
 from lstm_zoo.compat import set_directions
-from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.files import write_json
+from lstm_zoo.errors import CallError, DataError, TrainingError
+from lstm_zoo.files import replace_files, write_json
 from lstm_zoo.runs import directory
 from lstm_zoo.runs.loading import load
+from lstm_zoo.runs.lock import locked
 from lstm_zoo.training import initialization, process
 from lstm_zoo.training.callbacks import EpochEnd, Evaluation, log_samples
 from lstm_zoo.training.dataset import BatchOrder, make_dataset
@@ -116,19 +116,25 @@ def train(
     order = BatchOrder(examples.lengths, start.settings)
     model.compile(make_optimizer(start.settings, order.steps), task.loss(), jit_compile=False)
 
-    history = initialization.open_run(start, model, network, skipped, threads)
-    log(
-        f"{start.run}: {len(examples):,} training examples, {len(validation_examples):,} "
-        f"validation examples, {len(skipped):,} skipped; {model.count_params():,} weights"
-    )
-    if corpora.overlap:
-        log(f"Warning: {corpora.overlap} validation examples are also in the training data.")
+    if start.config is None:
+        initialization.create_run(start, network, skipped, threads)
+    with locked(start.run):
+        history = [] if start.config is None else initialization.reopen_run(start, model)
+        log(
+            f"{start.run}: {len(examples):,} training examples, {len(validation_examples):,} "
+            f"validation examples, {len(skipped):,} skipped; {model.count_params():,} weights"
+        )
+        if corpora.overlap:
+            log(f"Warning: {corpora.overlap} validation examples are also in the training data.")
 
-    evaluation = Evaluation(start.run, task, validation_examples, start.settings)
-    epoch_end = EpochEnd(start.run, evaluation, start.settings, history, threads)
-    if not epoch_end.finished:
-        _fit(model, start, examples, order, epoch_end, callbacks)
-    return _finish(start, epoch_end)
+        evaluation = Evaluation(start.run, task, validation_examples, start.settings)
+        epoch_end = EpochEnd(start.run, evaluation, start.settings, history, threads)
+        if history:  # a kill may have kept the files of the last epoch from being written
+            epoch_end.set_model(model)
+            epoch_end.write_files()
+        if not epoch_end.finished:
+            _fit(model, start, examples, order, epoch_end, callbacks)
+        return _finish(start, epoch_end)
 
 
 def _use_threads(threads: int | None) -> None:
@@ -177,6 +183,18 @@ def _fit(
         )
         if not done:
             raise
+    except TrainingError as error:
+        done = len(epoch_end.history)
+        fine = f" {start.run} holds the best of the {done} epochs before." if done else ""
+        raise initialization.failed(
+            start.run,
+            f"{error} Resuming would only repeat this: check the data, and train a new run with a "
+            f"lower learning_rate or clip_norm.{fine}",
+        ) from error
+    except OSError:
+        done = len(epoch_end.history)
+        log(f"Stopped after {done} of {epochs} epochs; --resume --run {start.run} continues.")
+        raise
 
 
 def _finish(start: Start, epoch_end: EpochEnd) -> families.Pipeline:
@@ -194,9 +212,11 @@ def _finish(start: Start, epoch_end: EpochEnd) -> families.Pipeline:
             metrics = (f"{key} {scores[name][key]:.4f}" for key in start.task.summary_metrics)
             decoder = f"{scores[name]['decoder']}; " if "decoder" in scores[name] else ""
             log(f"{name}: {', '.join(metrics)} ({decoder}{len(corpus):,} examples)")
-    write_json(run / directory.METRICS, scores)
-    pipeline.draw(corpora.validation.columns, scores["validation"])
+    with replace_files(run) as staging:
+        pipeline.draw(corpora.validation.columns, scores["validation"], staging)
+        scores["plots"] = sorted(path.name for path in staging.iterdir())
+        write_json(staging / directory.METRICS, scores)
     log_samples(start.task, predictions, SAMPLES, [start.settings["seed"], len(epoch_end.history)])
     if epoch_end.finished:
-        shutil.rmtree(run / directory.CHECKPOINT, ignore_errors=True)
+        directory.finish(run)
     return pipeline

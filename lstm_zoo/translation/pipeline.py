@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -244,9 +245,9 @@ class Pipeline(pipeline.Pipeline):
             lines.append(f"{words:>19}  {row['examples']:8,}  {row['bleu']:5.2f}")
         return "\n".join(lines)
 
-    def draw(self, data: Any, scores: Mapping[str, Any]) -> None:
-        """Plot BLEU by source length into the run directory."""
-        path = self.run / "bleu_by_length.png"
+    def draw(self, data: Any, scores: Mapping[str, Any], directory: Path) -> None:
+        """Plot BLEU by source length to `bleu_by_length.png`."""
+        path = directory / "bleu_by_length.png"
         plots.draw_bleu_by_length(scores["by_length"], scores["decoder"], path)
 
     def source_ids(self, texts: tf.Tensor) -> tf.Tensor:

@@ -48,17 +48,6 @@ def test_a_staging_directory_is_removed_after_an_error(tmp_path):
     assert names(tmp_path) == set()
 
 
-def test_abandoned_staging_directories_are_removed_but_not_locked_or_young_ones(tmp_path):
-    old, locked, young = (tmp_path / f".writing-{name}" for name in ("old", "locked", "young"))
-    for folder in (old, locked, young):
-        (folder / "written").mkdir(parents=True)
-    for folder in (old, locked):
-        os.utime(folder, (0, 0))
-    with staging._locked(locked), staging.staging_directory(tmp_path) as folder:
-        assert names(tmp_path) == {locked.name, young.name, folder.name}
-    assert names(tmp_path) == {locked.name, young.name}
-
-
 def test_exports_are_never_taken_for_abandoned(tmp_path):
     (tmp_path / "1").mkdir()
     os.utime(tmp_path / "1", (0, 0))

@@ -118,7 +118,7 @@ def test_a_run_can_be_created_where_nothing_is(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/config.json").write_text("{}")
     for name in ("file", "run"):
-        with pytest.raises(CallError, match=f"{name} exists already; name another run, or cont"):
+        with pytest.raises(CallError, match=f"{name} exists already; name another run. To cont"):
             directory.check_free(tmp_path / name)
 
 
@@ -128,7 +128,7 @@ def test_a_run_appears_when_its_block_ends(tmp_path):
         assert list(temporary.iterdir()) == []
         (temporary / "config.json").write_text("{}")
         assert not run.exists()
-    assert [path.name for path in run.iterdir()] == ["config.json"]
+    assert sorted(path.name for path in run.iterdir()) == ["checksums.json", "config.json"]
     assert list(run.parent.iterdir()) == [run]
 
 
@@ -163,7 +163,12 @@ def test_a_run_is_finished_with_metrics_and_without_a_checkpoint(tmp_path):
     (tmp_path / "metrics.json").write_text("{}")
     assert directory.is_finished(tmp_path)
     (tmp_path / "checkpoint").mkdir()
+    assert directory.is_finished(tmp_path)  # a kill while version 0.1 removed it
+    (tmp_path / "checkpoint/state-2.npz").write_text("")
     assert not directory.is_finished(tmp_path)
+    directory.finish(tmp_path)
+    assert directory.is_finished(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
     assert directory.is_finished(READY_RUNS / "sentiment")
     assert not directory.is_finished(READY_RUNS / "interrupted")
 

@@ -37,7 +37,7 @@ def test_a_run_without_weights_is_to_be_continued(tmp_path):
     shutil.copytree(READY_RUNS / "sentiment", tmp_path / "run")
     (tmp_path / "run/model.weights.h5").unlink()
     with pytest.raises(
-        CallError, match=r"run: no model\.weights\.h5 in it; .*Continue its training with resume"
+        CallError, match=r"run: no model\.weights\.h5 in it; .*To continue its training, resume it"
     ):
         lstm_zoo.load(tmp_path / "run")
 

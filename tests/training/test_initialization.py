@@ -221,8 +221,9 @@ def test_the_directory_of_a_new_run_is_created_with_all_that_a_resumed_one_reads
     start = fresh(tmp_path / "new/run")
     model, network = build(start)
     skipped = [("data.tsv:3", "no text")]
-    assert initialization.open_run(start, model, network, skipped, threads=2) == []
+    initialization.create_run(start, network, skipped, threads=2)
     assert {path.name for path in start.run.iterdir()} == {
+        "checksums.json",
         "config.json",
         "environment.json",
         "skipped.tsv",
@@ -239,13 +240,22 @@ def test_the_directory_of_a_new_run_is_created_with_all_that_a_resumed_one_reads
     # It was interrupted before its first epoch ended: the training starts again.
     again = resumed(start.run)
     assert again.task.tokenizer.words == start.task.tokenizer.words
-    assert initialization.open_run(again, *build(again), [], threads=None) == []
+    assert initialization.reopen_run(again, build(again)[0]) == []
 
 
 def test_the_checkpoint_of_a_resumed_run_is_loaded_and_its_epochs_are_written(interrupted):
     start = resumed(interrupted, epochs=4)
+    (interrupted / ".writing-killed").mkdir()
     model, network = build(start)
-    history = initialization.open_run(start, model, network, [], threads=None)
+    too_few = start._replace(settings={**start.settings, "epochs": 1})
+    before = files_of(interrupted)
+    with pytest.raises(CallError, match="epochs is at least 2, the number that .* has already"):
+        initialization.reopen_run(too_few, model)
+    assert files_of(interrupted) == before
+    history = initialization.reopen_run(start, model)
+    # The results are removed: they are of the weights before.
+    assert {*before} - {*files_of(interrupted)} == {"metrics.json"}
+    assert not [*interrupted.glob(".writing-*")]
     with (RUNS / "interrupted/history.csv").open() as file:
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     assert history == rows

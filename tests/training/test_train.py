@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
 import signal
+import socket
 from types import SimpleNamespace
 
 import keras
@@ -13,6 +15,8 @@ from matplotlib.image import imread
 
 import lstm_zoo
 from lstm_zoo.errors import CallError, TrainingError
+from lstm_zoo.export import inspection
+from lstm_zoo.files import find_damage
 from lstm_zoo.sentiment.task import Task
 from tests.training.helpers import DATA, LABELS, RUNS, SMALL, TEXTS, Interrupt, files_of, train
 
@@ -38,6 +42,7 @@ def finished(training):
 
 def test_a_run_has_these_files(finished):
     assert {path.name for path in finished.iterdir()} == {
+        "checksums.json",
         "config.json",
         "confusion.png",
         "curves.png",
@@ -62,7 +67,8 @@ def test_a_run_has_these_files(finished):
 def test_equal_seeds_give_equal_files_and_different_seeds_different_ones(finished, tmp_path):
     train(tmp_path / "same", epochs=4)
     same, first = files_of(tmp_path / "same"), files_of(finished)
-    del same["environment.json"], first["environment.json"]  # it holds the time taken
+    for files in (same, first):  # the environment holds the time taken
+        del files["environment.json"], files["checksums.json"]
     assert same == first
     train(tmp_path / "other", epochs=4, seed=1, callbacks=[Interrupt(2)])
     other = files_of(tmp_path / "other")
@@ -80,7 +86,8 @@ def test_an_interrupted_run_can_be_used_and_resumes_to_the_same_result(finished,
     assert pipeline.predict(["The film is dull."])[0].label in ("neg", "pos")
     lstm_zoo.train("sentiment", DATA, run=run, resume=True)
     resumed, uninterrupted = files_of(run), files_of(finished)
-    del resumed["environment.json"], uninterrupted["environment.json"]
+    for files in (resumed, uninterrupted):
+        del files["environment.json"], files["checksums.json"]
     assert resumed == uninterrupted
     assert not (run / "checkpoint").exists()
 
@@ -120,6 +127,50 @@ def test_an_interrupt_in_the_first_epoch_leaves_a_run_to_resume(finished, tmp_pa
         lstm_zoo.load(run)
     lstm_zoo.train("sentiment", DATA, run=run, resume=True)
     assert files_of(run)["model.weights.h5"] == files_of(finished)["model.weights.h5"]
+
+
+@pytest.mark.slow
+def test_what_a_run_says_is_of_the_weights_that_it_holds(tmp_path):
+    """Ctrl-C in epoch 2, then resumed, and ended without a word in epoch 4."""
+    run = tmp_path / "run"
+    train(run, epochs=9, callbacks=[Interrupt(2)], **SIMPLE)
+    assert inspection.describe(run)["scores"]["best_epoch"] == 1
+    locked_lines = []
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: locked_lines.append(refusal(run))
+    )
+    with pytest.raises(ZeroDivisionError):
+        train(run, epochs=9, resume=True, callbacks=[Fail(4), note], **SIMPLE)
+    assert len((run / "history.csv").read_text().splitlines()) == 1 + 3
+    assert inspection.describe(run)["scores"] == {}
+    assert not (run / "confusion.png").exists()
+    assert find_damage(run) == []
+    # Nobody else could train it meanwhile; now anybody can.
+    expected = f"{run} is in training, by process {os.getpid()} on {socket.gethostname()}."
+    assert locked_lines == [expected] * 3
+    assert not (run / "training.lock").exists()
+    with pytest.raises(CallError, match="epochs is at least 3, the number that .* has already"):
+        train(run, epochs=1, resume=True, **SIMPLE)
+    # The last state is damaged: epoch 3 is trained again, to the same result.
+    before = files_of(run)
+    (run / "checkpoint/state-3.npz").write_bytes(b"")
+    train(run, epochs=3, resume=True, **SIMPLE)
+    for name in ("history.csv", "model.weights.h5"):
+        assert files_of(run)[name] == before[name], name
+
+
+def refusal(run):
+    with pytest.raises(CallError) as error:
+        train(run, epochs=9, resume=True, **SIMPLE)
+    return str(error.value)
+
+
+class Fail(Interrupt):
+    """Ends the training by an error, as if the process had been killed."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == self.at:
+            raise ZeroDivisionError
 
 
 @pytest.mark.slow
@@ -223,10 +274,14 @@ def test_given_validation_data_is_used_and_an_overlap_is_logged(tmp_path, capsys
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_training_with_a_reason(tmp_path):
-    with pytest.raises(
-        TrainingError, match="The loss is .* in epoch 1/2: try a lower learning_rate"
-    ):
-        train(tmp_path / "run", learning_rate=1e38, warmup=0.0, **SIMPLE)
+    run = tmp_path / "run"
+    with pytest.raises(TrainingError, match="in epoch 1/2. Resuming would only repeat this") as e:
+        train(run, learning_rate=1e38, warmup=0.0, **SIMPLE)
+    assert "train a new run with a lower learning_rate or clip_norm" in str(e.value)
+    # Nor does another message advise to resume it.
+    for call in (lambda: lstm_zoo.load(run), lambda: train(run)):
+        with pytest.raises(CallError, match="Resuming would only repeat this"):
+            call()
 
 
 @pytest.mark.slow
