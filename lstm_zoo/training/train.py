@@ -129,6 +129,10 @@ def train(
 
         evaluation = Evaluation(start.run, task, validation_examples, start.settings)
         epoch_end = EpochEnd(start.run, evaluation, start.settings, history, threads)
+        log(
+            f"{task.monitor} of answers that ignore the input: {epoch_end.baseline:.4f}; until it "
+            "is better, the loss chooses the best epoch, and patience is not used up"
+        )
         if history:  # a kill may have kept the files of the last epoch from being written
             epoch_end.set_model(model)
             epoch_end.write_files()

@@ -88,6 +88,18 @@ def test_a_row_is_formatted_as_it_was_understood():
     assert row == 'text "It was good"  label pos'
 
 
+def test_the_baseline_is_the_largest_class_and_confident_errors_are_the_worst_samples():
+    task = task_of()
+    examples = task.encode(read((["a", "b", "c", "d"], ["pos", "neg", "pos", "pos"])))
+    assert task.baseline_score(examples) == 0.75
+    rows = [("pos", "neg", 0.9), ("pos", "neg", 0.6), ("pos", "pos", 0.6), ("pos", "pos", 0.9)]
+    scores = [
+        task.score_prediction(dict(zip(("label", "predicted", "probability"), row, strict=True)))
+        for row in rows
+    ]
+    assert scores == sorted(scores) and len(set(scores)) == 4
+
+
 def test_samples_are_aligned_and_shortened():
     columns = ("text", "label", "predicted", "probability")
     rows = [("word " * 40, "neg", "positive", 0.75), ("good", "positive", "neg", 0.5)]

@@ -199,6 +199,18 @@ def test_a_row_is_formatted_as_it_was_understood(spoken_data):
     assert row == f'clip {spoken_data.parent}/0.flac  "{corpus.texts[0]}"'
 
 
+@pytest.mark.parametrize(
+    "text, monitor",
+    [("one two", "wer_greedy"), ("今天很好 ok", "cer_greedy"), ("สวัสดี", "cer_greedy")],
+)
+def test_characters_are_counted_where_no_spaces_separate_words(text, monitor):
+    task, _ = learn(([tone(0.1)], [text]))
+    assert task.monitor == monitor and task.baseline_score(None) == 1
+    rows = [{"reference": "今天很好", "hypothesis": text} for text in ("今天很坏", "明天太冷")]
+    better, worse = map(task.score_prediction, rows)
+    assert better == worse if monitor == "wer_greedy" else better > worse
+
+
 def test_samples_are_a_reference_and_a_hypothesis_each():
     task, _ = learn(([tone(0.1)], ["a"]))
     lines = ["  reference   one two", "  hypothesis  one too"]

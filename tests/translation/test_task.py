@@ -97,6 +97,29 @@ def nfkc(text):
 
 
 @pytest.mark.slow
+def test_one_traced_function_serves_all_epochs(corpus):
+    learned = Task.learn(corpus, settings_of(variant="tiny"), 0)
+    parts = [learned.encode(corpus.take(range(n, 2 * n)), training=False) for n in (8, 20, 30)]
+    model, _ = learned.build(parts[0], 0)
+    scores = [learned.evaluate(model, part) for part in parts]
+    assert learned._translator(model).experimental_get_tracing_count() == 1
+    assert set(learned.directions) | {"loss", "predictions"} == set(scores[0])
+    # The decoder reads the network's weights of the moment.
+    model.set_weights([np.zeros_like(array) for array in model.get_weights()])
+    assert learned.evaluate(model, parts[0])["loss"] != scores[0]["loss"]
+
+
+def test_the_baseline_is_of_unrelated_answers_and_the_worst_sample_has_the_lowest_chrf(corpus):
+    learned = Task.learn(corpus, settings_of(target="zh"), 0)
+    same = read((["a", "b", "c", "d"], ["她买了五个苹果"] * 4))
+    other = read((["a", "b"], ["她买了五个苹果", "我喜欢看书和写字"]))
+    scores = [learned.baseline_score(learned.encode(c, training=False)) for c in (same, other)]
+    assert scores[0] == pytest.approx(100) and scores[1] < 1
+    rows = [{"reference": "a dog runs", "hypothesis": text} for text in ("a dog ran", "cats")]
+    assert learned.score_prediction(rows[0]) > learned.score_prediction(rows[1])
+
+
+@pytest.mark.slow
 def test_it_memorizes_its_pairs(tmp_path):
     pairs = phrases(320, seed=2)
     few = [side[:8] for side in pairs]
