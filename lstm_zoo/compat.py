@@ -137,7 +137,7 @@ def ops_are_watched() -> bool:
     """
     from tensorflow.python.framework import op_callbacks
 
-    return op_callbacks.should_invoke_op_callbacks()
+    return bool(op_callbacks.should_invoke_op_callbacks())
 
 
 def set_directions(

@@ -22,7 +22,7 @@ def choose(scores: Sequence[float], count: int, seed: Sequence[int]) -> list[int
     Example:
 
     >>> choose([0.9, 0.1, 0.5, 1.0], count=2, seed=[0])
-    [1, 3]
+    [1, 0]
     """
     generator = np.random.default_rng(seed)
     order = np.lexsort((generator.random(len(scores)), scores))
