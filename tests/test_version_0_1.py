@@ -51,6 +51,8 @@ def test_a_run_answers_as_before(family):
         inputs = [str(DATA / name) for name in inputs]
     options = {"n_best": 3} if families.module(family).DECODES else {}
     answers = [answer._asdict() for answer in pipeline.predict(inputs, **options)]
+    for answer in answers:
+        answer.pop("path", None)  # of a clip, added since
     assert_alike(json.loads(json.dumps(answers)), ANSWERS[family]["answers"])
     # A setting that version 0.1 did not have has its neutral value.
     assert pipeline.config["settings"]["average_epochs"] == (2 if family == "translation" else 1)

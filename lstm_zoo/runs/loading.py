@@ -38,8 +38,7 @@ def load(
     config = read_config(run, family)
     if not (run / WEIGHTS).is_file():
         raise CallError(
-            f"{run}: no {WEIGHTS} in it; this run has not finished an epoch. "
-            f"{how_to_continue(run)}"
+            f"{run}: no {WEIGHTS} in it; this run has not finished an epoch. {how_to_continue(run)}"
         )
     if not verify(run):
         write_line(f"{run}: made without checksums; damage may go unnoticed.", err=True)
