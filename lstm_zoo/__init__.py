@@ -18,6 +18,7 @@ _MODULES = {  # the public names, and the modules that define them
     "build_speech": "lstm_zoo.speech.model",
     "build_translation": "lstm_zoo.translation.model",
     "load": "lstm_zoo.runs.loading",
+    "register_layers": "lstm_zoo.families",
     "train": "lstm_zoo.training.train",
 }
 __all__ = ["__version__", *_MODULES]

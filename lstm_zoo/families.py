@@ -509,3 +509,19 @@ def pipeline(family: str) -> type[Pipeline]:
     'build_speech'
     """
     return module(family, "pipeline").Pipeline
+
+
+def register_layers() -> None:
+    """Register the layers and losses of all families with Keras, which `load_model` looks up.
+
+    Importing lstm_zoo does not, since that would import TensorFlow.
+
+    Example:
+
+    >>> lstm_zoo.build_sentiment(variant="tiny").save("model.keras")  # here or in another process
+    >>> lstm_zoo.register_layers()
+    >>> keras.models.load_model("model.keras").name
+    'sentiment'
+    """
+    for family in FAMILIES:
+        task(family)

@@ -2,16 +2,17 @@
 
 from lstm_zoo.recurrent.cells import CELLS, recurrent_layer
 from lstm_zoo.recurrent.explain import explain
-from lstm_zoo.recurrent.pooling import check_pooling, pool
+from lstm_zoo.recurrent.pooling import Pooling, check_pooling
 from lstm_zoo.recurrent.portable import portable_loops
-from lstm_zoo.recurrent.stack import length_mask, recurrent_stack, state_names
+from lstm_zoo.recurrent.stack import LengthMask, RightPadding, recurrent_stack, state_names
 
 __all__ = [
     "CELLS",
+    "LengthMask",
+    "Pooling",
+    "RightPadding",
     "check_pooling",
     "explain",
-    "length_mask",
-    "pool",
     "portable_loops",
     "recurrent_layer",
     "recurrent_stack",

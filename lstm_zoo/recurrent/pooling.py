@@ -1,6 +1,7 @@
 """Pooling over time: one vector from the outputs of all time steps."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -29,33 +30,58 @@ def check_pooling(kinds: str) -> None:
         )
 
 
-def pool(
-    kinds: str,
-    sequence: keras.KerasTensor,
-    last_states: Sequence[keras.KerasTensor],
-    mask: keras.KerasTensor,
-) -> keras.KerasTensor:
-    """Pool the outputs of a recurrent layer over the valid time steps.
+@keras.saving.register_keras_serializable("lstm_zoo")
+class Pooling(keras.layers.Layer):
+    """Pools the outputs of a recurrent layer over the valid time steps.
+
+    It is called with the outputs `(batch, time, width)`, the layer's last hidden state in each
+    direction, a list of `(batch, units)`, and a boolean mask `(batch, time)`, true at valid steps,
+    at least one in each row. It returns `(batch, pooled width)`: `width` for each kind.
 
     Args:
         kinds: one or more of `POOLINGS` with "+" between, such as "mean+max": concatenated.
-        sequence: the outputs of a recurrent layer, `(batch, time, width)`.
-        last_states: its last hidden state in each direction, `(batch, units)` each.
-        mask: boolean `(batch, time)`, true at valid steps, at least one in each row.
-
-    Returns:
-        A tensor `(batch, pooled width)`: `width` for each kind.
 
     Example:
 
-    >>> sequence = tf.constant([[[1.0], [3.0], [9.0]]])
-    >>> pool("mean+max", sequence, [], tf.constant([[True, True, False]])).numpy().tolist()
+    >>> sequence, mask = tf.constant([[[1.0], [3.0], [9.0]]]), tf.constant([[True, True, False]])
+    >>> Pooling("mean+max")(sequence, [tf.constant([[3.0]])], mask).numpy().tolist()
     [[2.0, 3.0]]
     """
-    vectors = []
-    for kind in kinds.split("+"):
-        vectors += last_states if kind == "last" else [_reduce(kind, sequence, mask)]
-    return ops.concatenate(vectors, axis=-1) if len(vectors) > 1 else vectors[0]
+
+    def __init__(self, kinds: str, **options: Any):
+        super().__init__(**options)
+        check_pooling(kinds)
+        self.kinds = kinds
+        self.supports_masking = True  # the outputs' own mask ends here
+
+    def compute_mask(self, *arguments: Any) -> None:
+        return None
+
+    def call(
+        self,
+        sequence: keras.KerasTensor,
+        last_states: Sequence[keras.KerasTensor],
+        valid: keras.KerasTensor,
+    ) -> keras.KerasTensor:
+        vectors = []
+        for kind in self.kinds.split("+"):
+            vectors += last_states if kind == "last" else [_reduce(kind, sequence, valid)]
+        return ops.concatenate(vectors, axis=-1) if len(vectors) > 1 else vectors[0]
+
+    def compute_output_spec(
+        self,
+        sequence: keras.KerasTensor,
+        last_states: Sequence[keras.KerasTensor],
+        valid: keras.KerasTensor,
+    ) -> keras.KerasTensor:
+        width = 0
+        for kind in self.kinds.split("+"):
+            parts = last_states if kind == "last" else [sequence]
+            width += sum(part.shape[-1] for part in parts)
+        return keras.KerasTensor((sequence.shape[0], width), self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "kinds": self.kinds}
 
 
 def _reduce(kind: str, sequence: keras.KerasTensor, mask: keras.KerasTensor) -> keras.KerasTensor:

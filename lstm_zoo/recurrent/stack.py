@@ -5,32 +5,64 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from lstm_zoo.recurrent import portable
 from lstm_zoo.recurrent.cells import recurrent_layer
 from lstm_zoo.recurrent.steps import CELLS
 
 
-def length_mask(ids: keras.KerasTensor) -> keras.KerasTensor:
-    """Return which time steps of right-padded ids are valid.
+@keras.saving.register_keras_serializable("lstm_zoo")
+class RightPadding(keras.layers.Layer):
+    """Moves padding on the left of ids to the right, where all layers expect it.
 
-    A row of padding keeps its first step, since cuDNN fails on a row that is all masked.
-
-    Args:
-        ids: `(batch, time)` integers, 0 where padded.
-
-    Returns:
-        A boolean `(batch, time)`: true up to the last id that is not 0, then false.
+    The input and the output are integer ids `(batch, time)`, 0 where padded. Zeros between other
+    ids stay where they are, and right-padded ids as they are. (Keras's `pad_sequences` pads on the
+    left unless it is called with `padding="post"`.)
 
     Example:
 
-    >>> length_mask(tf.constant([[5, 0, 7, 0], [0, 0, 0, 0]])).numpy().astype(int).tolist()
+    >>> RightPadding()(tf.constant([[0, 5, 0, 7], [6, 0, 0, 0]])).numpy().tolist()
+    [[5, 0, 7, 0], [6, 0, 0, 0]]
+    """
+
+    def call(self, ids: keras.KerasTensor) -> keras.KerasTensor:
+        if portable.is_chosen():  # a LiteRT file's ids are right-padded
+            return ids
+        positions = ops.cumsum(ops.ones_like(ids, dtype="int32"), axis=1) - 1
+        seen = ops.cumsum(ops.cast(ops.not_equal(ids, 0), "int32"), axis=1)
+        leading = ops.sum(ops.cast(ops.equal(seen, 0), "int32"), axis=1, keepdims=True)
+        # Each row is rotated to the left.
+        return ops.take_along_axis(ids, (positions + leading) % ops.shape(ids)[1], axis=1)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        return shape
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class LengthMask(keras.layers.Layer):
+    """Says which time steps of right-padded ids are valid.
+
+    A row of padding keeps its first step, since cuDNN fails on a row that is all masked.
+
+    The input is integer ids `(batch, time)`, 0 where padded; the output is boolean `(batch, time)`:
+    true up to the last id that is not 0, then false.
+
+    Example:
+
+    >>> mask = LengthMask()(tf.constant([[5, 0, 7, 0], [0, 0, 0, 0]]))
+    >>> mask.numpy().astype(int).tolist()
     [[1, 1, 1, 0], [1, 0, 0, 0]]
     """
-    nonzero = ops.cast(ops.not_equal(ids, 0), "int32")
-    # A step is valid if its id or a later one is not 0. (No maximum: Keras's refuses the empty
-    # batch.)
-    from_here_on = ops.flip(ops.cumsum(ops.flip(nonzero, axis=1), axis=1), axis=1)
-    positions = ops.cumsum(ops.ones_like(nonzero), axis=1)  # (batch, time): 1, 2, 3, …
-    return ops.logical_or(ops.greater(from_here_on, 0), ops.less_equal(positions, 1))
+
+    def call(self, ids: keras.KerasTensor) -> keras.KerasTensor:
+        nonzero = ops.cast(ops.not_equal(ids, 0), "int32")
+        # A step is valid if its id or a later one is not 0. (No maximum: Keras's refuses the empty
+        # batch.)
+        from_here_on = ops.flip(ops.cumsum(ops.flip(nonzero, axis=1), axis=1), axis=1)
+        positions = ops.cumsum(ops.ones_like(nonzero), axis=1)  # (batch, time): 1, 2, 3, …
+        return ops.logical_or(ops.greater(from_here_on, 0), ops.less_equal(positions, 1))
+
+    def compute_output_spec(self, ids: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.KerasTensor(ids.shape, "bool")
 
 
 def recurrent_stack(
@@ -87,7 +119,7 @@ def recurrent_stack(
         )
         outputs, *states = layer(sequence, mask=mask)  # (batch, time, width)
         if residual and number > 1 and outputs.shape[-1] == sequence.shape[-1]:
-            outputs = outputs + sequence
+            outputs = keras.layers.Add(name=f"residual_{number}")([outputs, sequence])
         sequence = outputs
     # An LSTM's states are (hidden, cell) for each direction.
     hidden_states = states[:: len(state_names(cell))]

@@ -5,14 +5,14 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.recurrent import (
     CELLS,
+    LengthMask,
+    Pooling,
+    RightPadding,
     check_pooling,
-    length_mask,
-    pool,
     recurrent_stack,
 )
 from lstm_zoo.sentiment import VARIANTS
@@ -29,6 +29,7 @@ def build_sentiment(
     *,
     vectors: np.ndarray | None = None,
     ratios: np.ndarray | None = None,
+    include_top: bool = True,
     use_cudnn: bool | str = "auto",
     **sizes: Any,
 ) -> keras.Model:
@@ -42,6 +43,8 @@ def build_sentiment(
             ones.
         ratios: with `class_ratios`, what `class_log_ratios` returns, floats
             `(vocabulary_size, num_classes)`; None for zeros, where weights are loaded later.
+        include_top: whether the network ends with logits; otherwise with the pooled outputs of the
+            recurrent layers, for another head, and `num_classes` has no effect.
         use_cudnn: "auto" for cuDNN where it can run, False for never (a model that must also run
             on a CPU). It is not saved with the model.
         **sizes: override an entry of the variant:
@@ -61,8 +64,8 @@ def build_sentiment(
             dropout: the dropout rate between recurrent layers, before the logits and of n-grams.
 
     Returns:
-        A functional `keras.Model` from int32 ids `(batch, time)`, right-padded with 0, to float32
-        logits `(batch, num_classes)`.
+        A functional `keras.Model` from int32 ids `(batch, time)`, padded with 0, to float32 logits
+        `(batch, num_classes)`; without the top, to floats `(batch, pooled width)`.
 
     Raises:
         CallError: (a ValueError) on an unknown variant or keyword, or a bad value.
@@ -89,12 +92,16 @@ def build_sentiment(
             f"{num_classes}). Received: {ratios.shape}"
         )
 
+    if sizes["ngrams"] and not include_top:
+        raise CallError("ngrams are a part of the top; they need include_top=True.")
+
     # Inputs and masks
     ids = keras.Input((None,), dtype="int32", name="ids")  # (batch, time)
-    mask = length_mask(ids)  # (batch, time)
+    aligned = RightPadding(name="right_padding")(ids)
+    mask = LengthMask(name="length_mask")(aligned)  # (batch, time)
 
     # Embedding
-    tokens = WordDropout(sizes["word_dropout"], name="word_dropout")(ids)
+    tokens = WordDropout(sizes["word_dropout"], name="word_dropout")(aligned)
     initializer = keras.initializers.RandomNormal(stddev=0.05)
     if vectors is not None:
         initializer = keras.initializers.Constant(vectors)
@@ -109,7 +116,7 @@ def build_sentiment(
             trainable=False,
             name="class_ratios",
         )
-        embedded = ops.concatenate([embedded, table(tokens)], axis=-1)
+        embedded = keras.layers.Concatenate(name="embeddings")([embedded, table(tokens)])
     embedded = keras.layers.Dropout(sizes["embedding_dropout"], name="embedding_dropout")(embedded)
 
     # Recurrent layers
@@ -124,7 +131,10 @@ def build_sentiment(
     )  # (batch, time, width)
 
     # Pooling
-    features = pool(sizes["pooling"], sequence, last_states, mask)  # (batch, pooled width)
+    # (batch, pooled width)
+    features = Pooling(sizes["pooling"], name="pooling")(sequence, last_states, mask)
+    if not include_top:
+        return keras.Model(ids, features, name="sentiment_features")
 
     # Logits
     features = keras.layers.Dropout(sizes["dropout"], name="dropout")(features)
@@ -137,7 +147,7 @@ def build_sentiment(
             sizes["dropout"],
             dtype="float32",
             name="ngrams",
-        )(ids)
+        )(aligned)
         logits = MeanOrOne(dtype="float32", name="mean_or_one")(logits, scores)
     return keras.Model(ids, logits, name="sentiment")
 

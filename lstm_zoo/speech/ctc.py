@@ -15,8 +15,8 @@ from lstm_zoo.speech.alphabet import BLANK
 class CTCLoss(keras.losses.Loss):
     """The negative log-likelihood of transcripts in nats; padding is ignored.
 
-    Targets are those of `pack_targets`; logits are `(batch, frames, vocabulary)`, without a Keras
-    mask. As in any Keras loss, the default reduction is the mean over the batch.
+    Targets are those of `pack_targets`; logits are `(batch, frames, vocabulary)`. As
+    in any Keras loss, the default reduction is the mean over the batch.
 
     Example:
 
@@ -29,6 +29,12 @@ class CTCLoss(keras.losses.Loss):
         # Not Keras's default float type, to which Keras casts the logits, and the targets too:
         # float32 is exact up to 2**24.
         super().__init__(name=name, dtype=dtype, **options)
+
+    def __call__(
+        self, targets: tf.Tensor, logits: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        # Without a mask of frames, such as Keras's Dense keeps, by which Keras would multiply.
+        return super().__call__(targets, tf.identity(logits), sample_weight)
 
     def call(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         targets = tf.cast(targets, tf.int32)

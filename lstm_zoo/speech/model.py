@@ -18,6 +18,7 @@ def build_speech(
     variant: str = "base",
     *,
     mask_fill: str = "zero",
+    include_top: bool = True,
     use_cudnn: bool | str = "auto",
     **sizes: Any,
 ) -> keras.Model:
@@ -29,6 +30,8 @@ def build_speech(
         variant: a name in `lstm_zoo.speech.VARIANTS`: "tiny", "small", "base" or "large".
         mask_fill: the value of `SpecAugment`'s masks: "zero", or "mean" for features that are not
             normalized.
+        include_top: whether the network ends with logits; otherwise with the outputs of the last
+            recurrent layer, for another head, and `vocabulary_size` has no effect.
         use_cudnn: "auto" to use cuDNN where available, False for a model that must also run on a
             CPU. It is not saved with the model.
         **sizes: override entries of the variant:
@@ -47,7 +50,8 @@ def build_speech(
         A functional `keras.Model` from right-padded float32 features
         `(batch, frames, num_features)` and int32 lengths `(batch,)` to float32 logits
         `(batch, output frames, vocabulary_size)`, without a Keras mask. The first `output_lengths`
-        frames of each row are valid; they do not depend on the padding.
+        frames of each row are valid; they do not depend on the padding. Without the top, the output
+        is floats `(batch, output frames, width)`.
 
     Raises:
         CallError: (a ValueError) on an unknown variant or keyword, or an invalid value.
@@ -69,8 +73,7 @@ def build_speech(
     lengths = keras.Input((), dtype="int32", name="lengths")  # (batch,)
 
     # Padding is set to zero, since subsampling mixes neighboring frames.
-    valid = ops.expand_dims(_length_mask(features, lengths), 2)  # (batch, frames, 1)
-    sequence = ops.where(valid, features, 0.0)  # (batch, frames, num_features)
+    sequence = ZeroPadding(name="zero_padding")(features, lengths)
     sequence = SpecAugment(
         sizes["time_masks"],
         sizes["time_mask_width"],
@@ -97,7 +100,7 @@ def build_speech(
             data_format="channels_last",
             name="conv",
         )(sequence)
-    mask = _length_mask(sequence, output_lengths(lengths, factor))  # (batch, output frames)
+    mask = FrameMask(factor, name="frame_mask")(sequence, lengths)  # (batch, output frames)
 
     # Recurrent layers
     sequence, _ = recurrent_stack(
@@ -109,6 +112,9 @@ def build_speech(
         dropout=sizes["dropout"],
         use_cudnn=use_cudnn,
     )  # (batch, output frames, width)
+
+    if not include_top:
+        return keras.Model([features, lengths], sequence, name="speech_features")
 
     # Logits
     sequence = keras.layers.Dropout(sizes["dropout"], name="dropout")(sequence)
@@ -132,6 +138,51 @@ def output_lengths(lengths: Any, subsampling: int) -> Any:
     array([1, 1, 2])
     """
     return (lengths + (subsampling - 1)) // subsampling
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class ZeroPadding(keras.layers.Layer):
+    """Sets the features `(batch, frames, num_features)` past a row's length `(batch,)` to zero."""
+
+    def call(self, features: keras.KerasTensor, lengths: keras.KerasTensor) -> keras.KerasTensor:
+        valid = ops.expand_dims(_length_mask(features, lengths), 2)  # (batch, frames, 1)
+        return ops.where(valid, features, ops.zeros_like(features))
+
+    def compute_output_shape(self, features_shape: tuple, lengths_shape: tuple) -> tuple:
+        return features_shape
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class FrameMask(keras.layers.Layer):
+    """Says which frames are valid after subsampling: boolean `(batch, output frames)`.
+
+    It is called with the subsampled frames `(batch, output frames, width)`, and the lengths before
+    the subsampling, `(batch,)`.
+
+    Args:
+        subsampling: the number of frames merged into one.
+
+    Example:
+
+    >>> mask = FrameMask(3)(tf.zeros((1, 3, 8)), tf.constant([4]))
+    >>> mask.numpy().astype(int).tolist()
+    [[1, 1, 0]]
+    """
+
+    def __init__(self, subsampling: int, **options: Any):
+        super().__init__(**options)
+        self.subsampling = subsampling
+
+    def call(self, sequence: keras.KerasTensor, lengths: keras.KerasTensor) -> keras.KerasTensor:
+        return _length_mask(sequence, output_lengths(lengths, self.subsampling))
+
+    def compute_output_spec(
+        self, sequence: keras.KerasTensor, lengths: keras.KerasTensor
+    ) -> keras.KerasTensor:
+        return keras.KerasTensor(sequence.shape[:2], "bool")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "subsampling": self.subsampling}
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")

@@ -15,9 +15,10 @@ from keras import ops
 from lstm_zoo.errors import CallError
 from lstm_zoo.recurrent import (
     CELLS,
+    LengthMask,
+    Pooling,
+    RightPadding,
     check_pooling,
-    length_mask,
-    pool,
     recurrent_layer,
     recurrent_stack,
     state_names,
@@ -78,10 +79,11 @@ def build_translation(
     # Inputs and masks
     source = keras.Input((None,), dtype="int32", name="source")  # (batch, source time)
     target = keras.Input((None,), dtype="int32", name="target")  # (batch, target time)
-    mask = length_mask(source)  # (batch, source time)
+    aligned = RightPadding(name="right_padding")(source)
+    mask = LengthMask(name="length_mask")(aligned)  # (batch, source time)
 
     # Encoder
-    tokens = WordDropout(sizes["token_dropout"], name="source_dropout")(source)
+    tokens = WordDropout(sizes["token_dropout"], name="source_dropout")(aligned)
     embedded = keras.layers.Embedding(
         source_vocabulary_size,
         sizes["embedding_size"],
@@ -103,7 +105,8 @@ def build_translation(
     )  # (batch, source time, width)
 
     # Context vector
-    context = pool(sizes["pooling"], sequence, last_states, mask)  # (batch, context width)
+    # (batch, context width)
+    context = Pooling(sizes["pooling"], name="pooling")(sequence, last_states, mask)
     context = keras.layers.Dropout(sizes["dropout"], name="summary_dropout")(context)
 
     # Decoder
@@ -275,6 +278,7 @@ class Decoder(keras.layers.Layer):
             Float32 `(batch, time, vocabulary_size)`.
         """
         ids, context = inputs
+        _check_right_padding(ids)
         states = self.initial_states(context)
         context = ops.expand_dims(context, 1)  # (batch, 1, width)
         ids = self.token_dropout(ids, training=training)
@@ -348,6 +352,16 @@ class Decoder(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._saved}
+
+
+def _check_right_padding(ids: tf.Tensor) -> None:
+    """Refuse padding on the left: the decoder would read it as tokens before the first one."""
+    left_padded = tf.logical_and(tf.equal(ids[:, :1], 0), tf.not_equal(ids, 0))
+    tf.debugging.assert_equal(
+        tf.reduce_any(left_padded),
+        False,
+        "Target ids are padded with 0 on the right, not on the left.",
+    )
 
 
 def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:

@@ -6,14 +6,14 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_zoo.recurrent import check_pooling, pool
+from lstm_zoo.recurrent import Pooling, check_pooling
 from lstm_zoo.recurrent.pooling import POOLINGS
 from tests.recurrent import oracle
 
 
 def pooled(kinds, sequence, last_states, mask):
     tensors = [tf.constant(state, "float32") for state in last_states]
-    return pool(kinds, tf.constant(sequence, "float32"), tensors, tf.constant(mask)).numpy()
+    return Pooling(kinds)(tf.constant(sequence, "float32"), tensors, tf.constant(mask)).numpy()
 
 
 SEQUENCE = [[[1, -5], [3, -4], [90, 90]], [[-2, 7], [90, 90], [90, 90]]]  # 90 is padding

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lstm_zoo.recurrent import length_mask, recurrent_stack
+from lstm_zoo.recurrent import LengthMask, RightPadding, recurrent_stack
 from tests.recurrent import oracle
 from tests.recurrent.helpers import both_directions, every_cell
 
@@ -17,7 +17,7 @@ UNITS = [4, 2]
 
 
 def expected_mask(ids):
-    """Return `length_mask` by its definition: valid up to a row's last id, and at step one."""
+    """Return `LengthMask` by its definition: valid up to a row's last id, and at step one."""
     mask = np.zeros(ids.shape, bool)
     for row, row_ids in enumerate(ids):
         (positions,) = np.nonzero(row_ids)
@@ -52,18 +52,18 @@ def batch(lengths, time):
 def test_a_mask_ends_after_the_last_nonzero_id():
     ids = np.array([[5, 6, 7, 0], [5, 0, 0, 0], [5, 0, 7, 0], [0, 0, 0, 9], [1, 2, 3, 4]])
     expected = [[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
-    mask = length_mask(tf.constant(ids, "int32"))
+    mask = LengthMask()(tf.constant(ids, "int32"))
     assert mask.dtype == "bool"
     assert np.array_equal(mask, np.array(expected, bool))
 
 
 def test_a_row_of_padding_keeps_exactly_its_first_step():
-    mask = length_mask(tf.zeros((2, 4), "int32"))
+    mask = LengthMask()(tf.zeros((2, 4), "int32"))
     assert np.array_equal(mask, [[True, False, False, False]] * 2)
 
 
 def test_an_empty_batch_has_an_empty_mask():
-    mask = length_mask(tf.zeros((0, 3), "int32"))
+    mask = LengthMask()(tf.zeros((0, 3), "int32"))
     assert mask.shape == (0, 3)
     assert mask.dtype == "bool"
 
@@ -72,7 +72,7 @@ def test_a_long_row_is_valid_to_its_end():
     # More steps than an int16 can count.
     ids = np.ones((2, 40_000), "int32")
     ids[1, 39_000:] = 0
-    assert np.array_equal(length_mask(tf.constant(ids)), ids == 1)
+    assert np.array_equal(LengthMask()(tf.constant(ids)), ids == 1)
 
 
 id_batches = hnp.arrays(
@@ -86,12 +86,12 @@ id_batches = hnp.arrays(
 @settings(max_examples=100)
 @given(id_batches)
 def test_a_mask_follows_its_definition_for_any_ids(ids):
-    assert np.array_equal(length_mask(tf.constant(ids)), expected_mask(ids))
+    assert np.array_equal(LengthMask()(tf.constant(ids)), expected_mask(ids))
 
 
 def test_a_saved_mask_loads_in_safe_mode_with_the_same_results(tmp_path):
     ids = keras.Input((None,), dtype="int32")
-    keras.Model(ids, length_mask(ids)).save(tmp_path / "mask.keras")
+    keras.Model(ids, LengthMask()(ids)).save(tmp_path / "mask.keras")
     loaded = keras.saving.load_model(tmp_path / "mask.keras", safe_mode=True)
     rng = np.random.default_rng(0)
     for shape in [(5, 6), (1, 1), (3, 2)]:
@@ -198,3 +198,15 @@ def test_use_cudnn_reaches_every_layer(use_cudnn):
         layer = model.get_layer(name)
         assert layer.forward_layer.use_cudnn is use_cudnn
         assert layer.backward_layer.use_cudnn is use_cudnn
+
+
+@given(
+    hnp.arrays(
+        np.int32, st.tuples(st.integers(0, 3), st.integers(0, 6)), elements=st.integers(0, 2)
+    )
+)
+def test_padding_on_the_left_moves_to_the_right(ids):
+    moved = RightPadding()(tf.constant(ids)).numpy()
+    for row, found in zip(ids, moved, strict=True):
+        kept = np.trim_zeros(row, "f")
+        assert found.tolist() == [*kept, *[0] * (len(row) - len(kept))]
