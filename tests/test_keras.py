@@ -162,7 +162,7 @@ packed = pack_targets([row[:1] for row in x], [5] * 8)
 weights, of_stock = np.arange(8) / 4, {}
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 for loss, targets in ((stock, x), (SmoothedCrossEntropy(), x), (CTCLoss(), packed)):
-    for weight in (None, weights):
+    for weight in (None, weights[:, None] if loss is stock else weights):
         results = []
         for scope in (tf.distribute.get_strategy().scope, strategy.scope):
             with scope():
