@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from lstm_zoo.printing import escape
 from lstm_zoo.runs.plots import save
 
 
@@ -31,6 +32,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], p
         color = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{count:,}", ha="center", va="center", color=color)
     axes.set(xlabel="predicted", ylabel="true")
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    names = [escape(name) for name in classes]  # Matplotlib's warnings on glyphs print them
+    axes.set_xticks(range(len(classes)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), names)
     save(figure, path)

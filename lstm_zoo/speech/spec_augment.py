@@ -62,7 +62,7 @@ class SpecAugment(keras.layers.Layer):
         lengths = ops.cast(ops.expand_dims(lengths, 1), "float32")
         max_width = ops.minimum(float(self.time_mask_width), ops.floor(TIME_SHARE * lengths))
         in_time = self._bands(batch, self.time_masks, max_width, lengths, frames)
-        size = ops.full((batch, 1), float(num_features))
+        size = ops.full((batch, 1), float(num_features), dtype="float32")
         max_width = ops.minimum(float(self.frequency_mask_width), size)
         in_frequency = self._bands(batch, self.frequency_masks, max_width, size, num_features)
         masked = ops.logical_or(ops.expand_dims(in_time, 2), ops.expand_dims(in_frequency, 1))
