@@ -15,7 +15,7 @@ from typing import Any
 
 from lstm_zoo import files
 from lstm_zoo.errors import CallError, ExportError
-from lstm_zoo.files import user_path
+from lstm_zoo.files import CHECKSUMS, read_json, user_path, write_checksums, write_json
 
 TIMEOUT = 900  # seconds for the checks
 
@@ -124,20 +124,24 @@ def publish(staged: Path, directory: Path, model: str) -> Path:
     Raises:
         CallError: if a file of another export is in the way, or the directory can't be written.
     """
+    write_checksums(staged)
+    known = directory / CHECKSUMS
+    if known.is_file():  # other exports of the same run
+        write_json(staged / CHECKSUMS, {**read_json(known), **read_json(staged / CHECKSUMS)})
     names = [path.relative_to(staged) for path in sorted(staged.rglob("*")) if path.is_file()]
     names.sort(key=lambda file: str(file) == model)
     for file in names:
         target = directory / file
+        if target == known:
+            continue
         if target.exists() and not filecmp.cmp(staged / file, target, shallow=False):
             raise CallError(
                 f"{target} exists already, from another export; choose another directory."
             )
     try:
-        for group in (names[:-1], names[-1:]):
-            with files.replace_files(directory) as new:
-                for file in group:
-                    (new / file).parent.mkdir(exist_ok=True)
-                    os.replace(staged / file, new / file)
+        for file in names:
+            (directory / file).parent.mkdir(exist_ok=True)
+            os.replace(staged / file, directory / file)
     except OSError as error:
         raise CallError(f"{directory}: can't write an export there: {error.strerror}.") from error
     return directory / model

@@ -124,7 +124,12 @@ def test_classifiers_of_every_kind(classifier, tmp_path, cell, bidirectional, po
         ngram_buckets=50,
     )
     path = litert.export_litert(pipeline, tmp_path / "export")
-    assert files_of(path.parent) == {"model.tflite", "card.json", "vocabulary.txt"}
+    assert files_of(path.parent) == {
+        "model.tflite",
+        "card.json",
+        "checksums.json",
+        "vocabulary.txt",
+    }
     classify = interpreter(path).get_signature_runner()
     for text in ["word1", "word3 word2 unknown word5", "word7 " * 60]:
         ids = pipeline.tokenizer.tokenize([text]).to_tensor().numpy()
@@ -163,7 +168,9 @@ def test_a_batch_of_rows_and_a_stack_of_layers(classifier, tmp_path):
 def test_recognizers_of_every_subsampling(recognizer_of, tmp_path, given, batch_size):
     pipeline = recognizer_of(**given)
     path = litert.export_litert(pipeline, tmp_path / "export", batch_size)
-    assert files_of(path.parent) == {"model.tflite", "card.json", "alphabet.txt", "features.npz"}
+    assert files_of(path.parent) == {
+        "model.tflite", "card.json", "checksums.json", "alphabet.txt", "features.npz",
+    }  # fmt: skip
     recognize = interpreter(path).get_signature_runner()
     factor = pipeline.config["network"]["subsampling"]
     generator = np.random.default_rng(2)

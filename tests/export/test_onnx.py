@@ -79,7 +79,7 @@ def exported(pipeline, tmp_path_factory):
 def test_an_export_holds_the_preprocessing_of_its_inputs(pipeline, exported):
     family, path = pipeline.config["family"], exported
     assert path.name == "model.onnx"
-    assert files(path.parent) == {"model.onnx", *FILES[family]}
+    assert files(path.parent) == {"model.onnx", "checksums.json", *FILES[family]}
     entries = metadata(path)
     assert entries["card"]["family"] == family
     assert {"onnx", "onnxruntime", "keras"} <= set(entries["card"]["exported_with"])
@@ -114,7 +114,7 @@ def test_exports_share_a_directory_only_if_of_the_same_run(classifier, tmp_path)
     (tmp_path / "vocabulary.txt").write_text("of\nanother\n")
     with pytest.raises(CallError, match=r"vocabulary\.txt exists already, from another export"):
         classifier.export(tmp_path, format="onnx")
-    assert files(tmp_path) == {"vocabulary.txt"}
+    assert files(tmp_path) == {"vocabulary.txt", "checksums.json"}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_file_that_does_not_load_is_refused(classifier, tmp_path, monkeypatch)
 
 
 def test_the_command_line_exports_and_inspects(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr("lstm_zoo.load", lambda run: classifier)
+    monkeypatch.setattr("lstm_zoo.load", lambda run, **options: classifier)
     path = tmp_path / "model.onnx"
 
     def invoke(*arguments):
@@ -198,4 +198,4 @@ def test_the_command_line_exports_and_inspects(classifier, tmp_path, monkeypatch
     assert done.exit_code == 2 and "onnx has no option version" in done.output
     path.write_bytes(b"not ONNX")
     done = invoke("inspect", path)
-    assert done.exit_code == 2 and "not an ONNX file" in done.output
+    assert done.exit_code == 1 and "model.onnx has changed since it was written" in done.output
