@@ -77,7 +77,7 @@ def test_a_seed_leaves_one_speaker_out_and_plain_training_has_no_synthetic_voice
         trained.append((others == unheard_speaker.PLAIN, training.texts, training.speakers))
         run.mkdir()
         seconds, peak = (30, 3e9) if others else (90, 2e9)
-        environment = {"training_seconds": seconds, "peak_memory_bytes": peak}
+        environment = {"versions": {}, "training_seconds": seconds, "peak_memory_bytes": peak}
         (run / "environment.json").write_text(json.dumps(environment))
 
         def evaluate(columns, beam_width):
