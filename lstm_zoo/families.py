@@ -99,15 +99,24 @@ class Corpus(Protocol):
     def overlap(self, held_out: Corpus) -> int:
         """Return how many held-out rows have the content of one of these rows."""
 
+    @property
+    def label_counts(self) -> Mapping[str, int]:
+        """The number of rows of each class, by name; empty if there are no classes."""
+        return {}
+
 
 class Examples(Protocol):
     """A preprocessed corpus: what the network's batches are made of.
 
     Attributes:
         skipped: (place, reason) of each row of the corpus that can't be used.
+        cut: how many examples were longer than the setting `max_length`, and are cut to it.
+        unknown: the share of tokens that are unknown, from 0 to 1.
     """
 
     skipped: Sequence[tuple[str, str]]
+    cut: int = 0
+    unknown: float = 0.0
 
     def __len__(self) -> int: ...
 
@@ -125,6 +134,8 @@ class Task(Protocol):
         monitor: the metric that chooses the best epoch.
         summary_metrics: the metrics of the pipeline's `evaluate` that are printed at the end of
             training.
+        time_step: what the time steps of an example are, such as "tokens".
+        unknown_reason: why tokens are unknown, and the setting that helps, for a warning.
         tokenizer: from texts to ids and back, a `tf.Module` or a tuple of some: a SavedModel holds
             it. Other tables that a signature uses must be inside of it or constants of the graph.
     """
@@ -132,6 +143,8 @@ class Task(Protocol):
     tokenizer: Any
     directions: ClassVar[Mapping[str, str]]
     monitor: str
+    time_step: str
+    unknown_reason: ClassVar[str] = "the training data lack them"
     summary_metrics: ClassVar[tuple[str, ...]]
 
     @staticmethod

@@ -15,12 +15,15 @@ from lstm_zoo.runs import cards
 from lstm_zoo.runs.directory import CONFIG, WEIGHTS
 from lstm_zoo.runs.reading import check_weights
 from lstm_zoo.settings import MAX_BEAM_WIDTH, check_integer
+from lstm_zoo.training.report import warn_of_skipped
 
 
 def prediction_rows(
     corpus: families.Corpus, answers: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return `evaluate`'s predictions: a row for each row of the data, none left out.
+
+    Logs a warning if more than a tenth of the rows are skipped.
 
     Args:
         corpus: the corpus, as its reader returned it.
@@ -51,6 +54,8 @@ def prediction_rows(
         else:
             place, columns = next(answered)
         rows.append({"row": number, "place": place, "skipped": "", **columns})
+    reasons = [(row["place"], row["skipped"]) for row in rows if row["skipped"]]
+    warn_of_skipped("evaluation", reasons, total)
     return rows
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,11 @@ class Corpus(families.Corpus):
     def identity(self) -> tuple[list[str], list[str]]:
         """The columns of the fingerprint."""
         return self.columns
+
+    @property
+    def label_counts(self) -> Mapping[str, int]:
+        """The number of texts of each class."""
+        return Counter(self.labels)
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
         """Return the rows at these indices, without the skipped ones."""

@@ -12,6 +12,7 @@ from lstm_zoo.data import batching, columns
 from lstm_zoo.sentiment import corpus, metrics, plots
 from lstm_zoo.sentiment.model import build_sentiment
 from lstm_zoo.text import tokenizers
+from lstm_zoo.training import report
 
 
 class Classification(NamedTuple):
@@ -155,12 +156,13 @@ class Pipeline(pipeline.Pipeline):
         """
         given = {"text_column": text_column, "label_column": label_column}
         labelled = corpus.read(data, strict, given, fallback=self.config["settings"])
-        references = labelled.class_indices(self.classes)
+        examples = self._task.encode(labelled)
+        report.warn_of_unknown(self._task, "evaluation", examples.unknown)
         probabilities = self._probabilities(labelled.texts, batch_size)
         predicted = probabilities.argmax(axis=1)
         names = [f"p({name})" for name in self.classes]
         return {
-            **metrics.classification(references, predicted, self.classes),
+            **metrics.classification(examples.targets, predicted, self.classes),
             "examples": len(labelled),
             "skipped": len(labelled.skipped),
             "predictions": pipeline.prediction_rows(

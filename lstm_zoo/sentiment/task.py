@@ -26,12 +26,19 @@ DEMO_TEST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Examples(families.Examples):
-    """A tokenized corpus: ids, class indices and loss weights."""
+    """A tokenized corpus: ids, class indices and loss weights.
+
+    Attributes:
+        cut: how many texts were longer than `max_length`.
+        unknown: the share of unknown tokens.
+    """
 
     ids: list[np.ndarray]
     targets: np.ndarray
     weights: np.ndarray  # of each example in the loss
     skipped: tuple = ()  # a text without tokens is an example, not skipped
+    cut: int = 0
+    unknown: float = 0.0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -54,6 +61,11 @@ class Task(families.Task):
     directions = {"accuracy": "max", "macro_f1": "max"}
     monitor = "accuracy"
     summary_metrics = ("accuracy", "macro_f1")
+    time_step = "tokens"
+    unknown_reason = (
+        "words that are rare in the training data (min_count, vocabulary_size), or not in them; "
+        "tokens=pieces has no unknown tokens, and languages written without spaces need it"
+    )
 
     def __init__(self, settings: Mapping[str, Any], classes: list[str], tokenizer: tf.Module):
         self.settings = settings
@@ -189,12 +201,16 @@ class Task(families.Task):
             DataError: on a label that is not one of the classes.
         """
         targets = labelled.class_indices(self.classes)
-        ids = tokenizers.encode(self.tokenizer, labelled.texts, self.settings["max_length"])
+        max_length = self.settings["max_length"]
+        ids = tokenizers.encode(self.tokenizer, labelled.texts, max_length + 1)
+        cut = sum(len(row) > max_length for row in ids)
+        ids = [row[:max_length] for row in ids]
         weights = np.ones(len(ids), dtype=np.float32)
         if self.settings["class_weights"]:
             counts = np.bincount(targets, minlength=len(self.classes))
             weights = (len(ids) / (len(self.classes) * counts[targets])).astype(np.float32)
-        return Examples(ids, targets, weights)
+        unknown = tokenizers.unknown_share(ids)
+        return Examples(ids, targets, weights, cut=cut, unknown=unknown)
 
     def batch(
         self, examples: Examples, indices: np.ndarray, generator: np.random.Generator

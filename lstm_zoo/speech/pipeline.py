@@ -18,6 +18,7 @@ from lstm_zoo.speech import corpus, decoding, metrics, plots
 from lstm_zoo.speech.audio import check_waveforms, parse_wav, read_audio
 from lstm_zoo.speech.features import Features
 from lstm_zoo.speech.model import build_speech, output_lengths
+from lstm_zoo.training import report
 
 # Clips are read ahead and sorted by length, up to a number or to a duration.
 LOOKAHEAD = 256
@@ -245,6 +246,7 @@ class Pipeline(pipeline.Pipeline):
         given = {"path_column": path_column, "text_column": text_column}
         dataset = corpus.read(data, strict, given, fallback=self.config["settings"])
         references = [*map(self._task.normalize, dataset.texts)]
+        report.warn_of_unknown(self._task, "evaluation", self._task.unknown_share(references))
         transcripts = self.predict(dataset.clips, batch_size, beam_width=beam_width)
         answers = [
             {

@@ -1,5 +1,6 @@
 """The training task: examples, batches, loss and metrics."""
 
+import itertools
 import os
 import textwrap
 from collections import Counter
@@ -47,6 +48,7 @@ class Examples(families.Examples):
         texts: the normalized transcripts.
         feasible: whether each transcript fits into its frames, boolean `(versions, examples)`.
         skipped: a (place, reason) for each skipped row.
+        unknown: the share of the transcripts' characters that are not in the alphabet.
     """
 
     versions: list[list[np.ndarray]]
@@ -54,6 +56,7 @@ class Examples(families.Examples):
     texts: list[str]
     feasible: np.ndarray
     skipped: list[tuple[str, str]]
+    unknown: float = 0.0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,6 +79,8 @@ class Task(families.Task):
     directions = {"wer_greedy": "min", "cer_greedy": "min"}
     monitor = "wer_greedy"
     summary_metrics = ("wer", "cer")
+    time_step = "frames"
+    unknown_reason = "characters that no transcript of the training data has"
 
     def __init__(self, settings: Mapping[str, Any], tokenizer: tf.Module, features: Features):
         self.settings = settings
@@ -177,6 +182,14 @@ class Task(families.Task):
             "num_features": (self.features.settings.num_features, "config.json"),
         }
 
+    def unknown_share(self, texts: Sequence[str]) -> float:
+        """Return the share of normalized transcripts' characters that are not in the alphabet."""
+        if self.settings["tokens"] != "characters":
+            return 0.0  # pieces have bytes
+        counts = Counter(itertools.chain.from_iterable(texts))
+        known = sum(counts[character] for character in self.tokenizer.characters)
+        return 1 - known / max(1, counts.total())
+
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of `build_speech` that rebuild this network."""
         sizes = {name: self.settings[name] for name in resolve_sizes()}
@@ -234,7 +247,7 @@ class Task(families.Task):
             if not reason and training and not feasible[0, index]:
                 reason = (
                     f"{len(labels[index])} labels for {self._output_length(versions[0][index])} "
-                    "frames of the network: too little audio for its transcript"
+                    "frames of the network: too little audio for its transcript (subsampling)"
                 )
             if reason:
                 skipped.append((place, reason))
@@ -249,6 +262,7 @@ class Task(families.Task):
             [texts[index] for index in kept],
             feasible[:, kept],
             skipped,
+            self.unknown_share(texts),
         )
 
     def batch(

@@ -351,6 +351,25 @@ def encode(tokenizer: tf.Module, texts: Sequence[str], max_length: int) -> list[
     return arrays
 
 
+def unknown_share(ids: Sequence[np.ndarray]) -> float:
+    """Return the share of unknown tokens, from 0 to 1.
+
+    Args:
+        ids: the ids `(time,)` of each text.
+
+    Example:
+
+    >>> unknown_share([np.array([4, 1]), np.array([]), np.array([5, 6])])
+    0.25
+    """
+    total = unknown = 0
+    for start in range(0, len(ids), BATCH):
+        batch = np.concatenate(ids[start : start + BATCH])
+        total += len(batch)
+        unknown += np.count_nonzero(batch == UNKNOWN)
+    return unknown / max(1, total)
+
+
 def detokenize(tokenizer: tf.Module, ids: tf.Tensor) -> tf.Tensor:
     """Detokenize several hypotheses of each row, in the graph.
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lstm_zoo import families
@@ -32,7 +32,9 @@ class Corpora(NamedTuple):
         training: the training data.
         validation: the validation data, which chooses the best epoch.
         test: the test set, evaluated once at the end; None except for the demo corpus.
-        skipped: (place, reason) of each row that can't be used.
+        training_skipped: (place, reason) of each row of the data that can't be used.
+        validation_skipped: the same of given validation data.
+        duplicates: how many rows of the training data equal an earlier one.
         overlap: how many validation rows have the content of a training row.
         description: the sources, the split and the fingerprints, for `config.json`.
     """
@@ -40,9 +42,16 @@ class Corpora(NamedTuple):
     training: families.Corpus
     validation: families.Corpus
     test: families.Corpus | None
-    skipped: list[tuple[str, str]]
+    training_skipped: list[tuple[str, str]]
+    validation_skipped: list[tuple[str, str]]
+    duplicates: int
     overlap: int
     description: dict[str, Any]
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """(place, reason) of each row that can't be used."""
+        return [*self.training_skipped, *self.validation_skipped]
 
 
 def read(
@@ -82,7 +91,7 @@ def read(
     else:
         training, test = task.read(data, settings, strict), None
         source = _source(data)
-    skipped = list(training.skipped)
+    training_skipped, validation_skipped = training.skipped, []
     overlap = 0
     if validation is None:
         try:
@@ -91,18 +100,29 @@ def read(
             raise DataError(f"{source}: can't split off validation data: {error}") from error
     else:
         validation_corpus = task.read(validation, settings, strict)
-        skipped += validation_corpus.skipped
+        validation_skipped = validation_corpus.skipped
         overlap = training.overlap(validation_corpus)
+    identity = training.identity
+    duplicates = len(training) - len({hash(row) for row in zip(*identity, strict=True)})
     description = {
         "source": source,
         "validation_source": _source(validation),
         "validation_split": validation_split,
         "strict": strict,
         "seed": settings["seed"],
-        "training": _describe(training),
-        "validation": _describe(validation_corpus),
+        "training": _describe(training, identity),
+        "validation": _describe(validation_corpus, validation_corpus.identity),
     }
-    return Corpora(training, validation_corpus, test, skipped, overlap, description)
+    return Corpora(
+        training,
+        validation_corpus,
+        test,
+        training_skipped,
+        validation_skipped,
+        duplicates,
+        overlap,
+        description,
+    )
 
 
 def read_again(
@@ -187,8 +207,8 @@ def _source(data: Any) -> str | None:
     return os.path.abspath(user_path(data)) if isinstance(data, (str, os.PathLike)) else IN_MEMORY
 
 
-def _describe(corpus: families.Corpus) -> dict[str, Any]:
-    description = {"examples": len(corpus), "sha256": fingerprint(*corpus.identity)}
+def _describe(corpus: families.Corpus, identity: tuple[Sequence[str], ...]) -> dict[str, Any]:
+    description = {"examples": len(corpus), "sha256": fingerprint(*identity)}
     if digests := corpus.file_digests:
         description["files_sha256"] = fingerprint(digests)
     return description

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import keras
+import numpy as np
 from tqdm import tqdm
 
 from lstm_zoo.errors import TrainingError
@@ -20,10 +21,24 @@ def log(line: str) -> None:
         write_line(line, err=True)
 
 
+def format_duration(seconds: float) -> str:
+    """Format a duration, rounded.
+
+    Example:
+
+    >>> [format_duration(seconds) for seconds in (0.2, 75, 200, 9_000)]
+    ['1 s', '75 s', '3 min', '2.5 h']
+    """
+    if seconds < 120:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
+
+
 class Progress(keras.callbacks.Callback):
     """A progress bar for each epoch on a terminal; otherwise a log line every `LOG_INTERVAL`.
 
-    It also stops the training if the loss is not finite.
+    After the first epoch it logs the time to expect. It also stops the training if the loss is not
+    finite.
 
     Args:
         steps: the number of training steps of an epoch.
@@ -36,9 +51,21 @@ class Progress(keras.callbacks.Callback):
         self.title = ""
         self.bar = None
         self.last_logged = 0.0
+        self.step_seconds: list[float] | None = []  # of the first epoch
+        self.last_step = self.steps_ended = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.last_logged = time.monotonic()
+        self.last_logged = self.last_step = time.monotonic()
+        if self.step_seconds:
+            # The median: XLA compiles the first step of each shape, which can take seconds.
+            evaluation = self.last_step - self.steps_ended
+            seconds = float(np.median(self.step_seconds)) * self.steps + evaluation
+            left = self.epochs - epoch
+            log(
+                f"About {format_duration(seconds)} for an epoch, "
+                f"{format_duration(left * seconds)} for the remaining {left} at most."
+            )
+            self.step_seconds = None
         self.title = f"epoch {epoch + 1}/{self.epochs}"
         self.bar = tqdm(
             total=self.steps,
@@ -49,14 +76,19 @@ class Progress(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        now = time.monotonic()
+        if self.step_seconds is not None:
+            self.step_seconds.append(now - self.last_step)
+        self.last_step = now
         loss = logs["loss"]
         if not math.isfinite(loss):
             raise TrainingError(f"The loss is {loss} in {self.title}.")
         self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
         self.bar.update()
-        if self.bar.disable and time.monotonic() - self.last_logged > LOG_INTERVAL:
-            self.last_logged = time.monotonic()
+        if self.bar.disable and now - self.last_logged > LOG_INTERVAL:
+            self.last_logged = now
             log(f"{self.title}  step {batch + 1}/{self.steps}  loss {loss:.4f}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.steps_ended = time.monotonic()
         self.bar.close()

@@ -20,6 +20,7 @@ from lstm_zoo.training.dataset import BatchOrder, make_dataset
 from lstm_zoo.training.initialization import Start
 from lstm_zoo.training.optimizer import make_optimizer
 from lstm_zoo.training.progress import Progress, log
+from lstm_zoo.training.report import log_data
 
 SAMPLES = 5  # predictions logged at the end
 
@@ -124,6 +125,7 @@ def train(
             f"{start.run}: {len(examples):,} training examples, {len(validation_examples):,} "
             f"validation examples, {len(skipped):,} skipped; {model.count_params():,} weights"
         )
+        log_data(task, corpora, examples, validation_examples)
         if corpora.overlap:
             log(f"Warning: {corpora.overlap} validation examples are also in the training data.")
 

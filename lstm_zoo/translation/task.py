@@ -36,12 +36,14 @@ class Examples(families.Examples):
         targets: the ids of each target with the start and end tokens, int32 `(time,)` each.
         texts: (sources, targets) as texts.
         skipped: a (place, reason) for each skipped pair.
+        cut: how many pairs are longer than `max_length` on one side at least.
     """
 
     sources: list[np.ndarray]
     targets: list[np.ndarray]
     texts: tuple[list[str], list[str]]
     skipped: list[tuple[str, str]]
+    cut: int = 0
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -73,6 +75,7 @@ class Task(families.Task):
     directions = {"perplexity": "min", "bleu_greedy": "max", "chrf_greedy": "max"}
     monitor = "bleu_greedy"
     summary_metrics = ("bleu", "chrf")
+    time_step = "pieces (source and target)"
 
     def __init__(self, settings: Mapping[str, Any], source: PieceTokenizer, target: PieceTokenizer):
         self.settings = settings
@@ -205,6 +208,7 @@ class Task(families.Task):
             [np.concatenate([[START], targets[i][:longest], [END]]).astype(np.int32) for i in kept],
             ([corpus.sources[index] for index in kept], [corpus.targets[index] for index in kept]),
             skipped,
+            sum(max(len(sources[index]), len(targets[index])) > longest for index in kept),
         )
 
     def batch(

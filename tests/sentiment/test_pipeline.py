@@ -94,6 +94,16 @@ def test_evaluate_counts_and_lists_every_row(small_pipeline):
     assert scores["accuracy"] == np.mean(correct)
 
 
+def test_an_evaluation_warns_of_unknown_words_and_skipped_rows(small_pipeline, capsys):
+    small_pipeline.evaluate((["这部电影很好看", ""], ["pos", "pos"]))
+    unknown, skipped = capsys.readouterr().err.splitlines()
+    assert unknown.startswith("Warning: 100% of the evaluation data's tokens are unknown: words")
+    assert skipped == (
+        "Warning: 1 of the evaluation data's 2 rows (50%) are skipped, 1 of them like row 1: "
+        "no text"
+    )
+
+
 def test_a_label_outside_the_training_classes_is_an_error(small_pipeline):
     message = "row 1: the label 'mixed' is not one of the training classes: neg, pos"
     with pytest.raises(DataError, match=message):

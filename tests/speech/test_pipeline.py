@@ -175,7 +175,7 @@ def test_no_clips_one_path_and_a_bad_n_best(spoken_recognizer, clips):
         spoken_recognizer.predict(clips[:1], n_best=9)
 
 
-def test_evaluation_counts_rows_and_scores_as_jiwer(spoken_recognizer, clips, tmp_path):
+def test_evaluation_counts_rows_and_scores_as_jiwer(spoken_recognizer, clips, tmp_path, capsys):
     import jiwer
 
     rows = [f"{clip}\tzero one\n" for clip in clips[:5]]
@@ -189,6 +189,10 @@ def test_evaluation_counts_rows_and_scores_as_jiwer(spoken_recognizer, clips, tm
     assert (missing["row"], missing["hypothesis"]) == (6, None)
     assert missing["skipped"] == "no such clip: none.wav"
     assert scores["wer"] == jiwer.wer(["zero one"] * 5, transcripts)
+    assert "Warning: 2 of the evaluation data's 7 rows (29%) are skipped" in capsys.readouterr().err
+    spoken_recognizer.evaluate((clips[:1], ["четыре"]))
+    message = "100% of the evaluation data's tokens are unknown: characters that no transcript"
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

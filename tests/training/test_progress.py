@@ -18,19 +18,21 @@ def clock(monkeypatch):
     return clock
 
 
-def test_without_a_terminal_a_line_is_logged_once_a_minute(clock, capsys):
+def test_without_a_terminal_lines_are_logged_once_a_minute_and_the_time_to_expect(clock, capsys):
     bar = progress.Progress(steps=7, epochs=9)
     for epoch in (1, 2):
         bar.on_epoch_begin(epoch)
         for step in range(7):
-            clock.seconds += 25
+            clock.seconds += 25 if epoch + step > 1 else 55  # the first step is compiled
             bar.on_train_batch_end(step, {"loss": 0.5 / (step + 1)})
         bar.on_epoch_end(epoch)
+        clock.seconds += 5  # the evaluation
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.splitlines() == [
-        "epoch 2/9  step 3/7  loss 0.1667",
-        "epoch 2/9  step 6/7  loss 0.0833",
+        "epoch 2/9  step 2/7  loss 0.2500",
+        "epoch 2/9  step 5/7  loss 0.1000",
+        "About 3 min for an epoch, 21 min for the remaining 7 at most.",
         "epoch 3/9  step 3/7  loss 0.1667",
         "epoch 3/9  step 6/7  loss 0.0833",
     ]
