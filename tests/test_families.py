@@ -129,7 +129,7 @@ def test_the_command_line_has_the_commands_of_a_registered_family(last_word):
     assert trained.exit_code == 0, trained.output
     answered = invoke("last_word", "predict", run, "a x", "b y", "--json")
     assert len(json.loads(answered.stdout)["predictions"]) == 2
-    inspected = json.loads(invoke("inspect", run, "--json").output)
+    inspected = json.loads(invoke("inspect", run, "--json").stdout)
     assert (inspected["family"], inspected["words"]) == ("last_word", 13)
 
 
