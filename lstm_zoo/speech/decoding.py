@@ -1,4 +1,8 @@
-"""CTC decoding in the graph: greedy and prefix beam search."""
+"""CTC decoding in the graph: greedy and prefix beam search.
+
+Time and memory are linear in the number of frames: scores and alignments are computed in a band of
+the lattice of labels and frames, around the alignment that the search has found.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,6 +16,9 @@ from lstm_zoo.text.tokenizers import detokenize
 
 # The logarithm of 0, finite because the difference of two infinities is NaN.
 LOG_ZERO = -1e30
+# States of CTC's lattice that are computed in each frame: all of them up to 256 labels. Of a longer
+# transcript, alignments that are some 128 labels ahead of the search's, or behind it, are left out.
+BAND = 513
 
 
 class Decoded(NamedTuple):
@@ -19,18 +26,22 @@ class Decoded(NamedTuple):
 
     labels: int32 `(batch, n_best, max_labels)`, padded with 0, the blank; `max_labels` is at least
         1.
+    frames: int32 `(batch, n_best, max_labels)`, the frame in which the search appended each label;
+        0 in the padding.
     scores: float32 `(batch, n_best)`, log probabilities of the hypotheses, summed over all
-        alignments; -inf, with no labels, where a row has fewer hypotheses.
+        alignments (in a band of `BAND` states); -inf, with no labels, where a row has fewer
+        hypotheses.
     """
 
     labels: tf.Tensor
+    frames: tf.Tensor
     scores: tf.Tensor
 
 
 @tf.function(reduce_retracing=True, autograph=False, jit_compile=False)
 def greedy_labels(logits: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
     """Return the labels of `greedy_decode` without computing their scores."""
-    return _best_labels(_log_probabilities(logits, lengths))
+    return _best_labels(_log_probabilities(logits, lengths))[0]
 
 
 @tf.function(reduce_retracing=True, autograph=False, jit_compile=False)
@@ -51,8 +62,8 @@ def greedy_decode(logits: tf.Tensor, lengths: tf.Tensor) -> Decoded:
     [[[1, 1, 2]]]
     """
     log_probabilities = _log_probabilities(logits, lengths)
-    labels = _best_labels(log_probabilities)
-    return Decoded(labels, _score(log_probabilities, labels))
+    labels, frames = _best_labels(log_probabilities)
+    return Decoded(labels, frames, _score(log_probabilities, labels, frames))
 
 
 @tf.function(reduce_retracing=True, autograph=False, jit_compile=False)
@@ -90,24 +101,27 @@ def beam_decode(
             f"n_best is at least 1 and at most beam_width ({beam_width}). Received: {n_best}"
         )
     log_probabilities = _log_probabilities(logits, lengths)
-    labels, exists = _search(log_probabilities, beam_width, n_best)
-    scores = _score(log_probabilities, labels)
+    labels, frames, exists = _search(log_probabilities, beam_width, n_best)
+    scores = _score(log_probabilities, labels, frames)
     # The search misses alignments through dropped prefixes, so exact scores may rank otherwise.
     scores = tf.where(exists, scores, -np.inf)
     order = tf.argsort(scores, direction="DESCENDING", stable=True)
-    return Decoded(*(tf.gather(field, order, batch_dims=1) for field in (labels, scores)))
+    return Decoded(*(tf.gather(field, order, batch_dims=1) for field in (labels, frames, scores)))
 
 
 @tf.function(reduce_retracing=True, autograph=False, jit_compile=False)
-def start_frames(logits: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+def start_frames(
+    logits: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor, frames: tf.Tensor
+) -> tf.Tensor:
     """Find the first frame of each label in the transcript's most probable alignment (Viterbi).
 
-    Needs about `2 * frames * max_labels` bytes per transcript.
+    Needs at most `BAND` bytes per frame and transcript.
 
     Args:
         logits: float32 `(batch, frames, vocabulary)`.
         lengths: int32 `(batch,)`, the numbers of valid frames.
         labels: int32 `(batch, n, max_labels)`, those of a `Decoded` of these logits.
+        frames: int32 `(batch, n, max_labels)`, of the same `Decoded`.
 
     Returns:
         int32 `(batch, n, max_labels)`; 0 in the padding.
@@ -115,28 +129,32 @@ def start_frames(logits: tf.Tensor, lengths: tf.Tensor, labels: tf.Tensor) -> tf
     Example:
 
     >>> logits = 9 * np.eye(3, dtype="float32")[[[1, 1, 0, 1, 2]]]
-    >>> start_frames(logits, np.array([5]), np.array([[[1, 1, 2]]])).numpy().tolist()
+    >>> start_frames(logits, [5], [[[1, 1, 2]]], [[[0, 3, 4]]]).numpy().tolist()
     [[[0, 3, 4]]]
     """
     log_probabilities = _log_probabilities(logits, lengths)
     time = tf.shape(log_probabilities)[0]
-    states, start, transition = _lattice(labels)
+    count, start, enter = _lattice(labels, frames)
 
-    def advance(frame, bests, moves):
-        candidates = transition(bests)
+    def advance(frame, count, bests, moves, firsts):
+        count, first, states, candidates = enter(frame, count, bests)
         moves = moves.write(frame, tf.cast(tf.argmax(candidates), tf.int8))
         emitted = tf.gather(log_probabilities[frame], states, axis=1, batch_dims=1)
-        return frame + 1, tf.reduce_max(candidates, axis=0) + emitted, moves
+        bests = tf.reduce_max(candidates, axis=0) + emitted
+        return frame + 1, count, bests, moves, firsts.write(frame, first)
 
-    moves = tf.TensorArray(tf.int8, time, element_shape=states.shape)
-    *_, moves = tf.while_loop(lambda frame, *_: frame < time, advance, (0, start, moves))
+    moves = tf.TensorArray(tf.int8, time, element_shape=start.shape)
+    firsts = tf.TensorArray(tf.int32, time, element_shape=count.shape)
+    *_, moves, firsts = tf.while_loop(
+        lambda frame, *_: frame < time, advance, (0, count, start, moves, firsts)
+    )
 
     def backtrack(frame, state, path):
         path = path.write(frame, state)
-        move = tf.gather(moves.read(frame), state, batch_dims=2)
+        move = tf.gather(moves.read(frame), state - firsts.read(frame), batch_dims=2)
         return frame - 1, state - tf.cast(move, tf.int32), path
 
-    last = _last_state(labels)
+    last = 2 * _count(labels)
     path = tf.TensorArray(tf.int32, time, element_shape=last.shape)
     *_, path = tf.while_loop(lambda frame, *_: frame >= 0, backtrack, (time - 1, last, path))
     path = tf.transpose(path.stack(), [1, 2, 0])  # (batch, n, frames + 1)
@@ -162,13 +180,19 @@ def _log_probabilities(logits: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
     return tf.transpose(tf.concat([log_probabilities, last], axis=1), [1, 0, 2])
 
 
-def _best_labels(log_probabilities: tf.Tensor) -> tf.Tensor:
-    """Return the labels `(batch, 1, max_labels)` of the most probable alignments."""
+def _best_labels(log_probabilities: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the labels of the most probable alignments and their frames, `(batch, 1, labels)`."""
     path = tf.argmax(log_probabilities, axis=-1, output_type=tf.int32)  # (frames + 1, batch)
     # The first frame is compared with the last one, which is a blank.
     changes = path != tf.roll(path, 1, axis=0)
     starts = tf.transpose(tf.logical_and(path != BLANK, changes))[:, tf.newaxis]
-    return _compact(tf.transpose(path)[:, tf.newaxis], starts)
+    return _compact_with_frames(tf.transpose(path)[:, tf.newaxis], starts)
+
+
+def _compact_with_frames(path: tf.Tensor, keep: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Keep selected labels of paths `(batch, n, frames)`, and the frames that they are in."""
+    frames = tf.zeros_like(path) + tf.range(tf.shape(path)[2])
+    return _compact(path, keep), _compact(frames, keep)
 
 
 def _compact(values: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
@@ -186,61 +210,88 @@ def _log_add(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     return larger + tf.math.log1p(tf.exp(-tf.abs(first - second)))
 
 
-def _lattice(labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """Build the states of CTC's forward algorithm: the labels, with blanks around each.
+def _count(labels: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(labels != BLANK, tf.int32), axis=-1)  # (batch, n)
+
+
+def _lattice(
+    labels: tf.Tensor, frames: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, Callable[..., tuple[tf.Tensor, ...]]]:
+    """Build the band of CTC's lattice: the labels, with blanks around each, in every frame.
+
+    The `2 * max_labels + 1` states are the labels, with blanks around each. The band has up to
+    `BAND` of them, around that of a known alignment, which it follows from frame to frame.
 
     Args:
         labels: int32 `(batch, n, max_labels)`, padded with 0.
+        frames: int32 `(batch, n, max_labels)`, the frame of each label in the known alignment.
 
     Returns:
-        The label of each state, int32 `(batch, n, states)` with `2 * max_labels + 1` states; the
-        scores before the first frame; and a function from the scores of one frame to the scores of
-        entering each state from itself, from the previous one and from the one before that,
-        `(3, batch, n, states)`.
+        What is known before the first frame, the number of labels so far, `(batch, n)`, and the
+        scores of the band's states, `(batch, n, band)`; and a function from a frame's number and
+        these two to the new number, the band's first state `(batch, n)`, the labels of its states
+        `(batch, n, band)`, and the scores of entering each from itself, from the previous one and
+        from the one before that, `(3, batch, n, band)`.
     """
+    total, max_labels = _count(labels), tf.shape(labels)[2]
     states = tf.stack([tf.zeros_like(labels), labels], axis=-1)  # (batch, n, max_labels, 2)
     states = tf.reshape(states, tf.concat([tf.shape(labels)[:2], [-1]], axis=0))
-    states = tf.pad(states, [[0, 0], [0, 0], [0, 1]])
-    two_before = tf.pad(states, [[0, 0], [0, 0], [2, 0]])[..., :-2]
-    # The blank between two different labels is optional.
-    may_skip = tf.logical_and(states != BLANK, states != two_before)
-    first = tf.range(tf.shape(states)[2]) == 0
-    start = tf.where(first, 0.0, -np.inf) + tf.zeros_like(states, tf.float32)
+    # One blank after the labels, and before them two places that no alignment is in.
+    states = tf.pad(states, [[0, 0], [0, 0], [2, 1]])
+    num_states = 2 * max_labels + 1
+    band = tf.minimum(num_states, BAND)
+    places = tf.range(band + 2)
 
-    def transition(scores: tf.Tensor) -> tf.Tensor:
-        padded = tf.pad(scores, [[0, 0], [0, 0], [2, 0]], constant_values=-np.inf)
+    def first_state(count: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(2 * count - band // 2, 0, num_states - band)
+
+    def enter(
+        frame: tf.Tensor, count: tf.Tensor, scores: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        next_frame = tf.gather(frames, tf.minimum(count, max_labels - 1), batch_dims=2)
+        before = first_state(count)
+        count += tf.cast((count < total) & (next_frame == frame), tf.int32)
+        first = first_state(count)  # at most two states further
+        around = tf.gather(states, first[..., tf.newaxis] + places, batch_dims=2)
+        # The blank between two different labels is optional.
+        here = around[..., 2:]
+        may_skip = tf.logical_and(here != BLANK, here != around[..., :-2])
+        padded = tf.pad(scores, [[0, 0], [0, 0], [2, 2]], constant_values=-np.inf)
+        padded = tf.gather(padded, (first - before)[..., tf.newaxis] + places, batch_dims=2)
         skip = tf.where(may_skip, padded[..., :-2], -np.inf)
-        return tf.stack([scores, padded[..., 1:-1], skip])
+        return count, first, here, tf.stack([padded[..., 2:], padded[..., 1:-1], skip])
 
-    return states, start, transition
-
-
-def _last_state(labels: tf.Tensor) -> tf.Tensor:
-    return 2 * tf.reduce_sum(tf.cast(labels != BLANK, tf.int32), axis=-1)  # (batch, n)
+    start = tf.where(tf.range(band) == 0, 0.0, -np.inf)
+    start += tf.zeros_like(total, tf.float32)[..., tf.newaxis]
+    return tf.zeros_like(total), start, enter
 
 
-def _score(log_probabilities: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+def _score(log_probabilities: tf.Tensor, labels: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
     """Return the log probabilities of transcripts, `(batch, n)`, summed over their alignments.
 
     Args:
         log_probabilities: from `_log_probabilities`.
         labels: int32 `(batch, n, max_labels)`, padded with 0.
+        frames: int32 `(batch, n, max_labels)`, the frame of each label in a known alignment.
     """
     time = tf.shape(log_probabilities)[0]
-    states, start, transition = _lattice(labels)
+    count, start, enter = _lattice(labels, frames)
 
-    def advance(frame, sums):
+    def advance(frame, count, first, sums):
+        count, first, states, candidates = enter(frame, count, sums)
         emitted = tf.gather(log_probabilities[frame], states, axis=1, batch_dims=1)
-        return frame + 1, tf.reduce_logsumexp(transition(sums), axis=0) + emitted
+        return frame + 1, count, first, tf.reduce_logsumexp(candidates, axis=0) + emitted
 
-    _, sums = tf.while_loop(lambda frame, _: frame < time, advance, (0, start))
-    scores = tf.gather(sums, _last_state(labels), batch_dims=2)
+    *_, first, sums = tf.while_loop(
+        lambda frame, *_: frame < time, advance, (0, count, tf.zeros_like(count), start)
+    )
+    scores = tf.gather(sums, 2 * _count(labels) - first, batch_dims=2)
     return tf.where(_is_possible(scores), scores, -np.inf)
 
 
 def _search(
     log_probabilities: tf.Tensor, beam_width: int, n_best: int
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Find the most probable prefixes by beam search.
 
     TensorFlow's own kernel finds the same, but fails for an empty batch and for a row with fewer
@@ -252,8 +303,8 @@ def _search(
         n_best: the number of hypotheses returned.
 
     Returns:
-        Labels `(batch, n_best, max_labels)`, padded with 0, and whether each hypothesis exists,
-        boolean `(batch, n_best)`.
+        Labels and the frames in which they were appended, both `(batch, n_best, max_labels)`,
+        padded with 0, and whether each hypothesis exists, boolean `(batch, n_best)`.
     """
     time, batch, vocabulary = tf.unstack(tf.shape(log_probabilities))
     num_labels = vocabulary - 1  # without the blank
@@ -338,7 +389,7 @@ def _search(
     path = tf.TensorArray(tf.int32, time, element_shape=[None, n_best])
     *_, path = tf.while_loop(lambda frame, *_: frame >= 0, backtrack, (time - 1, beams, path))
     path = tf.transpose(path.stack(), [1, 2, 0])  # (batch, n_best, frames + 1)
-    return _compact(path, tf.logical_and(path != BLANK, exists[..., tf.newaxis])), exists
+    return *_compact_with_frames(path, (path != BLANK) & exists[..., tf.newaxis]), exists
 
 
 def _is_possible(scores: tf.Tensor) -> tf.Tensor:

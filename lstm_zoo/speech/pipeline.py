@@ -301,12 +301,12 @@ class Pipeline(pipeline.Pipeline):
             except DataError:
                 continue
             logits, lengths = self._recognize(samples[np.newaxis], np.array([len(samples)]))
-            labels = decoding.greedy_labels(logits, lengths)
-            frames = decoding.start_frames(logits, lengths, labels)
+            decoded = decoding.greedy_decode(logits, lengths)
+            frames = decoding.start_frames(logits, lengths, decoded.labels, decoded.frames)
             panels.append(
                 plots.Panel(
                     tf.nn.softmax(logits[0]).numpy(),
-                    self._tokens(labels[0, 0], frames[0, 0]),
+                    self._tokens(decoded.labels[0, 0], frames[0, 0]),
                     self._task.normalize(text),
                 )
             )
@@ -383,7 +383,8 @@ class Pipeline(pipeline.Pipeline):
                 row[: len(clips[index])] = clips[index]
             logits, num_frames = self._recognize(audio, lengths[rows].astype(np.int32))
             decoded = decoding.decode(logits, num_frames, beam_width, n_best)
-            frames = decoding.start_frames(logits, num_frames, decoded.labels[:, :1])
+            best = decoded.labels[:, :1], decoded.frames[:, :1]
+            frames = decoding.start_frames(logits, num_frames, *best)
             for index, transcript in zip(indices, self._transcripts(decoded, frames), strict=True):
                 transcripts[index] = transcript
         return transcripts

@@ -20,7 +20,8 @@ some = settings(max_examples=25)
 
 
 def starts_of(logits, lengths, decoded):
-    return decoding.start_frames(logits, np.array(lengths), decoded.labels).numpy()
+    labels, frames, _ = decoded
+    return decoding.start_frames(logits, np.array(lengths), labels, frames).numpy()
 
 
 def unpacked(decoded, row):
