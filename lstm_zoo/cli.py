@@ -5,6 +5,7 @@ Nothing here imports TensorFlow before a command runs, to keep --help fast.
 
 import itertools
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -103,6 +104,8 @@ def main() -> None:
     """Run the command line."""
     # Hides TensorFlow's C++ log; errors still raise exceptions. A value that the user set is kept.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Hides that matplotlib keeps its cache in a temporary folder where the home can't be written.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     cli(prog_name="lstm-zoo")
 
 

@@ -7,10 +7,16 @@ summed by librosa's mel filter bank (Slaney's mel scale and norm). Log-mel featu
 of silence.
 """
 
+import atexit
+import functools
+import importlib
+import importlib.util
 import os
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -147,8 +153,7 @@ class Features(tf.Module):
         Returns:
             float32 features `(frames, num_features)`.
         """
-        import librosa
-
+        librosa = _import_librosa()
         settings = self.settings
         samples = np.asarray(samples, np.float32)
         # As center=True, which warns for each clip shorter than a window.
@@ -262,9 +267,35 @@ class Features(tf.Module):
         return cls(settings, **read_arrays(Path(directory) / FILE, shapes))
 
 
-def _mel_filters(settings: FeatureSettings) -> np.ndarray:
-    import librosa
+@functools.cache
+def _import_librosa() -> ModuleType:
+    """Import librosa, also where neither its folder nor the user's home can be written.
 
+    numba, which compiles some of its functions, then finds no folder for its cache, and fails.
+    """
+    folder = Path(importlib.util.find_spec("librosa").origin).parent / "core" / "__pycache__"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "numba"
+    if "NUMBA_CACHE_DIR" not in os.environ and not (_is_writable(folder) or _is_writable(home)):
+        import numba
+
+        # Not a fixed name: others could leave code there, which numba would run.
+        temporary = tempfile.TemporaryDirectory(prefix="numba-")
+        atexit.register(temporary.cleanup)
+        numba.config.CACHE_DIR = temporary.name
+    return importlib.import_module("librosa")
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def _mel_filters(settings: FeatureSettings) -> np.ndarray:
+    librosa = _import_librosa()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # for empty filters, which are an error below
         filters = librosa.filters.mel(

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/bench_long_audio.py --run RUN
 
-RUN is a speech run; by default the tests' tiny one. The clip repeats synthetic sentences of the demo
-corpus. Each measurement is a process of its own; memory is its peak resident size, less what it was
-before the clip.
+RUN is a speech run; by default the tests' tiny one. The clip repeats synthetic sentences of the
+demo corpus. Each measurement is a process of its own; memory is its peak resident size, less what
+it was before the clip.
 """
 
 import os

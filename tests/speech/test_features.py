@@ -1,9 +1,13 @@
 """Features: equal to librosa's on real clips, and independent of padding."""
 
 import dataclasses
+import importlib.util
 import json
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -13,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_zoo.errors import CallError
+from lstm_zoo.speech import features
 from lstm_zoo.speech.audio import read_audio
 from lstm_zoo.speech.features import Features, FeatureSettings
 
@@ -199,3 +204,38 @@ def test_invalid_settings(wrong, message):
 def test_too_many_filters_for_the_window():
     with pytest.raises(CallError, match="filters are empty for a window of 40 samples"):
         Features(FeatureSettings(sample_rate=8_000, window=5))
+
+
+def test_a_folder_is_found_for_numbas_cache_where_no_usual_one_can_be_written(monkeypatch):
+    import numba
+
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    features._import_librosa.__wrapped__()
+    assert numba.config.CACHE_DIR == ""
+    monkeypatch.setattr(features, "_is_writable", lambda folder: False)
+    features._import_librosa.__wrapped__()
+    assert list(Path(numba.config.CACHE_DIR).iterdir()) == []
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "/mine")
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "/mine")
+    features._import_librosa.__wrapped__()
+    assert numba.config.CACHE_DIR == "/mine"
+
+
+@pytest.mark.slow
+def test_a_read_only_installation_without_a_home_extracts_features():
+    root = Path(importlib.util.find_spec("librosa").origin).parents[1]
+    mount = f"mount --bind '{root}' '{root}' && mount -o remount,ro,bind '{root}' && exec \"$@\""
+    script = (
+        "import numpy; from lstm_zoo.speech.features import Features, FeatureSettings; "
+        "print(Features(FeatureSettings()).extract(numpy.zeros(1600)).shape)"
+    )
+    isolated = ["unshare", "-m", "bash", "-c", mount, "-"]
+    if shutil.which("unshare") is None or subprocess.run([*isolated, "true"]).returncode:
+        pytest.skip("mounting is not allowed here")
+    environment = {"HOME": "/proc", "XDG_CACHE_HOME": "/proc/x", "NUMBA_CACHE_DIR": None}
+    environment = {k: v for k, v in {**os.environ, **environment}.items() if v is not None}
+    done = subprocess.run(
+        [*isolated, sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "(11, 40)\n", done.stderr
