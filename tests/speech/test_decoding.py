@@ -187,3 +187,30 @@ def test_texts_have_white_space_collapsed_and_stripped():
     texts = decoding.texts(CharacterTokenizer("ab "), labels)
     assert texts.numpy().tolist() == [[b"a b", b"b"], [b"", b""]]
     assert decoding.texts(CharacterTokenizer("ab "), labels[:0]).shape == (0, 2)
+
+
+def decoded_in_a_band(monkeypatch, band, logits):
+    """Return the labels, scores and start frames that a band of some states gives."""
+    monkeypatch.setattr(decoding, "BAND", band)
+
+    @tf.function(autograph=False)
+    def decode(logits, lengths):
+        labels, frames, scores = decoding.greedy_decode.python_function(logits, lengths)
+        starts = decoding.start_frames.python_function(logits, lengths, labels, frames)
+        return labels, scores, starts
+
+    return decode(logits, np.array([logits.shape[1]]))
+
+
+def test_long_transcripts_are_scored_in_a_band_around_the_alignment(monkeypatch):
+    """A whole lattice has frames times labels states: quadratic in the duration of a clip."""
+    logits = random_logits(11, (1, 300, 5), scale=2)
+    whole = decoded_in_a_band(monkeypatch, 10_000, logits)
+    assert whole[0].shape[-1] > 150
+    for tensor, expected in zip(decoded_in_a_band(monkeypatch, 65, logits), whole, strict=True):
+        np.testing.assert_allclose(tensor, expected, rtol=1e-6)
+    # A band that holds little more than the alignment itself misses some of the sum.
+    labels, scores, starts = decoded_in_a_band(monkeypatch, 3, logits)
+    best = log_softmax(logits[0]).max(axis=-1).sum()
+    assert best - 1e-3 < scores.numpy().item() < whole[1].numpy().item() - 0.1
+    np.testing.assert_array_equal(labels, whole[0])
