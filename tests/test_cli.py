@@ -399,3 +399,14 @@ def test_too_little_memory_is_an_error(small_run, tmp_path, monkeypatch):
         1,
         "Error: not enough memory: Unable to allocate 9.00 TiB\n",
     )
+
+
+def test_a_file_that_ends_too_early_is_not_taken_for_an_abort(monkeypatch):
+    def load(*arguments, **options):
+        raise EOFError("No data left in file")
+
+    monkeypatch.setattr("lstm_zoo.load", load)
+    result = invoke("sentiment", "predict", "run", "text")
+    assert result.exit_code == 1
+    assert "A file that is read ends too early" in result.output
+    assert "Aborted" not in result.output

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.speech.corpus import normalize_transcript, read
+from lstm_zoo.training import corpora
 
 CLIP = np.zeros(80, np.float32), 8_000
 
@@ -303,3 +304,14 @@ def test_columns_of_a_manifest_are_named(tmp_path):
     path.write_text("a.wav,1\n")
     corpus = read(path, given={"path_column": 1, "text_column": 2})
     assert corpus.columns == ([str(tmp_path / "a.wav")], ["1"], [""])
+
+
+def test_clips_of_equal_names_and_sizes_differ_by_their_content(tmp_path):
+    for folder, content in (("one", b"first"), ("two", b"other")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.wav").write_bytes(content)
+    one, two = (read(([str(tmp_path / name / "a.wav")], ["text"])) for name in ("one", "two"))
+    assert one.identity == two.identity
+    assert one.file_digests != two.file_digests
+    old = {"examples": 1, "sha256": corpora.fingerprint(*one.identity)}  # as version 0.1 wrote it
+    assert corpora._describe(one) == {**old, "files_sha256": corpora.fingerprint(one.file_digests)}

@@ -154,7 +154,8 @@ def test_what_a_run_says_is_of_the_weights_that_it_holds(tmp_path):
     # The last state is damaged: epoch 3 is trained again, to the same result.
     before = files_of(run)
     (run / "checkpoint/state-3.npz").write_bytes(b"")
-    train(run, epochs=3, resume=True, **SIMPLE)
+    with pytest.raises(ZeroDivisionError):
+        train(run, epochs=9, resume=True, callbacks=[Fail(4)], **SIMPLE)
     for name in ("history.csv", "model.weights.h5"):
         assert files_of(run)[name] == before[name], name
 
