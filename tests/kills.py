@@ -17,7 +17,7 @@ from pathlib import Path
 PLACES = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
 # What depends on the time that a training took.
 UNEQUAL = ("environment.json", "checksums.json")
-SMALL = {"variant": "tiny", "epochs": 3, "cell": "simple_rnn", "units": 8}
+SMALL = {"variant": "tiny", "epochs": 3, "cell": "simple_rnn"}
 LIMIT = 600  # seconds for a training
 
 
@@ -27,15 +27,16 @@ def data_of(family):
         from lstm_zoo.sentiment import demo
 
         texts, labels, _ = demo.generate(120, seed=2)
-        return (texts, labels), {"average_epochs": 2}
+        return (texts, labels), {"units": 8, "average_epochs": 2}
     if family == "speech":
         from lstm_zoo.speech import demo
 
         clips, texts, _ = demo.generate(24, seed=2)
-        return (clips, texts), {"beam_width": 1}
+        return (clips, texts), {"units": 8, "beam_width": 1}
     from tests.translation.phrases import phrases
 
     settings = {"source": "en", "target": "de", "vocabulary_size": 300, "beam_width": 1}
+    settings |= {"encoder_units": 8, "decoder_units": 8}
     return phrases(80, seed=1), settings
 
 
