@@ -15,6 +15,10 @@ class DataError(ValueError):
     """
 
 
+class FileReadError(DataError):
+    """A file that could not be read, such as after an error of the disk: it may pass."""
+
+
 class TrainingError(RuntimeError):
     """Training can't continue, such as after a loss that is NaN.
 

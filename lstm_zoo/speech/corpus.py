@@ -18,7 +18,7 @@ from lstm_zoo import families
 from lstm_zoo.data import columns, headers, splits, tables
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import file_digest, user_path
-from lstm_zoo.speech.audio import as_pair
+from lstm_zoo.speech.audio import as_clip
 
 COLUMNS = {"path_column": ("path",), "text_column": ("text", "sentence")}
 SPEAKER_COLUMN = headers.Column(("speaker", "client_id"))
@@ -35,8 +35,8 @@ class Corpus(families.Corpus):
     """Clips and their transcripts.
 
     Attributes:
-        clips: for each clip its path or a pair (samples, sample_rate), as
-            `lstm_zoo.speech.audio.read_audio` takes it.
+        clips: for each clip its path, bytes or a pair (samples, sample_rate), as
+            `lstm_zoo.speech.audio.as_clip` returns it.
         texts: the transcripts, not normalized, none of them empty.
         speakers: the speaker of each clip, "" if unknown.
         places: the source of each row, such as `train.tsv:7`.
@@ -119,7 +119,7 @@ def read(
 
     Args:
         data: a path, or equally long sequences (clips, texts) or (clips, texts, speakers), each
-            clip a path or a pair (samples, sample_rate). Paths in a manifest are relative to its
+            clip as for `lstm_zoo.speech.audio.as_clip`. Paths in a manifest are relative to its
             folder or, as in Common Voice, to the folder `clips` there.
         strict: whether an unusable row (no text, or no such clip) is an error; otherwise it is
             skipped.
@@ -131,8 +131,8 @@ def read(
         The corpus, in the order of the file; LibriSpeech's is sorted by file name.
 
     Raises:
-        CallError: if the path does not exist or its format is unknown, a clip is neither a path
-            nor a pair, or a column is given for data without columns.
+        CallError: if the path does not exist or its format is unknown, a clip is not as for
+            `as_clip`, or a column is given for data without columns.
         DataError: if the data is malformed or has no usable row; the message names file and line.
 
     Example:
@@ -222,13 +222,10 @@ def normalize_transcript(text: str, *, lower_case: bool, punctuation: str) -> st
 def _rows_of_columns(data: Any) -> Iterator[_Row]:
     given = columns.read_columns(data, ("clips", "texts"), ("speakers",))
     for index, (clip, text, *speaker) in enumerate(zip(*given, strict=True)):
-        name = str(user_path(clip)) if isinstance(clip, (str, os.PathLike)) else ""
-        if columns.is_missing(clip) or name and not os.path.isfile(name):
+        clip = None if columns.is_missing(clip) else as_clip(clip)
+        name = clip if isinstance(clip, str) else ""
+        if isinstance(clip, str) and not os.path.isfile(clip):
             clip = None
-        elif name:
-            clip = name
-        else:
-            as_pair(clip)
         yield _Row(
             f"row {index}",
             clip,
@@ -345,5 +342,7 @@ def _digest(clip: Any) -> str:
 def _fingerprint(clip: Any) -> str:
     if isinstance(clip, str):
         return f"{os.path.basename(clip)}:{os.path.getsize(clip)}"
-    samples, rate = as_pair(clip)
+    if isinstance(clip, bytes):
+        return hashlib.sha256(clip).hexdigest()
+    samples, rate = clip
     return f"{hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()}:{rate}"

@@ -15,7 +15,7 @@ from lstm_zoo import pipeline
 from lstm_zoo.data import batching, columns
 from lstm_zoo.errors import DataError
 from lstm_zoo.speech import corpus, decoding, metrics, plots
-from lstm_zoo.speech.audio import check_waveforms, parse_wav, read_audio
+from lstm_zoo.speech.audio import as_clip, check_waveforms, parse_wav, read_audio
 from lstm_zoo.speech.features import Features
 from lstm_zoo.speech.model import build_speech, output_lengths
 from lstm_zoo.training import report
@@ -161,8 +161,8 @@ class Pipeline(pipeline.Pipeline):
         """Transcribe clips.
 
         Args:
-            clips: each the path of an audio file that libsndfile reads, or a pair (samples,
-                sample_rate).
+            clips: each the path or the bytes of an audio file that libsndfile reads, or a pair
+                (samples, sample_rate); see `lstm_zoo.speech.audio.as_clip`.
             batch_size: the maximum number of clips computed at once; long clips have smaller
                 batches. The result does not depend on it.
             beam_width: hypotheses kept while decoding; 1 is greedy; None uses the pipeline's.
@@ -173,7 +173,7 @@ class Pipeline(pipeline.Pipeline):
 
         Raises:
             CallError: if `clips` is one path, an array, a table or a mapping rather than a
-                sequence of clips, a clip is neither a path nor a pair, or `n_best` is not between
+                sequence of clips, a clip is none of these, or `n_best` is not between
                 1 and `beam_width`.
 
         Example:
@@ -391,8 +391,7 @@ class Pipeline(pipeline.Pipeline):
 
     def _read(self, clip: Any) -> np.ndarray | DataError:
         try:
-            path = os.fsdecode(clip) if isinstance(clip, bytes) else clip
-            return read_audio(path, self.sample_rate)
+            return read_audio(clip, self.sample_rate)
         except DataError as error:
             return error
 
@@ -419,10 +418,8 @@ class Pipeline(pipeline.Pipeline):
 
 def _path_of(clip: Any) -> str:
     """Return the path of a clip, "" if it is in memory."""
-    # Paths have no NUL, bytes of audio do.
-    if isinstance(clip, (str, os.PathLike)) or isinstance(clip, bytes) and b"\0" not in clip:
-        return os.fsdecode(clip)
-    return ""
+    clip = as_clip(clip)
+    return clip if isinstance(clip, str) else ""
 
 
 def _wav(samples: np.ndarray, rate: int) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lstm_zoo.data.cache import load_or_compute
-from lstm_zoo.speech.audio import as_pair, read_audio
+from lstm_zoo.speech.audio import read_audio
 from lstm_zoo.speech.features import Features, FeatureSettings
 from lstm_zoo.speech.perturbation import add_noise, perturb_speed
 
@@ -29,8 +29,8 @@ def cached_features(
     """Return the features of one version of some clips, from the cache if they are there.
 
     Args:
-        clips: paths or pairs (samples, sample_rate), as `lstm_zoo.speech.audio.read_audio` takes
-            them.
+        clips: paths, bytes or pairs (samples, sample_rate), as `lstm_zoo.speech.audio.as_clip`
+            returns them.
         version: 0 for the clips as they are; 1, 2, … for copies, augmented by `augment`.
         features: the feature extraction.
         settings: a value for each of `speed`, `noise` and `seed`.
@@ -115,7 +115,9 @@ def _clip_digest(clip: Any) -> bytes:
         status = os.stat(clip)
         text = f"{os.path.realpath(clip)}:{status.st_size}:{status.st_mtime_ns}"
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-    samples, rate = as_pair(clip)
+    if isinstance(clip, bytes):
+        return hashlib.sha256(clip).digest()
+    samples, rate = clip
     digest = hashlib.sha256(f"{rate}:{samples.dtype}:{samples.shape}".encode())
     digest.update(np.ascontiguousarray(samples))
     return digest.digest()

@@ -1,6 +1,8 @@
 """Reading audio: files and arrays of any rate and channel count, and WAV bytes in the graph."""
 
+import errno
 import io
+import os
 import struct
 
 import numpy as np
@@ -10,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.errors import CallError, DataError, FileReadError
 from lstm_zoo.speech import audio
 from lstm_zoo.speech.audio import check_waveforms, read_audio
 
@@ -90,7 +92,7 @@ def test_integers_are_scaled_to_1(dtype, values, expected):
 
 def test_a_pair_can_hold_lists():
     assert read_audio(([0.5, -0.25], RATE), RATE).tolist() == [0.5, -0.25]
-    assert read_audio([[[0.5, 0.0]], float(RATE)], RATE).tolist() == [0.25]
+    assert read_audio([[[0.5, 0.0]] * 3, float(RATE)], RATE).tolist() == [0.25] * 3
 
 
 def test_an_mp3_without_an_index_is_read_to_its_end(tmp_path):
@@ -139,11 +141,114 @@ def test_sources_that_are_neither_a_path_nor_a_pair_are_rejected():
     sources += [(np.zeros(2), rate) for rate in ("", None, float("inf"), float("nan"))]
     sources += [([0, 16_384], RATE), (np.zeros(2, bool), RATE), (np.zeros(2),)]
     for source in sources:
-        with pytest.raises(CallError, match="a path or a pair"):
+        with pytest.raises(CallError, match="Audio is a path, the bytes"):
             read_audio(source, RATE)
     for rate in (0, -1, 10**9):
         with pytest.raises(DataError, match=f"a sample rate of {rate} Hz; expected 1000 to"):
             read_audio((np.zeros(10), rate), RATE)
+
+
+def test_channels_are_the_axis_that_can_only_be_channels():
+    """As torchaudio and librosa return them: a (1, n) array was one sample of n channels."""
+    stereo = noise(3_000, 2).astype(np.float32)
+    expected = stereo.mean(axis=1)
+    for samples in (stereo, stereo.T, tf.constant(stereo.T), stereo.tolist()):
+        np.testing.assert_allclose(read_audio((samples, RATE), RATE), expected, atol=1e-7)
+    mono = stereo[:, 0]
+    for samples in (mono, mono[:, None], mono[None]):
+        np.testing.assert_array_equal(read_audio((samples, RATE), RATE), mono)
+    assert read_audio((noise(5_000, 100), RATE), RATE).shape == (5_000,)
+    assert read_audio((noise(1, 1), RATE), RATE).shape == (1,)
+    for shape in [(1, 800), (2, 2), (2, 1_024), (1_025, 1_025), (9_000, 2_000)]:
+        with pytest.raises(CallError, match=r"more samples than channels; samples.T transposes"):
+            read_audio((np.zeros(shape), RATE), RATE)
+    for shape in [(0,), (0, 2), (2, 0)]:
+        with pytest.raises(DataError, match="no samples"):
+            read_audio((np.zeros(shape), RATE), RATE)
+
+
+@pytest.mark.parametrize("file_format", ["WAV", "FLAC", "OGG"])
+def test_bytes_of_a_file_are_audio_and_bytes_of_a_path_a_path(tmp_path, file_format):
+    data = encoded(noise(9_000), format=file_format, subtype=None)
+    path = tmp_path / "clip"
+    path.write_bytes(data)
+    expected = read_audio(path, RATE)
+    for source in (data, bytearray(data), memoryview(data), str(path), str(path).encode()):
+        np.testing.assert_array_equal(read_audio(source, RATE), expected)
+    assert audio.read_rate(data) == RATE
+
+
+def test_an_error_never_holds_a_long_input():
+    garbage = np.random.default_rng(0).bytes(50_000)
+    for source in (garbage, b"a" * 50_000, "a" * 50_000, b"RIFF" + garbage, b""):
+        with pytest.raises(DataError) as caught:
+            read_audio(source, RATE)
+        assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "source, hint",
+    [
+        ((RATE, np.zeros(9_000)), "Received: int and ndarray; the samples come first"),
+        (io.BytesIO(b"RIFF"), "give the bytes of a file"),
+        ((np.zeros((2, 3, 4)), RATE), r"of shape \(2, 3, 4\)"),
+        ((np.zeros(9, complex), RATE), "dtype complex128"),
+        ((np.zeros(9, int), RATE), "dtype int64"),
+        ({"array": np.zeros(9), "sampling_rate": RATE}, "Received: dict"),
+    ],
+)
+def test_what_is_no_clip_is_named(source, hint):
+    for read in (read_audio, lambda source, _: audio.read_rate(source)):
+        with pytest.raises(CallError, match=hint):
+            read(source, RATE)
+
+
+def test_a_clip_that_would_fill_the_memory_is_an_error(tmp_path, monkeypatch):
+    """Silence compresses a thousandfold, and a header may declare anything."""
+    monkeypatch.setattr(audio, "MAX_SAMPLES", 100_000)
+    monkeypatch.setattr(audio, "BLOCK", 30_000)
+    silence, fits = np.zeros(200_000), noise(95_000, 2)
+    for file_format in ("FLAC", "OGG", "MP3", "WAV"):
+        with pytest.raises(DataError, match=r"longer than 100,000 samples \(0 minutes at 8000"):
+            read_audio(encoded(silence, format=file_format, subtype=None), RATE)
+    data = encoded(fits, format="FLAC")  # several blocks
+    expected, _ = soundfile.read(io.BytesIO(data), dtype="float32")
+    np.testing.assert_array_equal(read_audio(data, RATE), expected.mean(axis=1))
+    # Resampling multiplies the samples.
+    for clip in (encoded(noise(9_000), rate=1_000), (noise(9_000), 1_000)):
+        with pytest.raises(DataError, match="longer than"):
+            read_audio(clip, 16_000)
+    # A header of FLAC that declares more than there is; its number of samples has 36 bits.
+    data = bytearray(encoded(noise(9_000), format="FLAC"))
+    data[22:26] = b"\xff" * 4
+    with pytest.raises(DataError, match="longer than|damaged"):
+        read_audio(bytes(data), RATE)
+    data = bytearray(encoded(noise(90)))
+    data[40:44] = b"\xff\xff\xff\x7f"
+    assert len(read_audio(bytes(data), RATE)) == 90
+
+
+def test_an_error_of_the_disk_is_not_taken_for_a_damaged_file(tmp_path, monkeypatch):
+    path = tmp_path / "clip.wav"
+    path.write_bytes(encoded(noise(900)))
+    decode, calls = audio._decode_once, []
+
+    def fail(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise DataError("damaged")
+        return decode(*arguments)
+
+    monkeypatch.setattr(audio, "_decode_once", fail)
+    assert len(read_audio(path, RATE)) == 900  # it passed
+    calls.clear()
+
+    def broken(*arguments):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(audio, "open", broken, raising=False)
+    with pytest.raises(FileReadError, match=r"clip.wav: Input/output error"):
+        read_audio(path, RATE)
 
 
 # WAV bytes in the graph

@@ -325,3 +325,22 @@ def test_the_beam_width_of_an_export_is_fixed(spoken_recognizer, clips, tmp_path
     assert spoken_recognizer.beam_width == 8
     with pytest.raises(AttributeError):  # the signatures are traced with it
         spoken_recognizer.beam_width = 1
+
+
+def test_clips_are_taken_by_what_they_are(spoken_recognizer):
+    wav = (READY_RUNS / "spoken.wav").read_bytes()
+    samples, rate = soundfile.read(io.BytesIO(wav), dtype="float32")
+    given = [
+        (samples, rate),
+        (samples[np.newaxis], rate),
+        (np.stack([samples, samples]), rate),
+        wav,
+        str(READY_RUNS / "spoken.wav").encode(),
+    ]
+    garbage = b"\0garbage" * 5_000
+    first, *others, failed = spoken_recognizer.predict([*given, garbage])
+    assert first.text and [answer.text for answer in others] == [first.text] * len(others)
+    assert failed.error.startswith("the given audio: not audio") and len(failed.error) < 200
+    scores = spoken_recognizer.evaluate(([*given, garbage], [first.text] * (len(given) + 1)))
+    assert scores["wer"] == 0 and (scores["examples"], scores["skipped"]) == (len(given), 1)
+    assert len(str(scores)) < 9_000
