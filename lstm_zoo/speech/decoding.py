@@ -129,7 +129,8 @@ def start_frames(
     Example:
 
     >>> logits = 9 * np.eye(3, dtype="float32")[[[1, 1, 0, 1, 2]]]
-    >>> start_frames(logits, [5], [[[1, 1, 2]]], [[[0, 3, 4]]]).numpy().tolist()
+    >>> labels, frames, _ = greedy_decode(logits, np.array([5]))
+    >>> start_frames(logits, np.array([5]), labels, frames).numpy().tolist()
     [[[0, 3, 4]]]
     """
     log_probabilities = _log_probabilities(logits, lengths)
