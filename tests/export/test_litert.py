@@ -232,7 +232,7 @@ def test_decoding_step_by_step_equals_greedy_search(translator_of, tmp_path, giv
 def test_an_export_has_the_tokenizers_and_a_card(translator_of, tmp_path):
     path = litert.export_litert(translator_of(), tmp_path / "export", batch_size=2)
     assert files_of(path.parent) == {
-        "model.tflite", "card.json", "source/pieces.model", "target/pieces.model",
+        "model.tflite", "card.json", "checksums.json", "source/pieces.model", "target/pieces.model",
     }  # fmt: skip
     card = json.loads(path.with_name("card.json").read_text())
     assert card["family"] == "translation" and "WHILE" in card["ops"]
