@@ -69,7 +69,7 @@ def train(family, run, resume=False, kill_at=None, delay=0.0, counted=None):
 def run_process(*arguments, **options):
     """Train in a process of its own, and return its exit status: -9 after a kill."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["keras", "lstm_zoo.training.train", "tests.kills"])
+    context.set_forkserver_preload(["keras", "lstm_zoo.training.train"])
     counted = context.Value("i", 0)
     options = {**options, "counted": counted}
     process = context.Process(target=train, args=arguments, kwargs=options)
