@@ -152,7 +152,7 @@ def test_versions_count_up_and_are_never_replaced(small_pipeline, tmp_path):
     assert small_pipeline.export(tmp_path, version=3).name == "3"
     with pytest.raises(CallError, match="3 exists already"):
         small_pipeline.export(tmp_path, version=3)
-    with pytest.raises(CallError, match="at least 1. Received: 0"):
+    with pytest.raises(CallError, match="at least 1 .*Received: 0"):
         small_pipeline.export(tmp_path, version=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "7", "8"]
 
