@@ -366,7 +366,7 @@ def unknown_share(ids: Sequence[np.ndarray]) -> float:
     for start in range(0, len(ids), BATCH):
         batch = np.concatenate(ids[start : start + BATCH])
         total += len(batch)
-        unknown += np.count_nonzero(batch == UNKNOWN)
+        unknown += int(np.count_nonzero(batch == UNKNOWN))
     return unknown / max(1, total)
 
 
