@@ -189,13 +189,13 @@ def test_inspect_describes_runs_and_exports(small_run, tmp_path):
     text = invoke("inspect", small_run).output
     assert "family: sentiment" in text
     assert "text: string[?]" in text
-    card = json.loads(invoke("inspect", small_run, "--json").output)
+    card = json.loads(invoke("inspect", small_run, "--json").stdout)
     assert card["classes"] == ["neg", "pos"]
     assert [row["kind"] for row in card["layers"]] == ["LSTM", "LSTM"]
     assert all(row["path"] in ("cuDNN", "fused") and row["reason"] for row in card["layers"])
 
     assert invoke("sentiment", "export", small_run, tmp_path, "--version", "4").exit_code == 0
-    described = json.loads(invoke("inspect", tmp_path, "--json").output)
+    described = json.loads(invoke("inspect", tmp_path, "--json").stdout)
     assert described["path"] == str(tmp_path / "4")
     assert described["parameters"] == card["parameters"]
     assert described["signatures"]["serving_default"]["inputs"] == {"text": "string[?]"}
