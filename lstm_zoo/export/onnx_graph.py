@@ -156,7 +156,7 @@ def steps(graph: Graph, sequence: Tensor) -> Tensor:
 def token_lengths(graph: Graph, ids: Tensor) -> Tensor:
     """Return the number of valid time steps of each row of ids, int32 `(batch,)`.
 
-    As in `recurrent.length_mask`, a row is valid up to its last nonzero id, at least 1 step.
+    As in `recurrent.LengthMask`, a row is valid up to its last nonzero id, at least 1 step.
     """
     end = graph.add("Add", steps(graph, ids), np.int32(1))
     positions = graph.add("Range", np.int32(1), end, np.int32(1))  # (time,): 1, 2, 3, …
