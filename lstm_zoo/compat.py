@@ -34,7 +34,7 @@ class LoopOverride:
 
     def run_loop(
         self, sequences: tf.Tensor, initial_state: Any, mask: tf.Tensor | None, training: bool
-    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]] | None:
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Run the layer's loop.
 
         Args:
@@ -45,15 +45,16 @@ class LoopOverride:
 
         Returns:
             The last output `(batch, units)`, all outputs `(batch, time, units)` and the list of
-            last states; None to run Keras's loop.
+            last states.
         """
         raise NotImplementedError
 
+    def keras_loop(self, sequences, initial_state, mask, training):
+        """Run Keras's loop or cuDNN, as Keras chooses; arguments and results as in `run_loop`."""
+        return super().inner_loop(sequences, initial_state, mask, training)
+
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        results = self.run_loop(sequences, initial_state, mask, training)
-        if results is None:
-            return super().inner_loop(sequences, initial_state, mask, training)
-        return results
+        return self.run_loop(sequences, initial_state, mask, training)
 
 
 def input_dropout_mask(cell: keras.Layer, step: tf.Tensor) -> tf.Tensor:

@@ -14,12 +14,12 @@ import keras
 import tensorflow as tf
 
 from lstm_zoo import compat
-from lstm_zoo.recurrent import fused, padding, portable
+from lstm_zoo.recurrent import cudnn, fused, padding, portable
 from lstm_zoo.recurrent.bidirectional import Bidirectional
 
 
 class _Fused(compat.LoopOverride):
-    """A mixin of the three layers: chooses the path, and runs the fused and the portable loop."""
+    """A mixin of the three layers: chooses the path, and runs it."""
 
     # Whether the batch is split into two halves that run at once; a bidirectional layer has two
     # loops already.
@@ -33,10 +33,12 @@ class _Fused(compat.LoopOverride):
     def run_loop(self, sequences, initial_state, mask, training):
         if isinstance(mask, (list, tuple)):
             mask = mask[0]
-        if portable.is_chosen() and not fused_obstacle(self):
+        if fused_obstacle(self):  # an obstacle of cuDNN too
+            return self.keras_loop(sequences, initial_state, mask, training)
+        if portable.is_chosen():
             return _run_portably(self, sequences, initial_state, mask)
-        if fused_obstacle(self) or not cudnn_obstacle(self) or self.use_cudnn is True:
-            return None
+        if self.use_cudnn is True or not cudnn_obstacle(self):
+            return cudnn.run(self, sequences, initial_state, mask, training)
         return _run(self, sequences, initial_state, mask, training)
 
 

@@ -5,18 +5,13 @@ import pytest
 import tensorflow as tf
 
 from lstm_zoo.recurrent import CELLS, explain, recurrent_layer
+from tests.recurrent.fake_cudnn import fake_gpus
 
 KINDS = {"simple_rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
 NO_GPU = "TensorFlow sees no GPU"
 CUDNN_FITS = "TensorFlow sees a GPU, and cuDNN supports the layer"
 
 with_cudnn = pytest.mark.parametrize("cell", ["gru", "lstm"])
-
-
-def fake_gpus(monkeypatch, *, count):
-    """Make TensorFlow list this number of GPUs, on any machine."""
-    devices = {"GPU": [f"GPU:{number}" for number in range(count)], "CPU": ["CPU:0"]}
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: devices[kind])
 
 
 @pytest.fixture
