@@ -294,6 +294,11 @@ def column(value: Any) -> str:
     return value
 
 
+def column_setting(help: str) -> Setting:
+    """Return the setting of a table's column; None finds it by the header."""
+    return Setting(None, optional(column), help, neutral=None, metavar="NAME")
+
+
 def path(value: Any) -> str:
     """Read a path and make it absolute. Whether it exists is checked where it is used."""
     if not os.fspath(value):

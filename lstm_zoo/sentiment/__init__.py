@@ -9,7 +9,7 @@ from lstm_zoo.settings import (
     Setting,
     boolean,
     choice,
-    column,
+    column_setting,
     integer,
     integers,
     number,
@@ -46,16 +46,10 @@ VARIANTS = {
 # A default of None means the variant's value.
 SETTINGS = {
     # the table's columns
-    "text_column": Setting(
-        None,
-        optional(column),
-        "the texts' column in a table: its name, or its position (from 1) without a header",
-        neutral=None,
-        metavar="NAME",
+    "text_column": column_setting(
+        "the texts' column in a table: its name, or its position (from 1) without a header"
     ),
-    "label_column": Setting(
-        None, optional(column), "the labels' column, likewise", neutral=None, metavar="NAME"
-    ),
+    "label_column": column_setting("the labels' column, likewise"),
     # the network
     "variant": Setting(
         "base",

@@ -9,7 +9,7 @@ from lstm_zoo.settings import (
     Setting,
     boolean,
     choice,
-    column,
+    column_setting,
     integer,
     integers,
     number,
@@ -51,16 +51,10 @@ VARIANTS = {
 # A default of None means the variant's value, for the settings in `VARIANTS`.
 SETTINGS = {
     # the table's columns
-    "path_column": Setting(
-        None,
-        optional(column),
-        "the clips' column in a table: its name, or its position (from 1) without a header",
-        neutral=None,
-        metavar="NAME",
+    "path_column": column_setting(
+        "the clips' column in a table: its name, or its position (from 1) without a header"
     ),
-    "text_column": Setting(
-        None, optional(column), "the transcripts' column, likewise", neutral=None, metavar="NAME"
-    ),
+    "text_column": column_setting("the transcripts' column, likewise"),
     # the network
     "variant": Setting(
         "base",

@@ -19,6 +19,7 @@ from lstm_zoo.files import (
 )
 from lstm_zoo.runs import directory, lock
 from lstm_zoo.runs.environment import write_environment
+from lstm_zoo.runs.loading import verify
 from lstm_zoo.settings import Setting, refuse_ineffective, resolve
 from lstm_zoo.training import checkpoints, corpora
 from lstm_zoo.training.progress import log
@@ -123,7 +124,7 @@ def resumed(
 
     Raises:
         CallError: if there is no such run, or an argument is not the run's.
-        DataError: if the data has changed.
+        DataError: if the data has changed, or a file of the run is damaged.
     """
     if run is None:
         raise CallError("resume needs run, the directory of the run to resume.")
@@ -135,6 +136,7 @@ def resumed(
             raise CallError(f"{path} is finished; for other epochs, train a new run.")
         remove_abandoned(path)
         return None
+    verify(path)
     lock.check(path)
     if failure := directory.failure(path):
         log(f"Warning: this run's training has failed. {failure}")

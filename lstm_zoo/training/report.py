@@ -37,6 +37,8 @@ def log_data(
     ):
         warn_of_unknown(task, name, examples.unknown)
         warn_of_skipped(name, [*skipped, *examples.skipped], len(corpus) + len(skipped))
+    if corpora.overlap:
+        log(f"Warning: {corpora.overlap} validation examples are also in the training data.")
 
 
 def describe(

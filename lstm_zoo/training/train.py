@@ -121,16 +121,13 @@ def train(
         initialization.create_run(start, network, skipped, threads)
     with locked(start.run):
         history = [] if start.config is None else initialization.reopen_run(start, model)
+        evaluation = Evaluation(start.run, task, validation_examples, start.settings)
+        epoch_end = EpochEnd(start.run, evaluation, start.settings, history, threads)
         log(
             f"{start.run}: {len(examples):,} training examples, {len(validation_examples):,} "
             f"validation examples, {len(skipped):,} skipped; {model.count_params():,} weights"
         )
         log_data(task, corpora, examples, validation_examples)
-        if corpora.overlap:
-            log(f"Warning: {corpora.overlap} validation examples are also in the training data.")
-
-        evaluation = Evaluation(start.run, task, validation_examples, start.settings)
-        epoch_end = EpochEnd(start.run, evaluation, start.settings, history, threads)
         log(
             f"{task.monitor} of answers that ignore the input: {epoch_end.baseline:.4f}; until it "
             "is better, the loss chooses the best epoch, and patience is not used up"
@@ -196,6 +193,11 @@ def _fit(
             start.run,
             f"{error} Resuming would only repeat this: check the data, and train a new run with a "
             f"lower learning_rate or clip_norm.{fine}",
+        ) from error
+    except tf.errors.ResourceExhaustedError as error:
+        raise TrainingError(
+            f"{start.run}: not enough memory for a batch. A lower batch_size or batch_tokens needs "
+            "less; train a new run with it."
         ) from error
     except OSError:
         done = len(epoch_end.history)

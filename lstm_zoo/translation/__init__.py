@@ -13,7 +13,7 @@ from lstm_zoo.settings import (
     Setting,
     boolean,
     choice,
-    column,
+    column_setting,
     integer,
     integers,
     language,
@@ -74,16 +74,10 @@ SETTINGS = {
         None, optional(language), "code of the language to translate to, such as en", metavar="CODE"
     ),
     # the table's columns
-    "source_column": Setting(
-        None,
-        optional(column),
-        "the sources' column in a table: its name, or its position (from 1) without a header",
-        neutral=None,
-        metavar="NAME",
+    "source_column": column_setting(
+        "the sources' column in a table: its name, or its position (from 1) without a header"
     ),
-    "target_column": Setting(
-        None, optional(column), "the targets' column, likewise", neutral=None, metavar="NAME"
-    ),
+    "target_column": column_setting("the targets' column, likewise"),
     # the network
     "variant": Setting(
         "base",

@@ -14,7 +14,7 @@ import tensorflow as tf
 from matplotlib.image import imread
 
 import lstm_zoo
-from lstm_zoo.errors import CallError, TrainingError
+from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.export import inspection
 from lstm_zoo.files import find_damage
 from lstm_zoo.sentiment.task import Task
@@ -283,6 +283,27 @@ def test_a_loss_that_is_not_finite_stops_the_training_with_a_reason(tmp_path):
     for call in (lambda: lstm_zoo.load(run), lambda: train(run)):
         with pytest.raises(CallError, match="Resuming would only repeat this"):
             call()
+
+
+@pytest.mark.slow
+def test_a_batch_that_is_too_large_for_the_memory_is_an_error(tmp_path):
+    class Exhausted(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    with pytest.raises(TrainingError, match="not enough memory for a batch. A lower batch_size"):
+        train(tmp_path / "run", callbacks=[Exhausted()], **SIMPLE)
+
+
+@pytest.mark.slow
+def test_a_run_whose_vocabulary_has_changed_is_not_resumed(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "checkpoint").mkdir()
+    (run / "checkpoint/state-4.npz").touch()  # as if it were not finished
+    with open(run / "vocabulary.txt", "a") as file:
+        file.write("more\n")
+    with pytest.raises(DataError, match="damaged: vocabulary.txt has changed"):
+        train(run, resume=True)
 
 
 @pytest.mark.slow
