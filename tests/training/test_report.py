@@ -61,7 +61,9 @@ def test_skipped_rows_are_a_warning_with_the_most_frequent_reason(capsys):
     targets = [f"eins zwei drei nummer {i}" for i in range(24)] + ["x"] * 5 + [" "]
     settings = {"source": "en", "target": "de", "vocabulary_size": 300}
     data = (sources, targets)
-    lines = log_data(capsys, "translation", data, (targets[:3], sources[:3]), **settings, max_ratio=3.0)
+    lines = log_data(
+        capsys, "translation", data, (targets[:3], sources[:3]), **settings, max_ratio=3.0
+    )
     assert lines[0].startswith("pieces (source and target) of an example: median ")
     assert len(lines) == 3
     assert lines[2].startswith(
