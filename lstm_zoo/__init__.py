@@ -26,7 +26,7 @@ __all__ = ["__version__", *_MODULES]
 
 def __getattr__(name: str):
     if name in _MODULES:
-        check_backend()
+        prepare_tensorflow()
         return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -35,8 +35,19 @@ def __dir__() -> list[str]:
     return __all__
 
 
-def check_backend() -> None:
-    """Check that Keras runs on TensorFlow, before it is imported: that fails without a backend.
+def is_embedded() -> bool:
+    """Return whether lstm_zoo is embedded in a program, and must not change its process.
+
+    The environment variable `LSTM_ZOO_EMBEDDED=1` says so.
+    """
+    return os.environ.get("LSTM_ZOO_EMBEDDED", "") not in ("", "0")
+
+
+def prepare_tensorflow() -> None:
+    """Check that Keras runs on TensorFlow, and have it take a GPU's memory as it needs it.
+
+    Before either is imported: Keras fails without its backend, and TensorFlow reads the environment
+    variable when it first uses a GPU. A value that is there already is kept.
 
     Raises:
         BackendError: (an ImportError) if the environment or Keras's configuration file chooses
@@ -52,6 +63,8 @@ def check_backend() -> None:
             "lstm_zoo's models run on Keras's TensorFlow backend; set KERAS_BACKEND=tensorflow. "
             f"Found: {backend}, from {source}."
         )
+    if not is_embedded():
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 
 def _chosen_backend() -> tuple[str, str]:

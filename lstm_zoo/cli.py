@@ -319,7 +319,7 @@ def inspect(path: str, as_json: bool) -> None:
     Prints the model card, the number of parameters, signatures, ops and recurrent layers. For each
     recurrent layer: which implementation runs on this machine, and why.
     """
-    lstm_zoo.check_backend()
+    lstm_zoo.prepare_tensorflow()
     from lstm_zoo.export.inspection import describe, to_text
 
     card = describe(path)

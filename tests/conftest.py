@@ -13,6 +13,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# On a GPU: its memory is shared with the processes that tests start, and those compute without
+# TF32 too, as `full_float32` has this one do.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
 
 # The same examples in every run, and no failure because a machine is slow.
 settings.register_profile(
@@ -41,6 +45,22 @@ HOSTILE = [
 def pytest_collection_modifyitems(items):
     """Start with the docs' examples, the longest test; other processes run the rest meanwhile."""
     items.sort(key=lambda item: item.path.name != "test_docs.py")
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu"):
+        import tensorflow as tf
+
+        if not tf.config.list_physical_devices("GPU"):
+            pytest.skip("TensorFlow sees no GPU")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def full_float32():
+    """Switch off TF32, a GPU's short float32, in which equal results differ by 2e-4."""
+    import tensorflow as tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 @pytest.fixture(scope="session")

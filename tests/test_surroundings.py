@@ -87,6 +87,58 @@ def test_a_process_with_another_backend_ends_with_one_sentence(tmp_path):
     assert done.stderr.splitlines()[-1].startswith(b"lstm_zoo.errors.BackendError: ")
 
 
+# A GPU's memory ----------------------------------------------------------------------------------
+
+GROWTH = "TF_FORCE_GPU_ALLOW_GROWTH"
+
+
+@pytest.mark.parametrize(
+    "name", ["train", "load", "build_sentiment", "build_speech", "build_translation"]
+)
+def test_the_first_use_has_tensorflow_take_a_gpus_memory_as_needed(monkeypatch, name):
+    monkeypatch.delenv(GROWTH, raising=False)
+    getattr(lstm_zoo, name)
+    assert os.environ[GROWTH] == "true"
+
+
+@pytest.mark.parametrize("call", [["inspect", "runs/x"], ["speech", "predict", "runs/x", "a"]])
+def test_a_command_has_too(monkeypatch, call):
+    monkeypatch.delenv(GROWTH, raising=False)
+    assert CliRunner().invoke(cli, call).exit_code == 2  # there is no such run
+    assert os.environ[GROWTH] == "true"
+
+
+@pytest.mark.parametrize("switch, embedded", [("", False), ("0", False), ("1", True), ("x", True)])
+def test_an_embedding_program_keeps_its_own_way(monkeypatch, switch, embedded):
+    monkeypatch.delenv(GROWTH, raising=False)
+    monkeypatch.setenv("LSTM_ZOO_EMBEDDED", switch)
+    lstm_zoo.load  # noqa: B018
+    assert (GROWTH not in os.environ) == lstm_zoo.is_embedded() == embedded
+
+
+def test_a_users_choice_is_kept(monkeypatch):
+    monkeypatch.setenv(GROWTH, "false")
+    lstm_zoo.load  # noqa: B018
+    assert os.environ[GROWTH] == "false"
+
+
+@pytest.mark.slow
+def test_it_is_chosen_before_tensorflow_is_imported():
+    code = """
+import os, sys
+import lstm_zoo
+class Finder:
+    def find_spec(name, *_):
+        if name == "tensorflow":
+            print(os.environ["TF_FORCE_GPU_ALLOW_GROWTH"])
+sys.meta_path.insert(0, Finder)
+lstm_zoo.load
+"""
+    environment = {name: os.environ[name] for name in os.environ if name != GROWTH}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert done.stdout.split() == [b"true"]
+
+
 # Switches, float types and Keras's configuration file ---------------------------------------------
 
 

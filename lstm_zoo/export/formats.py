@@ -1,8 +1,10 @@
 """The export formats by name."""
 
+import contextlib
 import importlib
 import inspect
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -90,4 +92,18 @@ def export(
     for option in given:
         if option not in known:
             raise CallError(f"{format} has no option {option}. Known: {', '.join(known)}.")
-    return exporter(pipeline, directory, **given)
+    with _full_float32():
+        return exporter(pipeline, directory, **given)
+
+
+@contextlib.contextmanager
+def _full_float32() -> Iterator[None]:
+    """Switch off TF32, a GPU's short float32: the checks compare with answers of a processor."""
+    import tensorflow as tf
+
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(enabled)

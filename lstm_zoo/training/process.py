@@ -5,19 +5,14 @@ A program that embeds lstm_zoo can turn both off with the environment variable
 """
 
 import ctypes
-import os
 
 import keras
 
-SWITCH = "LSTM_ZOO_EMBEDDED"
+from lstm_zoo import is_embedded
+
 # Parameters of glibc's mallopt (malloc.h).
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 UNLIMITED = 2**31 - 1
-
-
-def is_embedded() -> bool:
-    """Return whether lstm_zoo is embedded in a program, and must not change its process."""
-    return os.environ.get(SWITCH, "") not in ("", "0")
 
 
 def set_seed(seed: int) -> None:

@@ -3,9 +3,10 @@
 import sys
 
 import pytest
+import tensorflow as tf
 
 import lstm_zoo
-from lstm_zoo.errors import CallError
+from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.export import formats
 from tests.conftest import READY_RUNS
 
@@ -38,6 +39,27 @@ def test_the_format_chooses_the_exporter(calls, tmp_path):
     assert [name for name, *_ in calls] == ["tf_saved_model", "onnx", "litert"]
     formats.export(None, tmp_path)
     assert calls[-1] == ("tf_saved_model", None, False)
+
+
+def test_tf32_is_off_during_an_export_only(monkeypatch, tmp_path):
+    """A GPU's answers must be as near to those of the checks, on a processor, as float32 is."""
+    seen = []
+
+    def export(pipeline, directory):
+        seen.append(tf.config.experimental.tensor_float_32_execution_enabled())
+        raise ExportError
+
+    monkeypatch.setattr(formats.module("onnx"), formats.EXPORTERS["onnx"].function, export)
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    try:
+        for chosen in (True, False):
+            tf.config.experimental.enable_tensor_float_32_execution(chosen)
+            with pytest.raises(ExportError):
+                formats.export(None, tmp_path, "onnx")
+            assert tf.config.experimental.tensor_float_32_execution_enabled() == chosen
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+    assert seen == [False, False]
 
 
 def test_none_and_false_are_options_not_given(calls, tmp_path):

@@ -8,14 +8,12 @@ from lstm_zoo.recurrent import fused
 
 def fake_gpus(monkeypatch: pytest.MonkeyPatch, *, count: int) -> None:
     """Make TensorFlow list this number of GPUs, on any machine."""
-    devices = {
-        kind: [
-            tf.config.PhysicalDevice(f"/physical_device:{kind}:{n}", kind) for n in range(number)
-        ]
-        for kind, number in {"CPU": 1, "GPU": count}.items()
-    }
+    devices = [tf.config.PhysicalDevice("/physical_device:CPU:0", "CPU")]
+    devices += [tf.config.PhysicalDevice(f"/physical_device:GPU:{n}", "GPU") for n in range(count)]
     for name in ("list_physical_devices", "list_logical_devices"):
-        monkeypatch.setattr(tf.config, name, lambda kind: devices[kind])
+        monkeypatch.setattr(
+            tf.config, name, lambda kind=None: [d for d in devices if kind in (None, d.device_type)]
+        )
 
 
 def fake_cudnn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,16 +23,21 @@ def layer_with(weights, cell, units, features, **options):
 
 
 def stock_layer(cell, units, bidirectional=False, **options):
-    """Make Keras's own layer."""
-    if not bidirectional:
-        return STOCK[cell](units, **options)
-    return keras.layers.Bidirectional(STOCK[cell](units, **options))
+    """Make Keras's own layer, which never runs on cuDNN: that takes masks of one form only."""
+    layer = STOCK[cell](units, **options)
+    directions = [layer]
+    if bidirectional:
+        layer = keras.layers.Bidirectional(layer)
+        directions = [layer.forward_layer, layer.backward_layer]
+    for direction in directions:
+        direction.use_cudnn = False
+    return layer
 
 
 def pair(cell, units, features, bidirectional=False, **options):
-    """Make our layer and Keras's with the same random weights."""
+    """Make our layer and Keras's with the same random weights, neither of them on cuDNN."""
     layers = [
-        recurrent_layer(cell, units, bidirectional=bidirectional, **options),
+        recurrent_layer(cell, units, bidirectional=bidirectional, use_cudnn=False, **options),
         stock_layer(cell, units, bidirectional, **options),
     ]
     rng = np.random.default_rng(1)

@@ -73,16 +73,6 @@ for embedded in ("1", "0"):
     assert run(program).splitlines()[-2:] == ["1 [] True", f"0 {calls} False"]
 
 
-@pytest.mark.parametrize(
-    "value, embedded", [(None, False), ("", False), ("0", False), ("1", True), ("yes", True)]
-)
-def test_the_switch_is_an_environment_variable(monkeypatch, value, embedded):
-    monkeypatch.delenv("LSTM_ZOO_EMBEDDED", raising=False)
-    if value is not None:
-        monkeypatch.setenv("LSTM_ZOO_EMBEDDED", value)
-    assert process.is_embedded() == embedded
-
-
 def test_the_seed_is_python_numpys_and_keras(monkeypatch):
     import keras
 
