@@ -13,8 +13,10 @@ prints examples per second in training (Adam) and in prediction, without dropout
   takes the target too.
 
 The inputs are random, in batches of similar lengths. In each round all networks process the same
-batches in turn; prints medians, and our ratio to each. PyTorch (`pip install torch==2.13.0`) packs
-its sequences; it is omitted where it is not installed.
+batches in turn, on a GPU where TensorFlow sees one; prints medians, and our ratio to each. PyTorch
+(`pip install torch==2.13.0`) is omitted where it is not installed. `padded` runs its LSTMs over the
+padding too, so that its backward directions read that first; `packed` over the valid steps only, as
+ours do. Quote the better one.
 """
 
 import importlib.util
@@ -30,6 +32,7 @@ import click
 import keras
 import numpy as np
 import stock
+import tensorflow as tf
 
 from lstm_zoo import build_sentiment, build_speech, build_translation
 from lstm_zoo.data import batching
@@ -77,7 +80,9 @@ def main(families: tuple[str, ...], rounds: int, batches: int) -> None:
         with stock.replace_ours():
             networks["stock"] = keras_steps(family.build(), family.loss)
         if importlib.util.find_spec("torch"):
-            networks["torch"] = torch_steps(family.torch_network())
+            for layout in ("padded", "packed"):
+                run_lstm = {"padded": padded, "packed": packed}[layout]
+                networks[layout] = torch_steps(family.torch_network(run_lstm))
         for number, mode in enumerate(("training", "prediction")):
             speeds = {network: [] for network in networks}
             for turn in range(rounds + 1):
@@ -92,7 +97,7 @@ def main(families: tuple[str, ...], rounds: int, batches: int) -> None:
             medians = {network: statistics.median(values) for network, values in speeds.items()}
             for network, values in speeds.items():
                 click.echo(
-                    f"{name:12}{mode:11}{network:6}{medians[network]:8.1f} examples/s "
+                    f"{name:12}{mode:11}{network:7}{medians[network]:8.1f} examples/s "
                     f"({min(values):.1f} to {max(values):.1f})   "
                     f"ours/{network} {medians['ours'] / medians[network]:.2f}"
                 )
@@ -153,18 +158,32 @@ def keras_steps(model, loss):
 def torch_steps(network):
     import torch
 
+    network = network.to(torch_device())
     optimizer = torch.optim.Adam(network.parameters())
 
+    # As Keras's, the steps return numbers on the processor: on a GPU they wait for the results.
     def train(inputs, targets):
         optimizer.zero_grad()
-        network.loss(network(inputs), targets).backward()
+        loss = network.loss(network(inputs), targets)
+        loss.backward()
         optimizer.step()
+        return loss.item()
 
     def predict(inputs, targets):
         with torch.no_grad():
-            network(inputs)
+            return network(inputs).cpu()
 
     return train, predict
+
+
+def torch_device():
+    return "cuda" if tf.config.list_physical_devices("GPU") else "cpu"
+
+
+def torch_ids(array):
+    import torch
+
+    return torch.from_numpy(array).to(torch_device()).long()
 
 
 def packed(lstm, sequence, lengths):
@@ -176,12 +195,25 @@ def packed(lstm, sequence, lengths):
     return pad_packed_sequence(outputs, batch_first=True)[0], hidden
 
 
+def padded(lstm, sequence, lengths):
+    """Run PyTorch's LSTM over all steps; return its outputs and last hidden states."""
+    outputs, (hidden, _) = lstm(sequence)
+    return outputs, hidden
+
+
+def lengths_of(ids):
+    """Count the valid steps of each row, on the processor, where `packed` needs them."""
+    import torch
+
+    return torch.from_numpy((ids != 0).sum(1))
+
+
 def mean_and_max(sequence, valid):
     valid = valid.unsqueeze(-1)
     return [(sequence * valid).sum(1) / valid.sum(1), sequence.masked_fill(~valid, -2).amax(1)]
 
 
-def torch_reviews():
+def torch_reviews(run_lstm):
     import torch
     from torch import nn
 
@@ -193,18 +225,17 @@ def torch_reviews():
             self.logits = nn.Linear(4 * 96, CLASSES)
 
         def forward(self, inputs):
-            ids = torch.from_numpy(inputs).long()
-            valid = ids != 0
-            sequence, _ = packed(self.lstm, self.embedding(ids), valid.sum(1))
-            return self.logits(torch.cat(mean_and_max(sequence, valid), -1))
+            ids = torch_ids(inputs)
+            sequence, _ = run_lstm(self.lstm, self.embedding(ids), lengths_of(inputs))
+            return self.logits(torch.cat(mean_and_max(sequence, ids != 0), -1))
 
         def loss(self, logits, targets):
-            return nn.functional.cross_entropy(logits, torch.from_numpy(targets))
+            return nn.functional.cross_entropy(logits, torch_ids(targets))
 
     return Network()
 
 
-def torch_recognizer():
+def torch_recognizer(run_lstm):
     import torch
     from torch import nn
 
@@ -221,10 +252,11 @@ def torch_recognizer():
             stacked = np.pad(features, [(0, 0), (0, -frames % STACKED), (0, 0)])
             stacked = stacked.reshape(batch, -1, STACKED * FEATURES)
             lengths = torch.from_numpy(output_lengths(lengths, STACKED))
-            return self.logits(packed(self.lstm, torch.from_numpy(stacked), lengths)[0])
+            stacked = torch.from_numpy(stacked).to(torch_device())
+            return self.logits(run_lstm(self.lstm, stacked, lengths)[0])
 
         def loss(self, logits, targets):
-            targets = torch.from_numpy(targets).long()
+            targets = torch_ids(targets)
             log_probabilities = logits.log_softmax(-1).transpose(0, 1)
             return nn.functional.ctc_loss(
                 log_probabilities, targets[:, 2:], targets[:, 1], targets[:, 0]
@@ -233,7 +265,7 @@ def torch_recognizer():
     return Network()
 
 
-def torch_translator():
+def torch_translator(run_lstm):
     import torch
     from torch import nn
 
@@ -252,10 +284,9 @@ def torch_translator():
             self.bias = nn.Parameter(torch.zeros(PIECES))
 
         def forward(self, inputs):
-            source, target = (torch.from_numpy(ids).long() for ids in inputs)
-            valid = source != 0
-            sequence, hidden = packed(self.encoder, self.source(source), valid.sum(1))
-            context = torch.cat([*hidden, *mean_and_max(sequence, valid)], -1)
+            source, target = (torch_ids(ids) for ids in inputs)
+            sequence, hidden = run_lstm(self.encoder, self.source(source), lengths_of(inputs[0]))
+            context = torch.cat([*hidden, *mean_and_max(sequence, source != 0)], -1)
             states = [bridge(context).unsqueeze(0) for bridge in self.bridges]
             embedded = self.target(target) + self.input_projection(context).unsqueeze(1)
             outputs, _ = self.decoder(embedded, (states[0].tanh(), states[1]))
@@ -263,7 +294,7 @@ def torch_translator():
             return vectors @ self.target.weight.T + self.bias
 
         def loss(self, logits, targets):
-            targets = torch.from_numpy(targets).long()
+            targets = torch_ids(targets)
             return nn.functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=0)
 
     return Network()

@@ -7,8 +7,8 @@ prints tables of milliseconds: a forward pass, the same of a SavedModel, and a t
 of a row are timed in turn, each after a rest and untimed runs. Prints medians, with the spread
 (half the interquartile range, relative to the median) of our column and of stock Keras's. `floor`
 is the time of the matrix products alone, in sequence, in TensorFlow. PyTorch (`pip install
-torch==2.13.0`) and ONNX Runtime (`pip install onnx onnxruntime`) are omitted where they are not
-installed.
+torch==2.13.0`) packs no sequences, which is faster where all steps are valid. It and ONNX Runtime
+(`pip install onnx onnxruntime`) are omitted where they are not installed.
 
 As in lstm_zoo's training, the process keeps memory that it frees (`lstm_zoo.training.process`), in
 all columns.
@@ -185,8 +185,10 @@ def products(cell, bidirectional, inputs, units, training):
     return lambda: fetched(run())
 
 
-def torch_function(cell, bidirectional, inputs, gradients, units, training):
+def torch_function(cell, bidirectional, inputs, gradients, units, training, lengths=None):
+    """Make a function of PyTorch's layer, of packed sequences if there are lengths."""
     import torch
+    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
     device = "cuda" if tf.config.list_physical_devices("GPU") else "cpu"
     kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
@@ -194,13 +196,19 @@ def torch_function(cell, bidirectional, inputs, gradients, units, training):
     inputs = torch.tensor(inputs, device=device, requires_grad=training)
     gradients = torch.tensor(gradients, device=device)
 
+    def outputs():
+        if lengths is None:
+            return layer(inputs)[0]
+        packed = pack_padded_sequence(inputs, torch.from_numpy(lengths), batch_first=True)
+        return pad_packed_sequence(layer(packed)[0], batch_first=True)[0]
+
     def run():
         if not training:
             with torch.no_grad():
-                return layer(inputs)[0].cpu()
+                return outputs().cpu()
         inputs.grad = None
         layer.zero_grad()
-        layer(inputs)[0].backward(gradients)
+        outputs().backward(gradients)
         return inputs.grad.cpu()
 
     return run
