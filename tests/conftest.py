@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import preloaded
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # On a GPU: its memory is shared with the processes that tests start, and those compute without
 # TF32 too, as `full_float32` has this one do.
@@ -71,20 +73,37 @@ def shared_data() -> Path:
     return SHARED
 
 
-def trained_once(tmp_path_factory, name, *arguments, **settings) -> Path:
-    """Train a run once for all processes of pytest-xdist, in the first that needs it."""
-    import lstm_zoo
-
+def made_once(tmp_path_factory, name, make) -> Path:
+    """Make a directory once for all processes of pytest-xdist, in the first that needs it."""
     place = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         place = place.parent
-    run = place / "trained" / name
-    run.parent.mkdir(exist_ok=True)
-    with open(run.with_suffix(".lock"), "w") as lock:
+    directory = place / "made" / name
+    directory.parent.mkdir(exist_ok=True)
+    with open(directory.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not run.exists():
-            lstm_zoo.train(*arguments, run=run, **settings)
-    return run
+        if not directory.exists():
+            make(directory)
+    return directory
+
+
+def trained_once(tmp_path_factory, name, *arguments, **settings) -> Path:
+    """Train a run once for all processes, in the first that needs it."""
+    import lstm_zoo
+
+    return made_once(
+        tmp_path_factory, name, lambda run: lstm_zoo.train(*arguments, run=run, **settings)
+    )
+
+
+def exported_once(tmp_path_factory, family) -> Path:
+    """Export a family's ready run once for all processes; return the directory of its version 1."""
+    import lstm_zoo
+
+    def export(directory):
+        lstm_zoo.load(READY_RUNS / family).export(directory)
+
+    return made_once(tmp_path_factory, f"{family}-export", export) / "1"
 
 
 @pytest.fixture(scope="session")
@@ -190,10 +209,13 @@ def translator(translator_run):
     return lstm_zoo.load(translator_run)
 
 
-def run_cli(*arguments, stdin: bytes = b"", **options) -> subprocess.CompletedProcess:
-    """Run `python -m lstm_zoo` in a subprocess, as a user would."""
+def run_cli(
+    *arguments, stdin: bytes = b"", fresh: bool = False, **options
+) -> subprocess.CompletedProcess:
+    """Run `lstm-zoo` in a process of its own; a fresh interpreter imports all that it needs."""
+    command = [sys.executable, "-m", "lstm_zoo"] if fresh else [preloaded.lstm_zoo()]
     return subprocess.run(
-        [sys.executable, "-m", "lstm_zoo", *map(str, arguments)],
+        [*command, *map(str, arguments)],
         input=stdin,
         capture_output=True,
         timeout=300,

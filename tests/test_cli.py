@@ -123,7 +123,7 @@ def train_command(corpus, run, *extra):
 @pytest.mark.slow
 def test_train_evaluate_and_predict_in_processes_of_their_own(corpus, tmp_path):
     run, exports = tmp_path / "run", tmp_path / "exports"
-    done = run_cli(*train_command(corpus, run, "--export", exports))
+    done = run_cli(*train_command(corpus, run, "--export", exports), fresh=True)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().split() == [str(run), str(exports / "1")]
     assert b"epoch 3/3" in done.stderr
@@ -379,14 +379,14 @@ def test_ctrl_c_ends_a_training_like_early_stopping(corpus, tmp_path):
 @pytest.mark.slow
 def test_a_training_in_the_background_ignores_ctrl_c(corpus, tmp_path):
     run = tmp_path / "run"
-    command = train_command(corpus, run, "--set", "patience=30", "--epochs", "30")
+    command = train_command(corpus, run, "--set", "patience=9", "--epochs", "9")
     process = start_and_wait_for_an_epoch(command, interrupt=signal.SIG_IGN)
     while process.poll() is None:
         process.send_signal(signal.SIGINT)
         time.sleep(0.002)
     _, errors = process.communicate()
     assert process.returncode == 0, errors.decode()
-    assert len((run / "history.csv").read_text().splitlines()) == 1 + 30
+    assert len((run / "history.csv").read_text().splitlines()) == 1 + 9
 
 
 def test_too_little_memory_is_an_error(small_run, tmp_path, monkeypatch):

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests import preloaded
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SERVER = Path(__file__).parent / "serving/server.py"
@@ -43,7 +45,9 @@ def test_the_readme_is_short_and_links_to_pages_that_are_there():
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the REST client of docs/ is curl")
 def test_every_example_runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    # The first command is the environment's own; the others begin with TensorFlow imported.
+    own, ready = Path(sys.executable).parent, preloaded.python().parent
+    monkeypatch.setenv("PATH", f"{ready}:{own}:/usr/bin:/bin")
     # Setting up needs the network, and TF Serving Docker: our server stands in its place.
     set_up, _, *examples = [block for page in PAGES for block in blocks_of(page)]
     examples = [block for block in examples if not block.code.startswith("docker")]
@@ -52,6 +56,7 @@ def test_every_example_runs(tmp_path, monkeypatch):
     examples = [block for block in examples if block not in clients]
     first = set_up.code.split("&& .venv/bin/")[-1]
     assert first.startswith("lstm-zoo sentiment train")
+    first = f"{own}/{first}"
     done = subprocess.run(["bash", "-c", first], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     # It evaluates the network on a test set, and the network has learned the order of words.
@@ -88,7 +93,7 @@ def test_every_example_runs(tmp_path, monkeypatch):
 def run(block, directory):
     """Run an example, and return what it printed."""
     shell = ["bash", "-euo", "pipefail", "-c", block.code]
-    python = [sys.executable, "-c", block.code]
+    python = ["python", "-c", block.code]
     command = shell if block.kind == "sh" else python
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
     assert done.returncode == 0, f"{block.code}\n{done.stderr}"

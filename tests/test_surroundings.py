@@ -79,7 +79,7 @@ def test_a_process_with_another_backend_ends_with_one_sentence(tmp_path):
     environment = {name: os.environ[name] for name in os.environ if name != "KERAS_BACKEND"}
     environment["KERAS_HOME"] = str(tmp_path)
     for arguments in (["sentiment", "predict", "runs/x", "a"], ["inspect", "x"]):
-        done = run_cli(*arguments, env=environment)
+        done = run_cli(*arguments, env=environment, fresh=True)
         assert done.returncode == 2
         assert done.stderr.startswith(b"Error: ") and done.stderr.count(b"\n") == 1
     code = "import lstm_zoo; lstm_zoo.train"
@@ -271,7 +271,10 @@ def test_reports_are_utf8_and_control_nothing_whatever_the_locale(tmp_path):
     data = tmp_path / "f.jsonl"
     rows = [{"text": f"фильм {n}", "label": names[n % 2]} for n in range(20)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run, options = tmp_path / "run", {"env": {**os.environ, "PYTHONIOENCODING": "latin-1"}}
+    run, options = (
+        tmp_path / "run",
+        {"env": {**os.environ, "PYTHONIOENCODING": "latin-1"}, "fresh": True},
+    )
     arguments = ["--data", data, "--run", run, "--variant", "tiny", "--epochs", 1]
     for command in (
         ["sentiment", "train", *arguments],

@@ -1,4 +1,4 @@
-"""Keras's call of cuDNN, with the padding cut off.
+"""Keras's call of cuDNN, with the padding cut off, for batches of any size.
 
 cuDNN leaves the gradient of padded inputs uninitialized (9.19 on an H100: numbers from 1e-246 to
 9e-97; it may be NaN), in stock Keras's layers too. From there it would reach the layers below, and
@@ -31,6 +31,31 @@ def run(
         The last output `(batch, units)`, all outputs `(batch, time, units)`, zeros at padding, and
         the list of last states. Padding has no gradient, neither of the inputs nor of the outputs.
     """
+    # cuDNN takes no empty batch: it computes a row of zeros in its place.
+    rows = tf.shape(sequences)[0]
+    missing = tf.cast(tf.equal(rows, 0), rows.dtype)
+    sequences, *initial_state = (
+        _with_rows(tensor, missing) for tensor in (sequences, *initial_state)
+    )
+    if mask is not None:
+        mask = _with_rows(mask, missing, True)
+    last, outputs, states = _without_padding(layer, sequences, initial_state, mask, training)
+    return last[:rows], outputs[:rows], [state[:rows] for state in states]
+
+
+def _with_rows(tensor: tf.Tensor, number: tf.Tensor, value: bool | float = 0) -> tf.Tensor:
+    """Append rows of a constant to a batch."""
+    return tf.pad(tensor, [[0, number], *[[0, 0]] * (tensor.shape.rank - 1)], constant_values=value)
+
+
+def _without_padding(
+    layer: compat.LoopOverride,
+    sequences: tf.Tensor,
+    initial_state: list[tf.Tensor],
+    mask: tf.Tensor | None,
+    training: bool,
+) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+    """Run a layer on cuDNN, a batch of one row or more; the arguments are those of `run`."""
     if mask is None:
         return layer.keras_loop(sequences, initial_state, None, training)
     valid = tf.cast(mask, tf.bool)[..., tf.newaxis]

@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import tarfile
 import threading
 import time
@@ -18,7 +17,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.export import saved_model, saved_model_checks
 from lstm_zoo.sentiment import demo
-from tests.conftest import HOSTILE, serve_elsewhere
+from tests import preloaded
+from tests.conftest import HOSTILE, exported_once, serve_elsewhere
 
 SERVE = """
 import base64, json, sys
@@ -41,8 +41,8 @@ json.dump(answers, sys.stdout)
 
 
 @pytest.fixture(scope="module")
-def exported(small_pipeline, tmp_path_factory):
-    return small_pipeline.export(tmp_path_factory.mktemp("exports"))
+def exported(tmp_path_factory):
+    return exported_once(tmp_path_factory, "sentiment")
 
 
 def assert_answers_equal(pipeline, batches, answers):
@@ -209,8 +209,8 @@ def test_a_killed_exporter_leaves_complete_versions_only(exported, small_run, tm
     complete = {str(path.relative_to(exported)) for path in exported.rglob("*")}
     generator = random.Random(5)
     done = 0
-    for _ in range(5):
-        arguments = [sys.executable, "-c", EXPORT_FOREVER, small_run, tmp_path]
+    for _ in range(3):
+        arguments = [preloaded.python(), "-c", EXPORT_FOREVER, small_run, tmp_path]
         with subprocess.Popen(
             arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         ) as process:
@@ -229,10 +229,10 @@ def test_a_killed_exporter_leaves_complete_versions_only(exported, small_run, tm
     assert serve(text=tf.constant(["fine"]))["label"].numpy()[0] in (b"neg", b"pos")
 
 
-EXPORT_THREE_TIMES = """
+EXPORT_TWICE = """
 import sys, lstm_zoo
 pipeline = lstm_zoo.load(sys.argv[1])
-for _ in range(3):
+for _ in range(2):
     print(pipeline.export(sys.argv[2]), flush=True)
 """
 
@@ -240,14 +240,14 @@ for _ in range(3):
 @pytest.mark.slow
 def test_two_exporter_processes_never_take_the_same_version(exported, small_run, tmp_path):
     complete = {str(path.relative_to(exported)) for path in exported.rglob("*")}
-    arguments = [sys.executable, "-c", EXPORT_THREE_TIMES, small_run, tmp_path]
+    arguments = [preloaded.python(), "-c", EXPORT_TWICE, small_run, tmp_path]
     exporters = [subprocess.Popen(arguments, stdout=subprocess.PIPE) for _ in range(2)]
     versions = [
         line.decode() for exporter in exporters for line in exporter.communicate()[0].split()
     ]
     assert [exporter.returncode for exporter in exporters] == [0, 0]
-    assert sorted(versions) == [str(tmp_path / str(number)) for number in range(1, 7)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [*"123456"]
+    assert sorted(versions) == [str(tmp_path / str(number)) for number in range(1, 5)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*"1234"]
     for version in tmp_path.iterdir():
         assert {str(path.relative_to(version)) for path in version.rglob("*")} == complete
 
@@ -268,9 +268,9 @@ def test_a_killed_exporter_of_a_network_leaves_complete_exports_only(
     file = small_pipeline.export(tmp_path / "complete", format=format)
     complete = {path.name: path.stat().st_size for path in file.parent.iterdir()}
     generator = random.Random(6)
-    for number in range(3):
+    for number in range(2):
         place = tmp_path / str(number)
-        arguments = [sys.executable, "-c", EXPORT_NETWORKS, small_run, place, format]
+        arguments = [preloaded.python(), "-c", EXPORT_NETWORKS, small_run, place, format]
         with subprocess.Popen(
             arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         ) as process:

@@ -26,6 +26,7 @@ def run(
     *, input, input_h, input_c, params, is_training, rnn_mode, sequence_lengths, time_major
 ):  # the names of TensorFlow's op
     """Run `tf.raw_ops.CudnnRNNV3`, with NaN at padding: the outputs, and the inputs' gradient."""
+    tf.debugging.assert_positive(tf.shape(input)[0], "cuDNN takes no empty batch")
     features, units = input.shape[-1], input_h.shape[-1]
     gates = {"lstm": 4, "gru": 3}[rnn_mode]
     sizes = [units * features] * gates + [units * units] * gates + [units] * 2 * gates

@@ -206,3 +206,14 @@ def ends(tensor):
     for op in tensor.consumers():
         found |= ends(op.outputs[0]) if op.type in ("ReverseSequence", "Mul") else {op.type}
     return found
+
+
+@with_cudnn
+@pytest.mark.parametrize("masked", [True, False])
+def test_an_empty_batch_has_empty_results(monkeypatch, cell, masked):
+    fake_cudnn(monkeypatch)
+    network = one_layer(cell)
+    mask = np.zeros((0, TIME), bool) if masked else None
+    outputs, *states = network.call(tf.zeros((0, TIME, FEATURES)), mask, False)
+    assert outputs.shape == (0, TIME, UNITS)
+    assert all(state.shape == (0, UNITS) for state in states)

@@ -203,12 +203,12 @@ def test_a_new_version_is_loaded(server, pipelines, models):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_thousand_random_requests(family, server, pipelines):
+def test_random_requests(family, server, pipelines):
     generator = random.Random(7)
     pipeline = pipelines[family]
     valid = refused = 0
     early = {}
-    for number in range(1_000):
+    for number in range(400):
         signature = generator.choice([*pipeline.signatures])
         if generator.random() < 0.2:
             inputs = bad_inputs(family, signature, generator)
@@ -221,21 +221,21 @@ def test_a_thousand_random_requests(family, server, pipelines):
             answer = predict_grpc(server.grpc, family, signature, inputs)
             assert_alike(pipeline.signatures[signature](**inputs), answer)
             valid += 1
-        if number == 300:
+        if number == 150:
             early = memory(server)
-    assert valid > 700 and refused > 100
+    assert valid > 250 and refused > 40
     late = memory(server)
     for process in early.keys() & late.keys():  # the process of a replaced version has ended
         assert late[process] < 1.15 * early[process] + 20e6, (early, late)
 
 
-def test_eight_clients_for_a_minute(server, pipelines):
+def test_eight_clients_at_once(server, pipelines):
     generator = random.Random(3)
     cases = []
     for family, signature in signatures_of(pipelines) * 8:
         inputs = good_inputs(family, signature, generator, least=1)
         cases.append((family, signature, inputs, pipelines[family].signatures[signature](**inputs)))
-    end = time.monotonic() + 60
+    end = time.monotonic() + 20
     counts, failures = [0] * 8, []
 
     def send_requests(client):

@@ -20,7 +20,7 @@ from lstm_zoo.export import saved_model
 from lstm_zoo.speech import ctc, pipeline
 from lstm_zoo.speech.audio import read_audio
 from lstm_zoo.speech.corpus import read
-from tests.conftest import READY_RUNS, run_cli, serve_elsewhere
+from tests.conftest import READY_RUNS, exported_once, run_cli, serve_elsewhere
 
 RUN = READY_RUNS / "speech"
 
@@ -253,8 +253,8 @@ def test_a_run_has_its_files_and_fast_layers(recognizer_run):
 
 
 @pytest.fixture(scope="module")
-def exported(spoken_recognizer, tmp_path_factory):
-    return spoken_recognizer.export(tmp_path_factory.mktemp("exports"))
+def exported(tmp_path_factory):
+    return exported_once(tmp_path_factory, "speech")
 
 
 @pytest.mark.slow

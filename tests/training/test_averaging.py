@@ -1,4 +1,4 @@
-"""Training a translator: averaging of epochs."""
+"""Averaging the weights of the last epochs."""
 
 import json
 
@@ -6,44 +6,25 @@ import keras
 import numpy as np
 import pytest
 
-import lstm_zoo
-from tests.translation.phrases import phrases
-
-DATA = phrases(120, seed=4)
-SMALL = {
-    "source": "en",
-    "target": "de",
-    "variant": "tiny",
-    "vocabulary_size": 300,
-    "batch_tokens": 600,
-    "epochs": 4,
-}
+from tests.training.helpers import Interrupt, train
 
 
 class Recorder(keras.callbacks.Callback):
-    """Keeps the weights after every epoch; interrupts training after `last` epochs, if given."""
+    """Keeps the weights after every epoch."""
 
-    def __init__(self, last=None):
+    def __init__(self):
         super().__init__()
-        self.last, self.weights = last, []
+        self.weights = []
 
     def on_epoch_end(self, epoch, logs=None):
         self.weights.append(self.model.get_weights())
-
-    def on_train_batch_end(self, batch, logs=None):
-        if len(self.weights) == self.last:
-            raise KeyboardInterrupt
-
-
-def train(run, **options):
-    return lstm_zoo.train("translation", DATA, run=run, **{**SMALL, **options})
 
 
 @pytest.mark.slow
 def test_the_last_epochs_are_averaged_without_changing_training(tmp_path):
     recorder, plain = Recorder(), Recorder()
-    averaged = train(tmp_path / "averaged", average_epochs=3, callbacks=[recorder])
-    train(tmp_path / "plain", callbacks=[plain])
+    averaged = train(tmp_path / "averaged", 4, average_epochs=3, callbacks=[recorder])
+    train(tmp_path / "plain", 4, callbacks=[plain])
     for ours, others in zip(recorder.weights, plain.weights, strict=True):
         for array, other in zip(ours, others, strict=True):
             np.testing.assert_array_equal(array, other)
@@ -52,8 +33,8 @@ def test_the_last_epochs_are_averaged_without_changing_training(tmp_path):
     for array, *arrays in zip(averaged.model.get_weights(), *averaged_epochs, strict=True):
         np.testing.assert_allclose(array, np.mean(arrays, axis=0), rtol=1e-6, atol=1e-7)
     # An interrupted and resumed run ends with the same bytes.
-    train(tmp_path / "interrupted", average_epochs=3, callbacks=[Recorder(2)])
-    lstm_zoo.train("translation", DATA, run=tmp_path / "interrupted", resume=True)
+    train(tmp_path / "interrupted", 4, average_epochs=3, callbacks=[Interrupt(3)])
+    train(tmp_path / "interrupted", 4, resume=True)
     weights = [tmp_path / run / "model.weights.h5" for run in ("interrupted", "averaged")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     assert not (tmp_path / "averaged/checkpoint").exists()
