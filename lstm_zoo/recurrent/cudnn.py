@@ -38,7 +38,7 @@ def run(
         _with_rows(tensor, missing) for tensor in (sequences, *initial_state)
     )
     if mask is not None:
-        mask = _with_rows(mask, missing, True)
+        mask = _with_rows(tf.cast(mask, tf.bool), missing, True)
     last, outputs, states = _without_padding(layer, sequences, initial_state, mask, training)
     return last[:rows], outputs[:rows], [state[:rows] for state in states]
 
@@ -58,7 +58,7 @@ def _without_padding(
     """Run a layer on cuDNN, a batch of one row or more; the arguments are those of `run`."""
     if mask is None:
         return layer.keras_loop(sequences, initial_state, None, training)
-    valid = tf.cast(mask, tf.bool)[..., tf.newaxis]
+    valid = mask[..., tf.newaxis]
     # Not a product with the mask, which would keep a NaN.
     sequences = tf.where(valid, sequences, 0)
     last, outputs, states = layer.keras_loop(sequences, initial_state, mask, training)
