@@ -4,11 +4,13 @@
 arguments, streams, environment and exit status, also from a shell. Each call is a fork of a server
 process, which has imported the package but run nothing: a process of its own, as fresh as a new
 one but for the imports. What depends on those, or on the variables that an interpreter reads when
-it starts, needs `sys.executable`. If a program is killed, its fork is too.
+it starts, needs `sys.executable`. If a program is killed, its fork is too, and all forks end with
+the tests.
 """
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import json
 import os
@@ -22,6 +24,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1  # of Linux's prctl.h: a signal to a process whose parent has ended
 # The program that passes its call on: it must start fast, and needs nothing but the socket.
 PROGRAM = """\
 #!{executable} -ISB
@@ -114,6 +117,7 @@ def _start(listener: socket.socket, selector: selectors.BaseSelector) -> None:
     process = os.fork()
     if not process:
         os.setpgid(0, 0)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         _run(streams, *json.loads(call))
     with contextlib.suppress(PermissionError):  # whichever of the two is first
         os.setpgid(process, process)
