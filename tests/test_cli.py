@@ -335,7 +335,7 @@ def start_and_wait_for_an_epoch(command, interrupt=signal.SIG_DFL):
     )  # fmt: skip
     run = command[command.index("--run") + 1]
     deadline = time.monotonic() + 240
-    while not (run / "history.csv").exists():
+    while not (run / "model.weights.h5").exists():  # the last file of the first epoch
         assert process.poll() is None, process.stderr.read().decode()
         assert time.monotonic() < deadline
         time.sleep(0.01)

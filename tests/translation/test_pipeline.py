@@ -130,7 +130,7 @@ def test_an_export_translates_multi30k_val_as_the_pipeline(shared_data, tmp_path
     )
     val = corpus.read(shared_data / "multi30k/val", "de", "en").sources[:312]
     expected = lstm_zoo.load(tmp_path / "run").predict(val, n_best=5)
-    assert len({row.text for row in expected}) > 30
+    assert len({row.text for row in expected}) > 10
     exported = translator.export(tmp_path / "exports")
     # In corpus order, while `predict` sorts by length: padding and batches change nothing.
     batches = [val[start : start + 78] for start in range(0, len(val), 78)]
