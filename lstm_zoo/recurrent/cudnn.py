@@ -39,31 +39,17 @@ def run(
     )
     if mask is not None:
         mask = _with_rows(tf.cast(mask, tf.bool), missing, True)
-    last, outputs, states = _without_padding(layer, sequences, initial_state, mask, training)
+        valid = mask[..., tf.newaxis]
+        # Not a product with the mask, which would keep a NaN.
+        sequences = tf.where(valid, sequences, 0)
+    last, outputs, states = layer.keras_loop(sequences, initial_state, mask, training)
+    if mask is not None and layer.return_sequences:  # else Keras returns the last output only
+        if layer.go_backwards:
+            valid = tf.reverse(valid, [1])
+        outputs = tf.where(valid, outputs, 0)
     return last[:rows], outputs[:rows], [state[:rows] for state in states]
 
 
 def _with_rows(tensor: tf.Tensor, number: tf.Tensor, value: bool | float = 0) -> tf.Tensor:
     """Append rows of a constant to a batch."""
     return tf.pad(tensor, [[0, number], *[[0, 0]] * (tensor.shape.rank - 1)], constant_values=value)
-
-
-def _without_padding(
-    layer: compat.LoopOverride,
-    sequences: tf.Tensor,
-    initial_state: list[tf.Tensor],
-    mask: tf.Tensor | None,
-    training: bool,
-) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-    """Run a layer on cuDNN, a batch of one row or more; the arguments are those of `run`."""
-    if mask is None:
-        return layer.keras_loop(sequences, initial_state, None, training)
-    valid = mask[..., tf.newaxis]
-    # Not a product with the mask, which would keep a NaN.
-    sequences = tf.where(valid, sequences, 0)
-    last, outputs, states = layer.keras_loop(sequences, initial_state, mask, training)
-    if layer.return_sequences:  # else Keras returns the last output only
-        if layer.go_backwards:
-            valid = tf.reverse(valid, [1])
-        outputs = tf.where(valid, outputs, 0)
-    return last, outputs, states
