@@ -173,6 +173,25 @@ def set_directions(
             callback.mode = directions[callback.monitor]
 
 
+class SummedGradients:
+    """A mixin of Keras's optimizers that can take gradients already summed over all replicas.
+
+    Private: `_all_reduce_sum_gradients`, in which Keras sums the gradients of the replicas after it
+    has clipped those of each. The sum of all must be clipped.
+
+    Attributes:
+        gradients_are_summed: whether the gradients of `apply` are sums, equal on all replicas. It
+            is not part of the configuration: a loaded optimizer is as Keras's.
+    """
+
+    gradients_are_summed = False
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        if self.gradients_are_summed:
+            return grads_and_vars
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
+
 def weights_file(model: keras.Model) -> bytes:
     """Return the content of a file of a model's weights, as `save_weights` writes it.
 

@@ -241,7 +241,19 @@ class Task(Protocol):
 
     @abstractmethod
     def loss(self) -> keras.losses.Loss:
-        """Return the loss, a function of targets and logits."""
+        """Return the loss, a function of targets and logits: a mean of `loss_terms` terms."""
+
+    def loss_terms(self, targets: Any) -> tf.Tensor:
+        """Return the number of terms of which a batch's loss is the mean; by default, the rows.
+
+        Several replicas' losses are weighted by it, so that their sum is the loss of all.
+
+        Args:
+            targets: the targets of a batch, or of a replica's part of it.
+        """
+        import tensorflow as tf
+
+        return tf.shape(targets)[0]
 
     @abstractmethod
     def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from lstm_zoo import compat
+
 ASSIGNED = "assigned_learning_rate"  # a variable of the optimizer
 FOLLOW_SCHEDULE = -1.0  # its value while no learning rate is assigned
 
@@ -42,7 +44,7 @@ def learning_rate_schedule(
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")
-class AdamW(keras.optimizers.AdamW):
+class AdamW(compat.SummedGradients, keras.optimizers.AdamW):
     """AdamW (Loshchilov and Hutter 2019), whose schedule yields to an assigned learning rate.
 
     A value assigned to `learning_rate` that differs from the current one replaces the schedule from
@@ -91,7 +93,7 @@ def make_optimizer(settings: Mapping[str, Any], steps: int) -> AdamW:
         steps: the number of training steps of an epoch.
 
     Returns:
-        The optimizer. Biases have no weight decay.
+        The optimizer, for gradients that are summed over all replicas. Biases have no weight decay.
     """
     optimizer = AdamW(
         learning_rate_schedule(settings, steps),
@@ -99,5 +101,6 @@ def make_optimizer(settings: Mapping[str, Any], steps: int) -> AdamW:
         epsilon=settings["epsilon"],
         global_clipnorm=settings["clip_norm"],
     )
+    optimizer.gradients_are_summed = True
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     return optimizer

@@ -1,6 +1,5 @@
 """Progress on standard error: log lines, and a progress bar for each epoch."""
 
-import math
 import sys
 import time
 from typing import Any
@@ -9,7 +8,6 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from lstm_zoo.errors import TrainingError
 from lstm_zoo.printing import write_line
 
 LOG_INTERVAL = 60  # seconds between log lines within an epoch, without a terminal
@@ -37,8 +35,7 @@ def format_duration(seconds: float) -> str:
 class Progress(keras.callbacks.Callback):
     """A progress bar for each epoch on a terminal; otherwise a log line every `LOG_INTERVAL`.
 
-    After the first epoch it logs the time to expect. It also stops the training if the loss is not
-    finite.
+    After the first epoch it logs the time to expect.
 
     Args:
         steps: the number of training steps of an epoch.
@@ -81,8 +78,6 @@ class Progress(keras.callbacks.Callback):
             self.step_seconds.append(now - self.last_step)
         self.last_step = now
         loss = logs["loss"]
-        if not math.isfinite(loss):
-            raise TrainingError(f"The loss is {loss} in {self.title}.")
         self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
         self.bar.update()
         if self.bar.disable and now - self.last_logged > LOG_INTERVAL:

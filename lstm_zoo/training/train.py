@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from lstm_zoo import families
@@ -14,7 +15,7 @@ from lstm_zoo.files import replace_files, write_json
 from lstm_zoo.runs import directory
 from lstm_zoo.runs.loading import load
 from lstm_zoo.runs.lock import locked
-from lstm_zoo.training import initialization, process
+from lstm_zoo.training import distribution, initialization, process
 from lstm_zoo.training.callbacks import EpochEnd, Evaluation, log_samples
 from lstm_zoo.training.dataset import BatchOrder, make_dataset
 from lstm_zoo.training.initialization import Start
@@ -23,6 +24,7 @@ from lstm_zoo.training.progress import Progress, log
 from lstm_zoo.training.report import log_data
 
 SAMPLES = 5  # predictions logged at the end
+NAMED = 8  # examples of a batch whose loss is not finite
 
 
 def train(
@@ -161,15 +163,26 @@ def _fit(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     first = order.epoch = len(epoch_end.history)
-    dataset = make_dataset(order, lambda *chosen: start.task.batch(examples, *chosen))
-    epochs = start.settings["epochs"]
+    strategy, epochs = tf.distribute.get_strategy(), start.settings["epochs"]
+    dataset = make_dataset(
+        order,
+        lambda *chosen: distribution.split(
+            start.task.batch(examples, *chosen), strategy.num_replicas_in_sync
+        ),
+    )
+
+    def describe(step: int) -> str:
+        return _describe(start, examples, order.batches()[step])
+
     try:
-        model.fit(
+        distribution.fit(
+            model,
+            distribution.make_step(model, strategy, start.task.loss_terms),
             dataset,
-            initial_epoch=first,
+            steps=order.steps,
+            first_epoch=first,
             epochs=epochs,
-            shuffle=False,  # BatchOrder shuffles
-            verbose=0,
+            describe=describe,
             callbacks=[
                 order,
                 Progress(order.steps, epochs),
@@ -203,6 +216,14 @@ def _fit(
         done = len(epoch_end.history)
         log(f"Stopped after {done} of {epochs} epochs; --resume --run {start.run} continues.")
         raise
+
+
+def _describe(start: Start, examples: families.Examples, batch: np.ndarray) -> str:
+    """Name the first examples of a batch, by their places in the data."""
+    skipped = {place for place, _ in examples.skipped}
+    places = [place for place in start.corpora.training.places if place not in skipped]
+    named = ", ".join(str(places[index]) for index in batch[:NAMED])
+    return f"whose batch has {len(batch)} examples: {named}{', …' * (len(batch) > NAMED)}"
 
 
 def _finish(start: Start, epoch_end: EpochEnd) -> families.Pipeline:

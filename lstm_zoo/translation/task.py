@@ -239,6 +239,10 @@ class Task(families.Task):
         """Return the loss on (targets, logits)."""
         return SmoothedCrossEntropy(self.settings["label_smoothing"])
 
+    def loss_terms(self, targets: tf.Tensor) -> tf.Tensor:
+        """Return the number of target ids that are not padding."""
+        return tf.math.count_nonzero(targets, dtype=tf.float32)
+
     def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
         """Evaluate a network during training, by greedy decoding.
 

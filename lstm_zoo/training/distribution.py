@@ -1,0 +1,202 @@
+"""The training loop: one step of all replicas under a `tf.distribute` strategy.
+
+Keras's `fit` does not support several workers, clips the gradients of each replica before they are
+summed, and takes a mean of the replicas' means. Here each replica computes on its part of every
+batch, padded like the whole; the losses are weighted by the terms that they are means of, so that
+the gradient is that of the whole batch; and the gradients are summed before they are clipped.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lstm_zoo.errors import TrainingError
+
+
+def split(batch: Any, replicas: int, chosen: slice = slice(None)) -> tuple:
+    """Split a batch into a part for each replica.
+
+    Args:
+        batch: arrays of the same number of rows, in any nesting.
+        replicas: the number of all replicas.
+        chosen: the replicas whose parts are returned.
+
+    Returns:
+        (part, number of rows) of each chosen replica; the numbers are int32 scalars. A part of no
+        rows holds one, of another replica, since not every op takes an empty batch.
+
+    Example:
+
+    >>> split((np.array([[4, 5], [6, 0], [7, 0]]),), 2)[1]
+    ((array([[6, 0]], dtype...),), 1)
+    """
+    rows = len(tf.nest.flatten(batch)[0])
+
+    def part(replica: int) -> tuple:
+        size = len(range(replica, rows, replicas))
+        chosen_rows = slice(replica, None, replicas) if size else slice(1)
+        return tf.nest.map_structure(lambda array: array[chosen_rows], batch), np.int32(size)
+
+    return tuple(part(replica) for replica in range(replicas)[chosen])
+
+
+def make_step(
+    model: keras.Model,
+    strategy: tf.distribute.Strategy,
+    loss_terms: Callable[[tf.Tensor], tf.Tensor],
+    accumulate: int = 1,
+    first_replica: int = 0,
+) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
+    """Make the function of a training step, which is traced once.
+
+    Args:
+        model: the compiled network, made in the strategy's scope; its loss is a mean.
+        strategy: how the replicas are distributed.
+        loss_terms: from targets to the number of terms of which the loss is the mean.
+        accumulate: the number of chunks of a replica's part, computed one after another.
+        first_replica: the number of this worker's first replica among all.
+
+    Returns:
+        A function from an iterator, which yields what `split` returns, to the loss and the number
+        of examples of the whole batch, float32 scalars.
+    """
+    optimizer, weights = model.optimizer, model.trainable_variables
+    with strategy.scope():
+        optimizer.build(weights)
+
+    def gradients_of(chunk: Any, factor: tf.Tensor) -> tuple[tf.Tensor, list]:
+        inputs, targets, example_weights = keras.utils.unpack_x_y_sample_weight(chunk)
+        with tf.GradientTape() as tape:
+            logits = model(inputs, training=True)
+            loss = model.compute_loss(inputs, targets, logits, example_weights) * factor
+            scaled = optimizer.scale_loss(loss)
+        return loss, tape.gradient(scaled, weights)
+
+    def replica_step(parts: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
+        context = tf.distribute.get_replica_context()
+        number = int(tf.get_static_value(context.replica_id_in_sync_group))
+        batch, rows = parts[number - first_replica]
+        is_used = tf.cast(rows > 0, tf.float32)
+
+        def terms(chunk: Any) -> tf.Tensor:
+            return tf.cast(loss_terms(chunk[1]), tf.float32) * is_used
+
+        total, examples = context.all_reduce("SUM", [terms(batch), tf.cast(rows, tf.float32)])
+        # Keras's losses are divided by the number of replicas.
+        scale = strategy.num_replicas_in_sync / total
+        if accumulate == 1:
+            loss, gradients = gradients_of(batch, terms(batch) * scale)
+        else:
+            loss, gradients = tf.constant(0.0), None
+            for chunk, is_filled in _chunks(batch, accumulate):
+                with tf.control_dependencies([loss, *_tensors(gradients or [])]):
+                    part, more = gradients_of(chunk, terms(chunk) * is_filled * scale)
+                gradients = more if gradients is None else [*map(_add, gradients, more)]
+                loss += part
+        known = [(g, weight) for g, weight in zip(gradients, weights, strict=True) if g is not None]
+        gradients, updated = zip(*known, strict=True)
+        optimizer.apply(context.all_reduce("SUM", [*gradients]), [*updated])
+        return context.all_reduce("SUM", loss), examples
+
+    @tf.function
+    @tf.autograph.experimental.do_not_convert
+    def step(iterator: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        results = strategy.run(replica_step, args=(next(iterator),))
+        return tuple(strategy.experimental_local_results(result)[0] for result in results)
+
+    return step
+
+
+def fit(
+    model: keras.Model,
+    step: Callable[[Any], tuple[tf.Tensor, tf.Tensor]],
+    dataset: tf.data.Dataset,
+    *,
+    steps: int,
+    first_epoch: int,
+    epochs: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+    describe: Callable[[int], str],
+) -> None:
+    """Train a compiled model, with Keras's callbacks as in `keras.Model.fit`.
+
+    `loss` in the callbacks' `logs` is the mean over the examples of the epoch so far.
+
+    Args:
+        model: the network, which the callbacks see.
+        step: what `make_step` returned for it.
+        dataset: yields the batches of an epoch each time it is iterated.
+        steps: the number of training steps of an epoch.
+        first_epoch: the number of the first epoch, from 0.
+        epochs: the number of the epoch after the last one.
+        callbacks: the callbacks, in the order in which they are called.
+        describe: from the number of a step, from 0, to what its batch holds, for an error.
+
+    Raises:
+        TrainingError: if the loss is NaN or infinite.
+    """
+    events = keras.callbacks.CallbackList(
+        [*callbacks], add_history=True, model=model, verbose=0, epochs=epochs, steps=steps
+    )
+    model.stop_training = False
+    events.on_train_begin()
+    logs = {}
+    for epoch in range(first_epoch, epochs):
+        events.on_epoch_begin(epoch)
+        total = count = np.float32(0)
+        iterator = iter(dataset)
+        for number in range(steps):
+            events.on_train_batch_begin(number)
+            loss, examples = (value.numpy() for value in step(iterator))
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"The loss is {loss} in epoch {epoch + 1}/{epochs}, step {number + 1}, "
+                    f"{describe(number)}."
+                )
+            total, count = total + loss * examples, count + examples
+            logs = {"loss": float(total / count)}
+            events.on_train_batch_end(number, logs)
+            if model.stop_training:
+                break
+        logs = dict(logs)
+        events.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    events.on_train_end(logs)
+
+
+def _chunks(batch: Any, count: int) -> list[tuple[Any, tf.Tensor]]:
+    """Split a batch into chunks of rows; return (chunk, 1.0), or (a row, 0.0) for an empty one."""
+    rows = tf.shape(tf.nest.flatten(batch)[0])[0]
+    chunks = []
+    for number in range(count):
+        start, end = rows * number // count, rows * (number + 1) // count
+        is_filled = tf.cast(end > start, tf.float32)
+        start = tf.minimum(start, rows - 1)
+        end = tf.maximum(end, start + 1)
+        chunk = tf.nest.map_structure(lambda tensor, a=start, b=end: tensor[a:b], batch)
+        chunks.append((chunk, is_filled))
+    return chunks
+
+
+def _add(first: Any, second: Any) -> Any:
+    """Add two gradients of a weight; rows of a table stay apart, as in those of a whole batch."""
+    if first is None or second is None:
+        return first if second is None else second
+    if isinstance(first, tf.IndexedSlices):
+        return tf.IndexedSlices(
+            tf.concat([first.values, second.values], 0),
+            tf.concat([first.indices, second.indices], 0),
+            first.dense_shape,
+        )
+    return first + second
+
+
+def _tensors(gradients: Sequence[Any]) -> list[tf.Tensor]:
+    """Return the tensors of gradients, on which other ops can wait."""
+    tensors = [g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients]
+    return [tensor for tensor in tensors if tensor is not None]
