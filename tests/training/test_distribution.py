@@ -18,7 +18,7 @@ from tests.kills import SMALL, data_of
 def prepared(family, folder, **settings):
     """The start of a small training, its examples, and how to build its compiled network."""
     data, own = data_of(family)
-    settings = {**SMALL, **own, "batch_size": 5, "clip_norm": 0.5, **settings}
+    settings = {**SMALL, **own, "batch_size": 5, "batch_tokens": None, "clip_norm": 0.5, **settings}
     start = initialization.fresh(family, folder / "run", data, None, 0.2, False, settings)
     examples = start.task.encode(start.corpora.training, training=True, cache=start.cache)
 
@@ -206,7 +206,7 @@ def compare_replicas(family, folder):
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     for name, settings in {
         "size": {"batch_size": 5},  # replicas of 3 and 2 rows
-        "tokens": {"batch_tokens": 60 if family != "speech" else 400},
+        "tokens": {"batch_size": 32, "batch_tokens": 60 if family != "speech" else 400},
         "one": {"batch_size": 1},  # one replica is empty in each step
     }.items():
         settings = {**WITHOUT_DRAWS[family], **settings}
