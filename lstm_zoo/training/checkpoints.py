@@ -14,7 +14,7 @@ from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import atomic_write
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.directory import CHECKPOINT, WEIGHTS
-from lstm_zoo.training.optimizer import ASSIGNED
+from lstm_zoo.training import optimizer
 from lstm_zoo.training.progress import log
 
 
@@ -63,7 +63,7 @@ def restore(run: Path, model: keras.Model) -> list[dict[str, Any]]:
         values = [arrays[str(i)] for i in range(len(arrays))]
         variables = _variables(model)
         if len(values) < len(variables):  # of version 0.1, where the schedule always applied
-            variables = [variable for variable in variables if variable.name != ASSIGNED]
+            variables = [variable for variable in variables if variable.name != optimizer.ASSIGNED]
         if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
             raise CallError(f"{path}: a checkpoint of another network; shapes differ.")
         for variable, value in zip(variables, values, strict=True):
@@ -159,5 +159,5 @@ def _weights_path(run: Path, epoch: int) -> Path:
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
-    model.optimizer.build(model.trainable_variables)
+    optimizer.build(model)
     return [*model.variables, *model.optimizer.variables]

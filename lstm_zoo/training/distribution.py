@@ -8,13 +8,28 @@ the gradient is that of the whole batch; and the gradients are summed before the
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from lstm_zoo.errors import TrainingError
+from lstm_zoo.training.optimizer import build, skips_infinite
+
+
+class Step(NamedTuple):
+    """What a training step returns: of the whole batch, float32 scalars.
+
+    Attributes:
+        loss: the loss, before the step.
+        examples: the number of examples.
+        gradient_norm: the global norm of the gradients, before they are clipped.
+    """
+
+    loss: Any
+    examples: Any
+    gradient_norm: Any
 
 
 def split(batch: Any, replicas: int, chosen: slice = slice(None)) -> tuple:
@@ -50,7 +65,7 @@ def make_step(
     loss_terms: Callable[[tf.Tensor], tf.Tensor],
     accumulate: int = 1,
     first_replica: int = 0,
-) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
+) -> Callable[[Any], Step]:
     """Make the function of a training step, which is traced once.
 
     Args:
@@ -61,12 +76,11 @@ def make_step(
         first_replica: the number of this worker's first replica among all.
 
     Returns:
-        A function from an iterator, which yields what `split` returns, to the loss and the number
-        of examples of the whole batch, float32 scalars.
+        A function of an iterator, which yields what `split` returns.
     """
     optimizer, weights = model.optimizer, model.trainable_variables
     with strategy.scope():
-        optimizer.build(weights)
+        build(model)
 
     def gradients_of(chunk: Any, factor: tf.Tensor) -> tuple[tf.Tensor, list]:
         inputs, targets, example_weights = keras.utils.unpack_x_y_sample_weight(chunk)
@@ -76,7 +90,7 @@ def make_step(
             scaled = optimizer.scale_loss(loss)
         return loss, tape.gradient(scaled, weights)
 
-    def replica_step(parts: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
+    def replica_step(parts: Sequence[Any]) -> Step:
         context = tf.distribute.get_replica_context()
         number = int(tf.get_static_value(context.replica_id_in_sync_group))
         batch, rows = parts[number - first_replica]
@@ -99,21 +113,23 @@ def make_step(
                 loss += part
         known = [(g, weight) for g, weight in zip(gradients, weights, strict=True) if g is not None]
         gradients, updated = zip(*known, strict=True)
-        optimizer.apply(context.all_reduce("SUM", [*gradients]), [*updated])
-        return context.all_reduce("SUM", loss), examples
+        summed = context.all_reduce("SUM", [*gradients])
+        norm = tf.linalg.global_norm(summed) / optimizer.scale_loss(1.0)
+        optimizer.apply(summed, [*updated])
+        return Step(context.all_reduce("SUM", loss), examples, norm)
 
     @tf.function
     @tf.autograph.experimental.do_not_convert
-    def step(iterator: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def step(iterator: Any) -> Step:
         results = strategy.run(replica_step, args=(next(iterator),))
-        return tuple(strategy.experimental_local_results(result)[0] for result in results)
+        return Step(*(strategy.experimental_local_results(result)[0] for result in results))
 
     return step
 
 
 def fit(
     model: keras.Model,
-    step: Callable[[Any], tuple[tf.Tensor, tf.Tensor]],
+    step: Callable[[Any], Step],
     dataset: tf.data.Dataset,
     *,
     steps: int,
@@ -121,6 +137,7 @@ def fit(
     epochs: int,
     callbacks: Sequence[keras.callbacks.Callback],
     describe: Callable[[int], str],
+    record: Callable[[int, Step], None] = lambda number, result: None,
 ) -> None:
     """Train a compiled model, with Keras's callbacks as in `keras.Model.fit`.
 
@@ -134,10 +151,14 @@ def fit(
         first_epoch: the number of the first epoch, from 0.
         epochs: the number of the epoch after the last one.
         callbacks: the callbacks, in the order in which they are called.
-        describe: from the number of a step, from 0, to what its batch holds, for an error.
+        describe: from the number of a step in its epoch, from 0, to what its batch holds, for an
+            error.
+        record: called with the number of a step in its epoch, from 0, and what it returned, after
+            `on_train_batch_begin` and before `on_train_batch_end`.
 
     Raises:
-        TrainingError: if the loss is NaN or infinite.
+        TrainingError: if the loss is NaN or infinite, or the gradients are, and the optimizer does
+            not skip such a step.
     """
     events = keras.callbacks.CallbackList(
         [*callbacks], add_history=True, model=model, verbose=0, epochs=epochs, steps=steps
@@ -151,13 +172,16 @@ def fit(
         iterator = iter(dataset)
         for number in range(steps):
             events.on_train_batch_begin(number)
-            loss, examples = (value.numpy() for value in step(iterator))
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"The loss is {loss} in epoch {epoch + 1}/{epochs}, step {number + 1}, "
-                    f"{describe(number)}."
-                )
-            total, count = total + loss * examples, count + examples
+            result = Step(*(value.numpy() for value in step(iterator)))
+            for name, value in (("loss", result.loss), ("gradient norm", result.gradient_norm)):
+                is_skipped = value is result.gradient_norm and skips_infinite(model.optimizer)
+                if not math.isfinite(value) and not is_skipped:
+                    raise TrainingError(
+                        f"The {name} is {value} in epoch {epoch + 1}/{epochs}, step {number + 1}, "
+                        f"{describe(number)}."
+                    )
+            record(number, result)
+            total, count = total + result.loss * result.examples, count + result.examples
             logs = {"loss": float(total / count)}
             events.on_train_batch_end(number, logs)
             if model.stop_training:

@@ -104,3 +104,14 @@ def make_optimizer(settings: Mapping[str, Any], steps: int) -> AdamW:
     optimizer.gradients_are_summed = True
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     return optimizer
+
+
+def build(model: keras.Model) -> None:
+    """Create the variables of a compiled model's optimizer, if it has none yet."""
+    if not model.optimizer.built:  # LossScaleOptimizer.build would create them again
+        model.optimizer.build(model.trainable_variables)
+
+
+def skips_infinite(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return whether the optimizer leaves out a step whose gradients are infinite or NaN."""
+    return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)

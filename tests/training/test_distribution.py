@@ -37,8 +37,10 @@ def dataset_of(start, examples, replicas=None):
     order = BatchOrder(examples.lengths, start.settings)
     make = start.task.batch
     if replicas:
+
         def make(*chosen):
             return distribution.split(start.task.batch(*chosen), replicas)
+
     return order, make_dataset(order, lambda *chosen: make(examples, *chosen))
 
 
@@ -81,16 +83,43 @@ def test_on_one_device_training_is_keras_own_bit_for_bit(family, tmp_path):
         np.testing.assert_array_equal(first, second)
 
 
+def step_of(loss=1.0, examples=2.0, gradient_norm=3.0):
+    return distribution.Step(*map(tf.constant, (loss, examples, gradient_norm)))
+
+
+def test_a_gradient_that_is_not_finite_stops_unless_the_optimizer_skips_it():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    seen = []
+
+    def run():
+        distribution.fit(
+            model,
+            lambda iterator: step_of(gradient_norm=float("inf")),
+            tf.data.Dataset.range(3),
+            steps=1, first_epoch=0, epochs=1, callbacks=[], describe=str,
+            record=lambda number, result: seen.append((number, float(result.loss))),
+        )  # fmt: skip
+
+    model.compile(keras.optimizers.SGD(), "mse")
+    with pytest.raises(TrainingError, match="The gradient norm is inf in epoch 1/1, step 1, 0"):
+        run()
+    assert seen == []
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()), "mse")
+    run()
+    assert seen == [(0, 1.0)]
+
+
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), -float("inf")])
 def test_a_loss_that_is_not_finite_stops_at_its_step(loss):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(), "mse")
     seen = []
     callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda n, logs: seen.append(n))
     values = iter([1.0, loss])
     with pytest.raises(TrainingError) as error:
         distribution.fit(
             model,
-            lambda iterator: (np.float32(next(values)), np.float32(2)),
+            lambda iterator: step_of(loss=next(values)),
             tf.data.Dataset.range(3),
             steps=3, first_epoch=1, epochs=4, callbacks=[callback],
             describe="examples of step {}".format,
@@ -134,7 +163,7 @@ def test_callbacks_are_called_as_keras_calls_them():
 
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
     models = []
-    for name in ("stock", "ours"):
+    for _ in range(2):
         process.set_seed(0)
         models.append(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
         models[-1].compile(keras.optimizers.SGD(1e-3), "mse", jit_compile=False)
