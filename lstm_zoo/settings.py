@@ -14,6 +14,7 @@ from lstm_zoo.errors import CallError
 from lstm_zoo.files import user_path
 
 UNDECLARED = object()  # the neutral value of a setting that declares none
+AUTO = "auto"  # the value of `group_column` that finds the column by its usual names
 # The limits of settings, which a run's `config.json` must keep too: see docs/security.md.
 MAX_INTEGER = 2**32 - 1  # of NumPy's global seed
 MAX_WIDTH = 2**14  # of a layer
@@ -297,6 +298,22 @@ def column(value: Any) -> str:
 def column_setting(help: str) -> Setting:
     """Return the setting of a table's column; None finds it by the header."""
     return Setting(None, optional(column), help, neutral=None, metavar="NAME")
+
+
+def group_setting(*usual: str) -> Setting:
+    """Return the setting of the column of a table's groups; None splits without groups.
+
+    Args:
+        *usual: the names of the column that `AUTO` finds.
+    """
+    return Setting(
+        AUTO,
+        optional(column),
+        "the column of groups (speakers, documents, films …), likewise: a split keeps each on one "
+        f"side; auto: {' or '.join(usual)}, if there is one; none: no groups",
+        neutral=None,
+        metavar="NAME",
+    )
 
 
 def path(value: Any) -> str:

@@ -97,7 +97,8 @@ class Recipe:
 
     def resolved_settings(self) -> dict[str, Any]:
         """Return a value for every setting: given all, `train` resumes no run of other defaults."""
-        return resolve(families.settings(self.family), self.settings)
+        # The published splits are by content, or by the recipe itself.
+        return resolve(families.settings(self.family), {"group_column": None, **self.settings})
 
     @property
     def validation_split(self) -> float:

@@ -10,6 +10,7 @@ from lstm_zoo.settings import (
     boolean,
     choice,
     column_setting,
+    group_setting,
     integer,
     integers,
     number,
@@ -50,6 +51,7 @@ SETTINGS = {
         "the texts' column in a table: its name, or its position (from 1) without a header"
     ),
     "label_column": column_setting("the labels' column, likewise"),
+    "group_column": group_setting("group"),
     # the network
     "variant": Setting(
         "base",

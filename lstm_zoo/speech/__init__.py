@@ -10,6 +10,7 @@ from lstm_zoo.settings import (
     boolean,
     choice,
     column_setting,
+    group_setting,
     integer,
     integers,
     number,
@@ -55,6 +56,7 @@ SETTINGS = {
         "the clips' column in a table: its name, or its position (from 1) without a header"
     ),
     "text_column": column_setting("the transcripts' column, likewise"),
+    "group_column": group_setting("group", "speaker", "client_id"),
     # the network
     "variant": Setting(
         "base",

@@ -98,6 +98,8 @@ def read(
             training, validation_corpus = training.split(validation_split, settings["seed"])
         except ValueError as error:
             raise DataError(f"{source}: can't split off validation data: {error}") from error
+        if training.groups:  # a split by groups may leave a text on both sides
+            overlap = training.overlap(validation_corpus)
     else:
         validation_corpus = task.read(validation, settings, strict)
         validation_skipped = validation_corpus.skipped

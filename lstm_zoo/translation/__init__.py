@@ -14,6 +14,7 @@ from lstm_zoo.settings import (
     boolean,
     choice,
     column_setting,
+    group_setting,
     integer,
     integers,
     language,
@@ -78,6 +79,7 @@ SETTINGS = {
         "the sources' column in a table: its name, or its position (from 1) without a header"
     ),
     "target_column": column_setting("the targets' column, likewise"),
+    "group_column": group_setting("group"),
     # the network
     "variant": Setting(
         "base",
