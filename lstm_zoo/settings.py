@@ -119,8 +119,8 @@ def refuse_ineffective(
 ) -> None:
     """Refuse settings whose value has no effect, given the other settings.
 
-    Only values that differ from the default (or the variant's value) are refused: recipes and
-    `config.json` pass every setting.
+    Only values that differ from the default (or the variant's value), and from the neutral value,
+    are refused: recipes and `config.json` pass every setting.
 
     Args:
         table: the known settings.
@@ -146,7 +146,8 @@ def refuse_ineffective(
     chosen = with_sizes(settings, variants)
     refused = []
     for name, setting in table.items():
-        if setting.needs is None or chosen[name] == defaults[name]:
+        # A neutral value acts as if the setting did not exist.
+        if setting.needs is None or chosen[name] in (defaults[name], setting.neutral):
             continue
         others = {other: chosen[other] for other in setting.needs.names}
         if not setting.needs.met(*others.values()):
@@ -313,6 +314,17 @@ def group_setting(*usual: str) -> Setting:
         f"side; auto: {' or '.join(usual)}, if there is one; none: no groups",
         neutral=None,
         metavar="NAME",
+    )
+
+
+def sample_setting(needs: Needs | None = None) -> Setting:
+    """Return the setting of the number of texts that SentencePiece learns from."""
+    return Setting(
+        200_000,
+        optional(integer(1)),
+        "maximum number of texts, drawn by seed, that pieces are learned from; none: all",
+        neutral=None,
+        needs=needs,
     )
 
 

@@ -16,6 +16,7 @@ from lstm_zoo.settings import (
     number,
     optional,
     path,
+    sample_setting,
 )
 
 DATA_HELP = """\
@@ -112,6 +113,9 @@ SETTINGS = {
         integer(1),
         "minimum count of a word; rarer ones are unknown (words only)",
         needs=Needs(("tokens",), lambda tokens: tokens == "words", "set tokens=words"),
+    ),
+    "vocabulary_sample": sample_setting(
+        Needs(("tokens",), lambda tokens: tokens == "pieces", "set tokens=pieces")
     ),
     "fold_case": Setting(True, boolean, "case-fold texts before tokenization"),
     "max_length": Setting(

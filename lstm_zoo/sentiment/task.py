@@ -107,7 +107,11 @@ class Task(families.Task):
         kind = settings["tokens"]
         options = {
             "words": {"min_count": settings["min_count"]},
-            "pieces": {"seed": seed, "instead": "tokens=words"},
+            "pieces": {
+                "seed": seed,
+                "instead": "tokens=words",
+                "sample": settings["vocabulary_sample"],
+            },
         }[kind]
         tokenizer = tokenizers.TOKENIZERS[kind].learn(
             training.texts,

@@ -16,6 +16,7 @@ from lstm_zoo.settings import (
     number,
     optional,
     path,
+    sample_setting,
 )
 
 DATA_HELP = """\
@@ -168,6 +169,9 @@ SETTINGS = {
         integer(5, MAX_VOCABULARY),
         "maximum number of SentencePiece ids, 256 byte pieces included",
         needs=Needs(("tokens",), lambda tokens: tokens == "pieces", "set tokens=pieces"),
+    ),
+    "vocabulary_sample": sample_setting(
+        Needs(("tokens",), lambda tokens: tokens == "pieces", "set tokens=pieces")
     ),
     # decoding
     "beam_width": Setting(

@@ -146,7 +146,12 @@ class Task(families.Task):
         else:
             size = settings["vocabulary_size"]
             tokenizer = tokenizers.PieceTokenizer.learn(
-                texts, size, fold_case=False, seed=seed, instead="tokens=characters"
+                texts,
+                size,
+                fold_case=False,
+                seed=seed,
+                instead="tokens=characters",
+                sample=settings["vocabulary_sample"],
             )
         return cls(settings, tokenizer, features)
 

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 
@@ -25,6 +26,7 @@ PADDING, UNKNOWN, START, END = range(4)
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
 MAX_CHARACTERS = 100_000
 FORMAT = 1  # raised when an equal vocabulary gives other ids than before
+MAX_COUNTED = 2_000_000  # different words of which counts are kept
 BATCH = 1_024  # texts tokenized at once outside a graph
 
 
@@ -102,7 +104,9 @@ class WordTokenizer(tf.Module):
             min_count: the minimum count of a word. Above 1, `UNKNOWN` occurs in training.
 
         Returns:
-            A tokenizer with the learned vocabulary.
+            A tokenizer with the learned vocabulary. Counts are exact up to `MAX_COUNTED` different
+            words. Beyond that the rarest are dropped, and counts may be a little too small (Misra
+            and Gries 1982): by at most the number of words read over `MAX_COUNTED`.
 
         Example:
 
@@ -112,6 +116,8 @@ class WordTokenizer(tf.Module):
         counts: collections.Counter[bytes] = collections.Counter()
         for batch in batches(texts):
             counts.update(split_words(normalize(batch, fold_case)).flat_values.numpy())
+            while len(counts) > max(MAX_COUNTED, 2 * vocabulary_size):
+                counts = collections.Counter({w: n - 1 for w, n in counts.items() if n > 1})
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         kept = [word.decode() for word, count in ranked if count >= min_count]
         return cls(kept[: vocabulary_size - len(SPECIAL_TOKENS)], fold_case)
@@ -220,11 +226,12 @@ class PieceTokenizer(tf.Module):
     @classmethod
     def learn(
         cls,
-        texts: Iterable[str],
+        texts: Sequence[str],
         vocabulary_size: int,
         fold_case: bool = True,
         seed: int = 0,
         instead: str = "",
+        sample: int | None = None,
     ) -> "PieceTokenizer":
         """Learn the pieces of a corpus.
 
@@ -233,8 +240,9 @@ class PieceTokenizer(tf.Module):
             vocabulary_size: the maximum number of ids, the special ones and 256 bytes included;
                 a small corpus gives fewer.
             fold_case: whether to fold case.
-            seed: the seed of SentencePiece's sampling.
+            seed: the seed of the sample and of SentencePiece.
             instead: a setting that takes any corpus, for the error message.
+            sample: the maximum number of texts to learn from, drawn at random; None for all.
 
         Returns:
             A tokenizer with the learned pieces.
@@ -245,8 +253,13 @@ class PieceTokenizer(tf.Module):
         """
         import sentencepiece
 
+        chosen: Iterable[str] = texts
+        if sample is not None and len(texts) > sample:
+            drawn = np.random.default_rng(seed).choice(len(texts), sample, replace=False)
+            chosen = (texts[index] for index in np.sort(drawn))
+
         def lines() -> Iterator[str]:
-            for batch in batches(texts):
+            for batch in batches(chosen):
                 for text in normalize(batch, fold_case).numpy():
                     yield from _short_lines(text.decode())
 

@@ -20,6 +20,7 @@ from lstm_zoo.settings import (
     language,
     number,
     optional,
+    sample_setting,
 )
 
 DATA_HELP = """\
@@ -133,6 +134,7 @@ SETTINGS = {
     "vocabulary_size": Setting(
         4_000, integer(300, MAX_VOCABULARY), "maximum number of ids, 256 byte pieces included"
     ),
+    "vocabulary_sample": sample_setting(),
     "max_length": Setting(
         100,
         integer(1, MAX_TOKENS),

@@ -116,15 +116,15 @@ class Task(families.Task):
         Raises:
             DataError: if there is too little text to learn pieces from.
         """
-        size = settings["vocabulary_size"]
 
-        def learn_pieces(*texts: str) -> PieceTokenizer:
-            return PieceTokenizer.learn(texts, size, fold_case=False, seed=seed)
+        def learn_pieces(texts: Sequence[str]) -> PieceTokenizer:
+            size, sample = settings["vocabulary_size"], settings["vocabulary_sample"]
+            return PieceTokenizer.learn(texts, size, fold_case=False, seed=seed, sample=sample)
 
         if settings["vocabulary"] == "joint":
-            joint = learn_pieces(*training.sources, *training.targets)
+            joint = learn_pieces([*training.sources, *training.targets])
             return cls(settings, joint, joint)
-        return cls(settings, learn_pieces(*training.sources), learn_pieces(*training.targets))
+        return cls(settings, learn_pieces(training.sources), learn_pieces(training.targets))
 
     @classmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> "Task":
