@@ -32,7 +32,8 @@ def test_prepared_ids_are_those_in_memory_and_are_not_computed_again(on_disk, tm
     same = WordTokenizer(["good", "film"])
     same.tokenize = None
     assert [ids.tolist() for ids in encode(same, TEXTS, 9, cache)] == expected
-    assert encoding.unknown_share(encode(same, TEXTS, 9, cache)) == 4 / 7  # a lone surrogate is three bytes
+    # a lone surrogate is three bytes
+    assert encoding.unknown_share(encode(same, TEXTS, 9, cache)) == 4 / 7
 
 
 def test_other_texts_tokenizers_and_lengths_are_prepared_apart(on_disk, tmp_path):
