@@ -41,7 +41,7 @@ def content_hashes(texts: Iterable[str]) -> np.ndarray:
     Example:
 
     >>> first, same, other = content_hashes(["A good<br/>film ", "a good film", "a bad film"])
-    >>> first == same, first == other
+    >>> bool(first == same), bool(first == other)
     (True, False)
     """
     return np.fromiter((_hash(content_key(text)) for text in texts), np.uint64)
