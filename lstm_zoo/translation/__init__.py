@@ -29,6 +29,7 @@ DATA_HELP = """\
 INPUT_HELP = "a text"
 DECODES = True
 COLUMNS = ("source_column", "target_column")
+TOKENIZER = ("vocabulary", "vocabulary_size")
 VOCABULARIES = ("separate", "joint")
 
 _COMMON = {
