@@ -10,11 +10,13 @@ from lstm_zoo.settings import (
     boolean,
     choice,
     column_setting,
+    group_setting,
     integer,
     integers,
     number,
     optional,
     path,
+    sample_setting,
 )
 
 DATA_HELP = """\
@@ -24,6 +26,7 @@ DATA_HELP = """\
 INPUT_HELP = "a text"
 DECODES = False
 COLUMNS = ("text_column", "label_column")
+TOKENIZER = ("tokens", "vocabulary_size", "min_count", "fold_case")
 
 _COMMON = {
     "cell": "lstm",
@@ -50,6 +53,7 @@ SETTINGS = {
         "the texts' column in a table: its name, or its position (from 1) without a header"
     ),
     "label_column": column_setting("the labels' column, likewise"),
+    "group_column": group_setting("group"),
     # the network
     "variant": Setting(
         "base",
@@ -101,6 +105,7 @@ SETTINGS = {
         needs=Needs(
             ("tokens",), lambda tokens: tokens == "words", "vectors work with tokens=words only"
         ),
+        inherited=False,
     ),
     # the tokenizer
     "tokens": Setting("words", choice("words", "pieces"), "words, or pieces (SentencePiece)"),
@@ -110,6 +115,9 @@ SETTINGS = {
         integer(1),
         "minimum count of a word; rarer ones are unknown (words only)",
         needs=Needs(("tokens",), lambda tokens: tokens == "words", "set tokens=words"),
+    ),
+    "vocabulary_sample": sample_setting(
+        Needs(("tokens",), lambda tokens: tokens == "pieces", "set tokens=pieces")
     ),
     "fold_case": Setting(True, boolean, "case-fold texts before tokenization"),
     "max_length": Setting(

@@ -10,11 +10,13 @@ from lstm_zoo.settings import (
     boolean,
     choice,
     column_setting,
+    group_setting,
     integer,
     integers,
     number,
     optional,
     path,
+    sample_setting,
 )
 
 DATA_HELP = """\
@@ -24,6 +26,7 @@ DATA_HELP = """\
 INPUT_HELP = "the path of a clip"
 DECODES = True
 COLUMNS = ("path_column", "text_column")
+TOKENIZER = ("tokens", "vocabulary_size")
 SUBSAMPLING_KINDS = ("stack", "conv")
 FEATURE_KINDS = ("log_mel", "mfcc")
 MAX_MELS = 1_024
@@ -55,6 +58,7 @@ SETTINGS = {
         "the clips' column in a table: its name, or its position (from 1) without a header"
     ),
     "text_column": column_setting("the transcripts' column, likewise"),
+    "group_column": group_setting("group", "speaker", "client_id"),
     # the network
     "variant": Setting(
         "base",
@@ -134,7 +138,10 @@ SETTINGS = {
         "mean and variance of each feature per utterance, global (training data) or none",
     ),
     "cache": Setting(
-        None, optional(path), "folder of cached features; none: cache, next to the run"
+        None,
+        optional(path),
+        "folder of cached features; none: cache, next to the run",
+        inherited=False,
     ),
     # augmentation
     "speed": Setting(0.0, number(0, 0.5), "maximum relative change of speed, such as 0.1; 0: none"),
@@ -166,6 +173,9 @@ SETTINGS = {
         integer(5, MAX_VOCABULARY),
         "maximum number of SentencePiece ids, 256 byte pieces included",
         needs=Needs(("tokens",), lambda tokens: tokens == "pieces", "set tokens=pieces"),
+    ),
+    "vocabulary_sample": sample_setting(
+        Needs(("tokens",), lambda tokens: tokens == "pieces", "set tokens=pieces")
     ),
     # decoding
     "beam_width": Setting(

@@ -16,16 +16,18 @@ import tensorflow as tf
 
 from lstm_zoo import families
 from lstm_zoo.data import batching
+from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
+from lstm_zoo.recurrent import layer_names
 from lstm_zoo.speech import corpus as corpora
 from lstm_zoo.speech import ctc, decoding, demo, metrics
-from lstm_zoo.speech.alphabet import CharacterTokenizer
+from lstm_zoo.speech.alphabet import BLANK_TOKEN, CharacterTokenizer
 from lstm_zoo.speech.audio import read_audio, read_rate
 from lstm_zoo.speech.corpus import Corpus, normalize_transcript
 from lstm_zoo.speech.features import Features, FeatureSettings
 from lstm_zoo.speech.model import build_speech, output_lengths, resolve_sizes
 from lstm_zoo.speech.preprocessing import cached_features
-from lstm_zoo.text import tokenizers
+from lstm_zoo.text import encoding, tokenizers
 from lstm_zoo.text.scripts import script_without_spaces
 
 DEMO_EXAMPLES = 1_500
@@ -44,15 +46,15 @@ class Examples(families.Examples):
     Attributes:
         versions: for each version of the clips (the first is the original, the others are augmented
             copies) the features of each example, `(frames, num_features)`, without normalization.
-        labels: the label ids of each example.
+        labels: the label ids of each example, int32 `(labels,)`.
         texts: the normalized transcripts.
         feasible: whether each transcript fits into its frames, boolean `(versions, examples)`.
         skipped: a (place, reason) for each skipped row.
         unknown: the share of the transcripts' characters that are not in the alphabet.
     """
 
-    versions: list[list[np.ndarray]]
-    labels: list[np.ndarray]
+    versions: list[Arrays]
+    labels: Arrays
     texts: list[str]
     feasible: np.ndarray
     skipped: list[tuple[str, str]]
@@ -63,8 +65,8 @@ class Examples(families.Examples):
 
     @property
     def lengths(self) -> np.ndarray:
-        """The number of frames of each example."""
-        return np.array([len(features) for features in self.versions[0]])
+        """The number of frames of each example, int32 `(examples,)`."""
+        return self.versions[0].lengths
 
 
 class Task(families.Task):
@@ -113,7 +115,13 @@ class Task(families.Task):
         return settings["cache"]
 
     @classmethod
-    def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
+    def learn(
+        cls,
+        training: Corpus,
+        settings: Mapping[str, Any],
+        seed: int,
+        tokenizer: tf.Module | None = None,
+    ) -> "Task":
         """Learn the sample rate, the tokenizer and the features' statistics.
 
         Args:
@@ -121,6 +129,7 @@ class Task(families.Task):
             settings: a value for every name of `lstm_zoo.speech.SETTINGS`.
             seed: the seed of SentencePiece's sampling and of the choice of clips for the
                 statistics.
+            tokenizer: one to keep; None to learn one.
 
         Returns:
             The task.
@@ -140,12 +149,17 @@ class Task(families.Task):
             raise DataError(
                 f"All normalized transcripts are empty (the first: {training.places[0]})."
             )
-        if settings["tokens"] == "characters":
+        if tokenizer is None and settings["tokens"] == "characters":
             tokenizer = CharacterTokenizer.learn(texts)
-        else:
+        elif tokenizer is None:
             size = settings["vocabulary_size"]
             tokenizer = tokenizers.PieceTokenizer.learn(
-                texts, size, fold_case=False, seed=seed, instead="tokens=characters"
+                texts,
+                size,
+                fold_case=False,
+                seed=seed,
+                instead="tokens=characters",
+                sample=settings["vocabulary_sample"],
             )
         return cls(settings, tokenizer, features)
 
@@ -181,6 +195,28 @@ class Task(families.Task):
             "vocabulary_size": (self.tokenizer.vocabulary_size, self.tokenizer.FILE),
             "num_features": (self.features.settings.num_features, "config.json"),
         }
+
+    @property
+    def input_settings(self) -> dict[str, Any]:
+        """The settings of the features."""
+        values = asdict(self.features.settings)
+        return {"features": values.pop("kind"), **values}
+
+    @property
+    def named_axes(self) -> dict[str, dict[int | None, families.Names]]:
+        """The entries of labels."""
+        # Of pieces too, the first id is the blank.
+        labels = families.Names("labels", [BLANK_TOKEN, *self.tokenizer.vocabulary[1:]])
+        return {"logits/kernel": {1: labels}, "logits/bias": {0: labels}}
+
+    @property
+    def layers(self) -> list[tuple[str, ...]]:
+        """The logits, the recurrent layers and the convolution, if there is one."""
+        sizes = self.network_arguments()
+        names = ["conv", *layer_names(sizes["cell"], sizes["units"]), "logits"]
+        if sizes["subsampling"] == 1 or sizes["subsampling_kind"] != "conv":
+            names.remove("conv")
+        return [(name,) for name in reversed(names)]
 
     def unknown_share(self, texts: Sequence[str]) -> float:
         """Return the share of normalized transcripts' characters that are not in the alphabet."""
@@ -221,7 +257,7 @@ class Task(families.Task):
             DataError: if no example is left; the message names the first skipped row.
         """
         texts = [self.normalize(text) for text in corpus.texts]
-        labels = tokenizers.encode(self.tokenizer, texts, MAX_LABELS)
+        labels = encoding.encode(self.tokenizer, texts, MAX_LABELS)
         augmented = training and (self.settings["speed"] or self.settings["noise"] is not None)
         copies = self.settings["copies"] if augmented else 0
         results = [
@@ -257,8 +293,8 @@ class Task(families.Task):
             place, reason = skipped[0]
             raise DataError(f"No clip can be used; the first, {place}: {reason}")
         return Examples(
-            [[rows[index] for index in kept] for rows in versions],
-            [labels[index] for index in kept],
+            [rows.take(kept) for rows in versions],
+            labels.take(kept),
             [texts[index] for index in kept],
             feasible[:, kept],
             skipped,
