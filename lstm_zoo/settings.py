@@ -426,6 +426,14 @@ TRAINING = {
     ),
     "learning_rate": Setting(0.002, number(0), "peak learning rate of AdamW", metavar="F"),
     "warmup": Setting(0.1, number(0, 1), "share of all steps in which the learning rate rises"),
+    "schedule": Setting(
+        "cosine",
+        choice("cosine", "linear", "inverse_sqrt", "constant"),
+        "learning rate after the warmup: cosine or linear falls to 0 at the last of the epochs; "
+        "inverse_sqrt falls as 1/sqrt(step), and constant stays, for a number of epochs that is "
+        "not known before",
+        neutral="cosine",
+    ),
     "weight_decay": Setting(0.01, number(0), "AdamW's weight decay, of all weights but biases"),
     "epsilon": Setting(1e-7, number(0), "AdamW's epsilon"),
     "clip_norm": Setting(1.0, number(0), "global-norm gradient clipping; 0: none"),
@@ -451,6 +459,16 @@ TRAINING = {
         5,
         integer(1, 1_000_000),
         "epochs without a better score (of equal ones, lower loss) before early stopping",
+    ),
+    "tensorboard": Setting(
+        False,
+        boolean,
+        "write event files for TensorBoard: loss, learning rate, gradient norm and examples per "
+        "second of each step, metrics of each epoch",
+        neutral=False,
+    ),
+    "log_steps": Setting(
+        False, boolean, "write the same of each step as a line of JSON: steps.jsonl", neutral=False
     ),
     "seed": Setting(
         0, integer(0), "seed of splits, initial weights, batch order and dropout", metavar="N"

@@ -14,13 +14,17 @@ FOLLOW_SCHEDULE = -1.0  # its value while no learning rate is assigned
 def learning_rate_schedule(
     settings: Mapping[str, Any], steps: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Return a linear warmup with a cosine decay to 0.
+    """Return a schedule by its name, after a linear warmup from 0 to `learning_rate`.
 
-    The decay is Loshchilov and Hutter's (2017, "SGDR"), without restarts. It ends after the last
-    epoch, also if early stopping ends the training before.
+    - cosine: to 0, along half a cosine (Loshchilov and Hutter 2017, "SGDR", without restarts);
+    - linear: to 0, along a line;
+    - inverse_sqrt: with the inverse square root of the step (Vaswani et al. 2017);
+    - constant: no decay.
+
+    A decay to 0 ends after the last epoch, also if early stopping ends the training before.
 
     Args:
-        settings: `epochs`, `warmup` and `learning_rate`.
+        settings: `epochs`, `warmup`, `learning_rate` and `schedule`.
         steps: the number of training steps of an epoch.
 
     Returns:
@@ -28,19 +32,85 @@ def learning_rate_schedule(
 
     Example:
 
-    >>> settings = {"epochs": 2, "warmup": 0.5, "learning_rate": 0.1}
+    >>> settings = {"epochs": 2, "warmup": 0.5, "learning_rate": 0.1, "schedule": "cosine"}
     >>> schedule = learning_rate_schedule(settings, steps=2)
     >>> [round(float(schedule(step)), 3) for step in range(5)]
     [0.0, 0.05, 0.1, 0.05, 0.0]
     """
-    total = settings["epochs"] * steps
+    peak, total = settings["learning_rate"], settings["epochs"] * steps
     warmup = max(1, round(settings["warmup"] * total))
-    return keras.optimizers.schedules.CosineDecay(
-        0.0,
-        decay_steps=max(1, total - warmup),
-        warmup_target=settings["learning_rate"],
-        warmup_steps=warmup,
-    )
+    decay_steps = max(1, total - warmup)
+    schedules = keras.optimizers.schedules
+    if settings["schedule"] == "cosine":
+        return schedules.CosineDecay(0.0, decay_steps, warmup_target=peak, warmup_steps=warmup)
+    decay = {
+        "linear": schedules.PolynomialDecay(peak, decay_steps, end_learning_rate=0.0),
+        "inverse_sqrt": InverseSquareRoot(peak, warmup),
+        "constant": schedules.PolynomialDecay(peak, decay_steps, end_learning_rate=peak),
+    }
+    return Warmup(peak, warmup, decay[settings["schedule"]])
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear warmup from 0, then another schedule from its beginning.
+
+    Args:
+        peak: the learning rate after the warmup.
+        steps: the number of training steps of the warmup.
+        decay: the schedule that follows.
+
+    Example:
+
+    >>> schedule = Warmup(0.1, 2, keras.optimizers.schedules.PolynomialDecay(0.1, 4, 0.0))
+    >>> [round(float(schedule(step)), 3) for step in range(7)]
+    [0.0, 0.05, 0.1, 0.075, 0.05, 0.025, 0.0]
+    """
+
+    def __init__(
+        self, peak: float, steps: int, decay: keras.optimizers.schedules.LearningRateSchedule
+    ):
+        self.peak, self.steps, self.decay = peak, steps, decay
+
+    def __call__(self, step: Any) -> Any:
+        step = keras.ops.cast(step, "float32")
+        after = self.decay(keras.ops.maximum(step - self.steps, 0.0))
+        return keras.ops.where(step < self.steps, self.peak * step / self.steps, after)
+
+    def get_config(self) -> dict[str, Any]:
+        decay = keras.saving.serialize_keras_object(self.decay)
+        return {"peak": self.peak, "steps": self.steps, "decay": decay}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Warmup":
+        decay = keras.saving.deserialize_keras_object(config["decay"])
+        return cls(config["peak"], config["steps"], decay)
+
+
+@keras.saving.register_keras_serializable("lstm_zoo")
+class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that falls with the inverse square root of the step.
+
+    Args:
+        peak: the learning rate at the first step.
+        offset: the number of steps before it, at least 1.
+
+    Example:
+
+    >>> schedule = InverseSquareRoot(0.1, offset=100)
+    >>> [round(float(schedule(step)), 3) for step in (0, 300, 9_900)]
+    [0.1, 0.05, 0.01]
+    """
+
+    def __init__(self, peak: float, offset: int):
+        self.peak, self.offset = peak, offset
+
+    def __call__(self, step: Any) -> Any:
+        step = keras.ops.cast(step, "float32")
+        return self.peak * keras.ops.sqrt(self.offset / (step + self.offset))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"peak": self.peak, "offset": self.offset}
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")

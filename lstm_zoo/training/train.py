@@ -1,5 +1,6 @@
 """Training: read and split the data, learn the vocabulary, fit, save the best epoch."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from lstm_zoo.training.initialization import Start
 from lstm_zoo.training.optimizer import make_optimizer
 from lstm_zoo.training.progress import Progress, log
 from lstm_zoo.training.report import log_data
+from lstm_zoo.training.step_log import StepLog
 
 SAMPLES = 5  # predictions logged at the end
 NAMED = 8  # examples of a batch whose loss is not finite
@@ -189,23 +191,27 @@ def _fit(
     def describe(step: int) -> str:
         return _describe(start, examples, order.batches()[step])
 
+    step_log = StepLog(start.run, start.settings, order.steps, first * order.steps)
     try:
-        distribution.fit(
-            model,
-            distribution.make_step(model, strategy, start.task.loss_terms),
-            dataset,
-            steps=order.steps,
-            first_epoch=first,
-            epochs=epochs,
-            describe=describe,
-            callbacks=[
-                order,
-                Progress(order.steps, epochs),
-                epoch_end.evaluation,
-                *callbacks,
-                epoch_end,
-            ],
-        )
+        with contextlib.closing(step_log):
+            distribution.fit(
+                model,
+                distribution.make_step(model, strategy, start.task.loss_terms),
+                dataset,
+                steps=order.steps,
+                first_epoch=first,
+                epochs=epochs,
+                describe=describe,
+                callbacks=[
+                    order,
+                    Progress(order.steps, epochs),
+                    epoch_end.evaluation,
+                    *callbacks,
+                    step_log,
+                    epoch_end,
+                ],
+                record=step_log.record,
+            )
     except KeyboardInterrupt:
         done = len(epoch_end.history)
         log(
