@@ -146,7 +146,7 @@ class Task(Protocol):
     """What a family implements for training; its `Task` inherits from this class.
 
     Attributes:
-        directions: the metrics of `evaluate` but the loss, each "max" or "min": whether a higher or
+        directions: the metrics of `scores` but the loss, each "max" or "min": whether a higher or
             a lower value is better. The name of a metric of decoded text ends with its decoder.
         monitor: the metric that chooses the best epoch.
         summary_metrics: the metrics of the pipeline's `evaluate` that are printed at the end of
@@ -304,10 +304,27 @@ class Task(Protocol):
         return tf.shape(targets)[0]
 
     @abstractmethod
-    def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Evaluate the network after an epoch.
+    def results(self, model: keras.Model, examples: Examples, indices: np.ndarray) -> list[Any]:
+        """Apply the network to some examples after an epoch, for `scores`.
 
         It is called after each epoch with the same model: what it traces should be kept.
+
+        Args:
+            model: the network.
+            examples: the validation examples.
+            indices: the indices of those to compute, `(examples,)`; several workers share them.
+
+        Returns:
+            A JSON value for each index, in order.
+        """
+
+    @abstractmethod
+    def scores(self, examples: Examples, results: Sequence[Any]) -> dict[str, Any]:
+        """Compute the metrics of an epoch.
+
+        Args:
+            examples: the validation examples.
+            results: the value of `results` for each example.
 
         Returns:
             `loss` and the metrics of `directions` as floats. A family that decodes adds

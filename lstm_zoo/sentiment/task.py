@@ -269,21 +269,28 @@ class Task(families.Task):
         """Return the loss on (targets, logits)."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype="float32")
 
-    def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Evaluate a network during training.
+    def results(
+        self, model: keras.Model, examples: Examples, indices: np.ndarray
+    ) -> list[list[float]]:
+        """Return the logits of some examples, `(classes,)` each."""
+        logits = np.zeros((len(indices), len(self.classes)), dtype=np.float32)
+        for rows in batching.sorted_batches(examples.lengths[indices], 128):
+            ids = batching.pad([examples.ids[index] for index in indices[rows]])
+            logits[rows] = model.predict_on_batch(ids)
+        return logits.tolist()
+
+    def scores(self, examples: Examples, results: Sequence[list[float]]) -> dict[str, Any]:
+        """Compute the metrics of an epoch.
 
         Args:
-            model: the network, compiled.
             examples: the validation examples.
+            results: the logits of each.
 
         Returns:
             `loss`, the unweighted mean cross-entropy in nats, and the result of
             `metrics.classification`.
         """
-        logits = np.zeros((len(examples.ids), len(self.classes)), dtype=np.float32)
-        for indices in batching.sorted_batches(examples.lengths, 128):
-            ids = batching.pad([examples.ids[index] for index in indices])
-            logits[indices] = model.predict_on_batch(ids)
+        logits = np.array(results, dtype=np.float32)
         log_probabilities = tf.nn.log_softmax(logits).numpy()
         loss = -log_probabilities[np.arange(len(logits)), examples.targets].mean()
         scores = metrics.classification(examples.targets, logits.argmax(axis=1), self.classes)

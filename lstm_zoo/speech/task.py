@@ -1,6 +1,7 @@
 """The training task: examples, batches, loss and metrics."""
 
 import itertools
+import math
 import os
 import textwrap
 from collections import Counter
@@ -327,33 +328,39 @@ class Task(families.Task):
         """Return the loss on (targets, logits)."""
         return ctc.CTCLoss()
 
-    def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Evaluate a network during training, by greedy decoding.
+    def results(
+        self, model: keras.Model, examples: Examples, indices: np.ndarray
+    ) -> list[tuple[float, str]]:
+        """Return the CTC loss and the greedily decoded text of some examples."""
+        found: list[tuple[float, str]] = [(math.nan, "")] * len(indices)
+        lengths_of_rows = examples.lengths[indices]
+        for rows in batching.sorted_batches(lengths_of_rows, 32, EVALUATION_FRAMES):
+            chosen = indices[rows]
+            features, lengths = self._pad([examples.versions[0][index] for index in chosen])
+            logits = tf.constant(model.predict_on_batch([features, lengths]))
+            num_frames = tf.constant(self._output_lengths(lengths))
+            targets = ctc.pack_targets([examples.labels[i] for i in chosen], num_frames.numpy())
+            losses = ctc.negative_log_likelihood(
+                logits, num_frames, targets[:, 2:], targets[:, 0]
+            ).numpy()
+            texts = decoding.texts(self.tokenizer, decoding.greedy_labels(logits, num_frames))
+            for row, loss, text in zip(rows, losses, texts[:, 0].numpy(), strict=True):
+                found[row] = float(loss), text.decode()
+        return found
+
+    def scores(self, examples: Examples, results: Sequence[tuple[float, str]]) -> dict[str, Any]:
+        """Compute the metrics of an epoch, from greedy decoding.
 
         Args:
-            model: the network, compiled.
             examples: the validation examples.
+            results: the loss and the text of each.
 
         Returns:
             `loss`, the mean CTC loss in nats over the examples where it is finite; `wer_greedy` and
             `cer_greedy`; `predictions`, a dict with `reference` and `hypothesis` for each example.
         """
-        losses = np.full(len(examples), np.nan)
-        hypotheses = [""] * len(examples)
-        for indices in batching.sorted_batches(examples.lengths, 32, EVALUATION_FRAMES):
-            features, lengths = self._pad([examples.versions[0][index] for index in indices])
-            logits = tf.constant(model.predict_on_batch([features, lengths]))
-            num_frames = tf.constant(self._output_lengths(lengths))
-            targets = ctc.pack_targets([examples.labels[i] for i in indices], num_frames.numpy())
-            losses[indices] = ctc.negative_log_likelihood(
-                logits, num_frames, targets[:, 2:], targets[:, 0]
-            )
-            texts = decoding.texts(self.tokenizer, decoding.greedy_labels(logits, num_frames))[
-                :, 0
-            ].numpy()
-            for index, text in zip(indices, texts, strict=True):
-                hypotheses[index] = text.decode()
-        finite = losses[np.isfinite(losses)]
+        losses, hypotheses = zip(*results, strict=True)
+        finite = np.array(losses)[np.isfinite(losses)]
         rates = metrics.error_rates(examples.texts, hypotheses)
         return {
             "loss": float(finite.mean()) if len(finite) else float("nan"),

@@ -1,5 +1,6 @@
 """The translation task: tokenizers, examples, batches, loss and metrics for training."""
 
+import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -293,28 +294,40 @@ class Task(families.Task):
         """Return the number of target ids that are not padding."""
         return tf.math.count_nonzero(targets, dtype=tf.float32)
 
-    def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Evaluate a network during training, by greedy decoding.
+    def results(
+        self, model: keras.Model, examples: Examples, indices: np.ndarray
+    ) -> list[tuple[float, int, str]]:
+        """Return the summed cross-entropy, its number of pieces and the greedy translation."""
+        found: list[tuple[float, int, str]] = [(0.0, 0, "")] * len(indices)
+        translate, cross_entropy = self._translator(model), SmoothedCrossEntropy()
+        for rows in batching.sorted_batches(examples.lengths[indices], EVALUATION_BATCH):
+            inputs, targets = self.batch(examples, indices[rows])
+            texts = translate(tf.constant(inputs[0])).texts[:, 0].numpy()
+            losses = cross_entropy.per_token(targets, model.predict_on_batch([*inputs]))
+            sums = tf.reduce_sum(losses, axis=1).numpy()
+            counts = np.count_nonzero(targets, axis=1)
+            for row, *result, text in zip(rows, sums, counts, texts, strict=True):
+                found[row] = float(result[0]), int(result[1]), text.decode()
+        return found
+
+    def scores(
+        self, examples: Examples, results: Sequence[tuple[float, int, str]]
+    ) -> dict[str, Any]:
+        """Compute the metrics of an epoch, from greedy decoding.
 
         Args:
-            model: the network.
-            examples: the examples to evaluate on.
+            examples: the examples.
+            results: the summed cross-entropy, its number of pieces and the translation of each.
 
         Returns:
-            `loss`, the cross-entropy per piece in nats, without label smoothing; `perplexity`, its
-            exponential; `bleu_greedy` and `chrf_greedy`; and `predictions`, a dict with `source`,
-            `reference` and `hypothesis` for each example.
+            `loss`, the cross-entropy per piece in nats, end tokens included, without label
+            smoothing; `perplexity`, its exponential; `bleu_greedy` and `chrf_greedy`; and
+            `predictions`, a dict with `source`, `reference` and `hypothesis` for each example.
         """
-        hypotheses = [""] * len(examples)
-        translate = self._translator(model)
-        for indices in batching.sorted_batches(examples.lengths, EVALUATION_BATCH):
-            (sources, _), _ = self.batch(examples, indices)
-            texts = translate(tf.constant(sources)).texts[:, 0].numpy()
-            for index, text in zip(indices, texts, strict=True):
-                hypotheses[index] = text.decode()
+        sums, counts, hypotheses = zip(*results, strict=True)
         sources, references = examples.texts
         scores = metrics.bleu_and_chrf(references, hypotheses, self.bleu_tokenizer(references))
-        loss = self.cross_entropy(model, examples)
+        loss = math.fsum(sums) / sum(counts)
         return {
             "loss": loss,
             "perplexity": float(np.exp(loss)),
@@ -346,16 +359,6 @@ class Task(families.Task):
     def score_prediction(self, prediction: Mapping[str, Any]) -> float:
         """Return the chrF of a row of `predictions`."""
         return metrics.sentence_chrf(prediction["reference"], prediction["hypothesis"])
-
-    def cross_entropy(self, model: keras.Model, examples: Examples) -> float:
-        """Return the cross-entropy per target piece, end tokens included, in nats."""
-        total, count = 0.0, 0
-        for indices in batching.sorted_batches(examples.lengths, EVALUATION_BATCH):
-            inputs, targets = self.batch(examples, indices)
-            losses = SmoothedCrossEntropy().per_token(targets, model.predict_on_batch([*inputs]))
-            total += float(tf.reduce_sum(losses))
-            count += np.count_nonzero(targets)
-        return total / count
 
     def format_row(self, corpus: Corpus, index: int) -> str:
         """Format a row of a corpus for the log: each text after its language."""
