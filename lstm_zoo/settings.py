@@ -424,6 +424,18 @@ TRAINING = {
         "time steps per training step, padding included; none: batch_size examples",
         neutral=None,
     ),
+    "accumulate": Setting(
+        1,
+        integer(1, 1_000_000),
+        "chunks of a batch, computed one after another in less memory, with the gradient of all",
+        neutral=1,
+    ),
+    "precision": Setting(
+        "float32",
+        choice("float32", "mixed_bfloat16", "mixed_float16"),
+        "mixed: products in 16 bits, for GPUs with tensor cores; weights and loss in float32",
+        neutral="float32",
+    ),
     "learning_rate": Setting(0.002, number(0), "peak learning rate of AdamW", metavar="F"),
     "warmup": Setting(0.1, number(0, 1), "share of all steps in which the learning rate rises"),
     "schedule": Setting(
@@ -459,6 +471,12 @@ TRAINING = {
         5,
         integer(1, 1_000_000),
         "epochs without a better score (of equal ones, lower loss) before early stopping",
+    ),
+    "checkpoint_minutes": Setting(
+        None,
+        optional(number(0)),
+        "minutes between checkpoints within an epoch; none: only at its end",
+        neutral=None,
     ),
     "tensorboard": Setting(
         False,

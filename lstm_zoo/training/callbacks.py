@@ -23,8 +23,9 @@ from lstm_zoo.files import atomic_write, replace_files
 from lstm_zoo.runs import directory, plots
 from lstm_zoo.runs.environment import read_environment, write_environment
 from lstm_zoo.training import checkpoints, samples
+from lstm_zoo.training.checkpoints import Position
 from lstm_zoo.training.progress import log
-from lstm_zoo.training.workers import Workers
+from lstm_zoo.training.workers import ALONE, Workers
 
 SAMPLES = 3  # predictions logged after each epoch, for families that decode
 
@@ -33,7 +34,7 @@ def evaluate(
     task: families.Task,
     model: keras.Model,
     examples: families.Examples,
-    workers: Workers | None = None,
+    workers: Workers = ALONE,
 ) -> dict[str, Any]:
     """Evaluate a network during training; several workers compute a share each.
 
@@ -41,21 +42,17 @@ def evaluate(
         task: the family's task.
         model: the network; with the same one, what the task traces is traced once.
         examples: the validation examples.
-        workers: the workers; None for this one alone.
+        workers: the workers.
 
     Returns:
         What `families.Task.scores` returns.
     """
     indices = np.arange(len(examples))
-    if workers is None or workers.count == 1:
-        return task.scores(examples, task.results(model, examples, indices))
-    count = workers.count
-    own = indices[workers.number :: count]
+    own = indices[workers.number :: workers.count]
+    shares = workers.exchange(task.results(model, examples, own) if len(own) else [])
     results: list[Any] = [None] * len(indices)
-    for number, share in enumerate(
-        workers.exchange(task.results(model, examples, own) if len(own) else [])
-    ):
-        results[number::count] = share
+    for number, share in enumerate(shares):
+        results[number :: workers.count] = share
     return task.scores(examples, results)
 
 
@@ -80,7 +77,7 @@ class Evaluation(keras.callbacks.Callback):
         task: families.Task,
         validation: families.Examples,
         settings: Mapping[str, Any],
-        workers: Workers,
+        workers: Workers = ALONE,
     ):
         super().__init__()
         self.run, self.task, self.validation, self.settings = run, task, validation, settings
@@ -129,7 +126,7 @@ class EpochEnd(keras.callbacks.Callback):
         self.run, self.evaluation, self.task = run, evaluation, evaluation.task
         self.settings, self.history, self.threads = settings, history, threads
         self.seconds = read_environment(run)["training_seconds"]
-        self.started = 0.0
+        self.started = self.saved = 0.0
         self.baseline = self.task.baseline_score(evaluation.validation)
 
     @property
@@ -160,7 +157,7 @@ class EpochEnd(keras.callbacks.Callback):
         return f"{reason}; epoch {self.best['epoch']} is kept"
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.started = time.monotonic()
+        self.started = self.saved = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         row = {"epoch": epoch + 1, "loss": float(logs["loss"]), **self.evaluation.metrics}
@@ -178,6 +175,23 @@ class EpochEnd(keras.callbacks.Callback):
         mark = "  best" if self.best is row else ""
         log(f"epoch {epoch + 1}/{self.settings['epochs']}  {values}  {seconds:.0f} s{mark}")
         log_samples(self.task, self.evaluation.predictions, SAMPLES, [self.settings["seed"], epoch])
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a checkpoint within the epoch is due, after `checkpoint_minutes`."""
+        minutes = self.settings["checkpoint_minutes"]
+        is_past = minutes is not None and time.monotonic() - self.saved >= 60 * minutes
+        return is_past and self.evaluation.workers.is_chief
+
+    def keep(self, position: Position) -> None:
+        """Save a checkpoint within an epoch.
+
+        Args:
+            position: where in the epoch the model is.
+        """
+        with _interrupts_deferred():
+            checkpoints.save(self.run, self.model, self.history, position)
+        self.saved = time.monotonic()
 
     @property
     def _epochs_waited(self) -> int:

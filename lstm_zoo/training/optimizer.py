@@ -1,6 +1,7 @@
 """The optimizer and its learning-rate schedule."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -188,12 +189,14 @@ class AdamW(SummedGradients, ScaledRates, keras.optimizers.AdamW):
         }
 
 
-def make_optimizer(settings: Mapping[str, Any], steps: int, depths: Sequence[int] = ()) -> AdamW:
-    """Return AdamW with the learning-rate schedule.
+def make_optimizer(
+    settings: Mapping[str, Any], steps: int, depths: Sequence[int] = ()
+) -> keras.optimizers.Optimizer:
+    """Return AdamW with the learning-rate schedule, and loss scaling for float16.
 
     Args:
         settings: those of `learning_rate_schedule`, `weight_decay`, `epsilon`, `clip_norm`,
-            `layer_decay` and `freeze`.
+            `layer_decay`, `freeze` and `precision`.
         steps: the number of training steps of an epoch.
         depths: how far from the top the layer of each weight is; empty if all learn alike.
 
@@ -211,7 +214,24 @@ def make_optimizer(settings: Mapping[str, Any], steps: int, depths: Sequence[int
     )
     optimizer.gradients_are_summed = True
     optimizer.exclude_from_weight_decay(var_names=["bias"])
+    if settings["precision"] == "mixed_float16":  # small gradients would be 0
+        return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
+
+
+@contextlib.contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Build layers of a dtype policy in the block.
+
+    Args:
+        name: such as "mixed_bfloat16".
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def build(model: keras.Model) -> None:

@@ -49,6 +49,13 @@ class Workers:
         local = self.replicas // self.count
         self.own_replicas = slice(self.number * local, (self.number + 1) * local)
 
+    def __str__(self) -> str:
+        name = type(self.strategy).__name__
+        replicas = f"{self.replicas} replica{'s' * (self.replicas > 1)}"
+        if self.count > 1:
+            return f"{name}, {replicas} on {self.count} workers; this is worker {self.number}"
+        return f"{name}, {replicas}" if self.replicas > 1 else f"none, {replicas}"
+
     @property
     def is_chief(self) -> bool:
         """Whether this worker writes the run."""
@@ -109,11 +116,8 @@ class Workers:
                     )
 
     @contextlib.contextmanager
-    def losses_reported(self, run: os.PathLike | str | None) -> Iterator[None]:
+    def losses_reported(self) -> Iterator[None]:
         """Turn the errors that TensorFlow raises when another worker ends into one of ours.
-
-        Args:
-            run: the run's directory, for the message.
 
         Raises:
             TrainingError: if another worker has ended.
@@ -127,14 +131,17 @@ class Workers:
                 (line for line in str(error).splitlines() if "aborted by" in line), str(error)
             )
             raise TrainingError(
-                f"Worker {self.number} of {self.count} can't go on: another worker has ended "
-                f"({reason.strip()[:300]}). Its own output says why. The last checkpoint stands: "
-                f"start the same command with --resume --run {run} on all workers, of any number."
+                f"Worker {self.number} of {self.count} can't go on: another one has ended "
+                f"({reason.strip()[:300]}), and its own output says why. The last checkpoint "
+                "stands: the same command with --resume goes on, with any number of workers."
             ) from error
 
 
+ALONE = Workers(tf.distribute.get_strategy())
+
+
 def choose(strategy: str | tf.distribute.Strategy) -> Workers:
-    """Make the strategy of a training, and wait for the other workers.
+    """Make the strategy of a training, and wait until all workers have started.
 
     Args:
         strategy: one of `STRATEGIES`, or a strategy of one worker. "auto" is multi-worker if
@@ -171,7 +178,13 @@ def choose(strategy: str | tf.distribute.Strategy) -> Workers:
         devices = devices or tf.config.list_logical_devices("CPU")
     if strategy == "mirrored" or (strategy == "auto" and len(devices) > 1):
         return Workers(tf.distribute.MirroredStrategy([device.name for device in devices]))
-    return Workers(tf.distribute.get_strategy())
+    return ALONE
+
+
+def is_first() -> bool:
+    """Return whether this process is the first worker that the environment names, or the only."""
+    cluster = _cluster()
+    return cluster is None or _tasks(cluster)[0] == (cluster.task_type, cluster.task_id)
 
 
 def _cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
