@@ -86,7 +86,8 @@ def main(text):
     try:
         lstm_zoo.train(family, data, run=run, **{**settings, **job})
     except (CallError, TrainingError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        print(f"{type(error).__name__}: {error}")
+        sys.exit(1)
 
 
 if __name__ == "__main__":
