@@ -1,10 +1,16 @@
-"""Batches of examples of similar length, with seeded shuffling and right padding."""
+"""Batches of examples of similar length, with seeded shuffling and right padding.
+
+An epoch of 100 million examples is one array of 32-bit indices, sorted in place, so that every
+worker can hold the whole order: `tests/benchmarks/sim_scale.py` measures it.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 POOL = 50  # batches sorted by length together: little padding, still well shuffled
+CHUNK = 2**20  # examples looked at together
+BAND = 6 * 2**20  # examples sorted together
 
 
 def count(examples: int, batch_size: int) -> int:
@@ -35,18 +41,48 @@ def token_sizes(lengths: np.ndarray, batch_tokens: int) -> list[int]:
     >>> token_sizes(np.array([4, 4, 2, 2, 2, 2, 2]), batch_tokens=8)
     [2, 4, 1]
     """
-    descending = np.sort(lengths)[::-1]
-    sizes, start = [], 0
-    while start < len(descending):
-        limit = max(1, batch_tokens // max(1, int(descending[start])))
+    counts = _count_lengths(lengths).tolist()
+    sizes, start, length, reached = [], 0, len(counts), 0
+    while start < len(lengths):
+        while reached <= start:  # the examples that are at least as long
+            length -= 1
+            reached += counts[length]
+        limit = max(1, batch_tokens // max(1, length))
         power = 2 ** (limit.bit_length() - 1)
         size = power + power // 2 if limit >= power + power // 2 else power
-        sizes.append(min(size, len(descending) - start))
+        sizes.append(min(size, len(lengths) - start))
         start += size
     return sizes
 
 
-def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list:
+class Batches(Sequence):
+    """The batches of an epoch: int64 index arrays `(batch,)`, each made when it is asked for.
+
+    Args:
+        order: the indices of the examples, batch after batch.
+        ends: the number of examples up to the end of each batch.
+        numbers: the numbers of the batches, in the order of the epoch.
+
+    Example:
+
+    >>> batches = Batches(np.array([4, 3, 5, 6], np.int32), np.array([2, 4]), np.array([1, 0]))
+    >>> [batch.tolist() for batch in batches]
+    [[5, 6], [4, 3]]
+    """
+
+    def __init__(self, order: np.ndarray, ends: np.ndarray, numbers: np.ndarray):
+        self._order, self._ends, self._numbers = order, ends, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        number = self._numbers[index]
+        start = self._ends[number - 1] if number else 0
+        return self._order[start : self._ends[number]].astype(np.int64)
+
+
+def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> Batches:
     """Split an epoch into batches of similar length, in random order.
 
     Args:
@@ -56,7 +92,7 @@ def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int
         epoch: the number of the epoch. Seed and epoch decide the order.
 
     Returns:
-        A list of int64 index arrays, which contain each example once.
+        The batches, which contain each example once.
 
     Example:
 
@@ -65,16 +101,16 @@ def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int
     ([1, 2, 2], [0, 1, 2, 3, 4])
     """
     generator = np.random.default_rng((seed, epoch))
-    order = generator.permutation(len(lengths))
-    batches = []
+    order, lengths = _permutation(len(lengths), generator), np.asarray(lengths)
     for start in range(0, len(order), POOL * batch_size):
-        pool = order[start : start + POOL * batch_size]
-        pool = pool[np.argsort(lengths[pool], kind="stable")]
-        batches += np.split(pool, range(batch_size, len(pool), batch_size))
-    return [batches[index] for index in generator.permutation(len(batches))]
+        pool = order[start : start + POOL * batch_size]  # a view
+        pool[:] = pool[np.argsort(lengths[pool], kind="stable")]
+    batches = count(len(order), batch_size)
+    ends = np.minimum(np.arange(1, batches + 1) * batch_size, len(order))
+    return Batches(order, ends, generator.permutation(batches))
 
 
-def token_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int) -> list:
+def token_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int) -> Batches:
     """Split an epoch into batches of similar length and number of time steps, in random order.
 
     Args:
@@ -84,8 +120,8 @@ def token_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int)
         epoch: the number of the epoch. Seed and epoch decide the order.
 
     Returns:
-        A list of int64 index arrays, which contain each example once. Every epoch has the same
-        number of batches, of the same sizes.
+        The batches, which contain each example once. Every epoch has the same number of batches,
+        of the same sizes.
 
     Example:
 
@@ -94,10 +130,55 @@ def token_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int)
     ([1, 2, 2], [0, 1, 2, 3, 4])
     """
     generator = np.random.default_rng((seed, epoch))
-    order = generator.permutation(len(lengths))  # breaks ties of length
-    order = order[np.argsort(-lengths[order], kind="stable")]
-    batches = np.split(order, np.cumsum(token_sizes(lengths, batch_tokens))[:-1])
-    return [batches[index] for index in generator.permutation(len(batches))]
+    order = _permutation(len(lengths), generator)  # breaks ties of length
+    _sort_descending(order, np.asarray(lengths))
+    ends = np.cumsum(token_sizes(lengths, batch_tokens), dtype=np.int64)
+    return Batches(order, ends, generator.permutation(len(ends)))
+
+
+def _permutation(examples: int, generator: np.random.Generator) -> np.ndarray:
+    """Return what `generator.permutation(examples)` does, in 32 bits if they suffice."""
+    order = np.arange(examples, dtype=np.int32 if examples < 2**31 else np.int64)
+    generator.shuffle(order)
+    return order
+
+
+def _count_lengths(lengths: np.ndarray) -> np.ndarray:
+    """Return how many examples have each length, from 0 to the longest."""
+    counts = np.zeros(int(np.max(lengths, initial=0)) + 1, dtype=np.int64)
+    for start in range(0, len(lengths), CHUNK):
+        counts += np.bincount(lengths[start : start + CHUNK], minlength=len(counts))
+    return counts
+
+
+def _sort_descending(order: np.ndarray, lengths: np.ndarray) -> None:
+    """Sort indices in place by length, the longest first; those of one length keep their order.
+
+    A sort of all at once would need several times the memory of `order`. Band by band, the
+    shortest are moved to the end, which the others leave free.
+
+    Args:
+        order: the indices, changed.
+        lengths: the length of each example.
+    """
+    counts, end = np.cumsum(_count_lengths(lengths)), len(order)
+    while end:
+        done = len(order) - end
+        # As many as fit into a band, but all of one length at least.
+        longest = np.searchsorted(counts, done + BAND, side="right") - 1
+        longest = max(longest, np.searchsorted(counts, done, side="right"))
+        band, size = [], 0
+        for start in range(0, end, CHUNK):
+            chunk = order[start : min(end, start + CHUNK)]
+            is_longer = lengths[chunk] > longest
+            band.append(chunk[~is_longer])
+            kept = chunk[is_longer]
+            order[size : size + len(kept)] = kept
+            size += len(kept)
+        band = np.concatenate(band)
+        descending = np.argsort(-lengths[band].astype(np.int64), kind="stable")
+        order[size:end] = band[descending]
+        end = size
 
 
 def sorted_batches(lengths: np.ndarray, batch_size: int, batch_steps: int | None = None) -> list:
