@@ -10,7 +10,8 @@ import numpy as np
 
 POOL = 50  # batches sorted by length together: little padding, still well shuffled
 CHUNK = 2**20  # examples looked at together
-BAND = 6 * 2**20  # examples sorted together
+BAND = 6 * 2**20  # examples sorted together; more are split into
+PARTS = 4
 
 
 def count(examples: int, batch_size: int) -> int:
@@ -131,7 +132,7 @@ def token_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int)
     """
     generator = np.random.default_rng((seed, epoch))
     order = _permutation(len(lengths), generator)  # breaks ties of length
-    _sort_descending(order, np.asarray(lengths))
+    _sort_descending(order, np.asarray(lengths), _count_lengths(lengths))
     ends = np.cumsum(token_sizes(lengths, batch_tokens), dtype=np.int64)
     return Batches(order, ends, generator.permutation(len(ends)))
 
@@ -151,34 +152,52 @@ def _count_lengths(lengths: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _sort_descending(order: np.ndarray, lengths: np.ndarray) -> None:
+def _sort_descending(
+    order: np.ndarray, lengths: np.ndarray, counts: np.ndarray, shortest: int = 0
+) -> None:
     """Sort indices in place by length, the longest first; those of one length keep their order.
 
-    A sort of all at once would need several times the memory of `order`. Band by band, the
-    shortest are moved to the end, which the others leave free.
+    A sort of all at once would need several times the memory of `order`. So they are split into
+    parts by length, the shortest first: they move to the end, which the others leave free.
 
     Args:
-        order: the indices, changed.
+        order: the indices of all examples of some lengths, changed.
         lengths: the length of each example.
+        counts: how many of them have each length, from `shortest` on.
+        shortest: the least length.
     """
-    counts, end = np.cumsum(_count_lengths(lengths)), len(order)
-    while end:
-        done = len(order) - end
-        # As many as fit into a band, but all of one length at least.
-        longest = np.searchsorted(counts, done + BAND, side="right") - 1
-        longest = max(longest, np.searchsorted(counts, done, side="right"))
-        band, size = [], 0
-        for start in range(0, end, CHUNK):
-            chunk = order[start : min(end, start + CHUNK)]
-            is_longer = lengths[chunk] > longest
-            band.append(chunk[~is_longer])
-            kept = chunk[is_longer]
-            order[size : size + len(kept)] = kept
-            size += len(kept)
-        band = np.concatenate(band)
-        descending = np.argsort(-lengths[band].astype(np.int64), kind="stable")
-        order[size:end] = band[descending]
-        end = size
+    if len(counts) == 1:
+        return
+    if len(order) <= BAND:
+        keys = shortest + len(counts) - 1 - lengths[order].astype(np.int32)
+        keys = keys.astype(np.min_scalar_type(len(counts)))  # 8 and 16 bits sort fast
+        order[:] = order[np.argsort(keys, kind="stable")]
+        return
+    ends, first = np.cumsum(counts), 0  # `first`: the least length that is left
+    while first < len(counts):
+        end = counts[first:].sum()
+        limit = np.searchsorted(ends, len(order) - end + len(order) // PARTS, side="right")
+        stop = max(first + 1, int(limit))
+        start = end - counts[first:stop].sum()
+        if start:
+            _move_to_end(order[:end], lengths, shortest + stop)
+        _sort_descending(order[start:end], lengths, counts[first:stop], shortest + first)
+        first = stop
+
+
+def _move_to_end(order: np.ndarray, lengths: np.ndarray, below: int) -> None:
+    """Move the indices of examples shorter than `below` to the end; both keep their order."""
+    shorter, end = [], 0
+    for start in range(0, len(order), CHUNK):
+        chunk = order[start : start + CHUNK]
+        is_shorter = lengths[chunk] < below
+        shorter.append(chunk[is_shorter])
+        longer = chunk[~is_shorter]
+        order[end : end + len(longer)] = longer
+        end += len(longer)
+    for chunk in shorter:
+        order[end : end + len(chunk)] = chunk
+        end += len(chunk)
 
 
 def sorted_batches(lengths: np.ndarray, batch_size: int, batch_steps: int | None = None) -> list:
@@ -210,7 +229,11 @@ def sorted_batches(lengths: np.ndarray, batch_size: int, batch_steps: int | None
 
 
 def pad(
-    sequences: Sequence[np.ndarray], first: int | None = None, last: int | None = None
+    sequences: Sequence[np.ndarray],
+    first: int | None = None,
+    last: int | None = None,
+    *,
+    longest: int = 0,
 ) -> np.ndarray:
     """Pad integer sequences on the right with 0.
 
@@ -218,6 +241,8 @@ def pad(
         sequences: integer arrays `(time,)`.
         first: an integer to put before each sequence; None for none.
         last: an integer to put after each sequence; None for none.
+        longest: pad as if there were a sequence of this length too, such as one of another
+            replica's.
 
     Returns:
         An int32 array `(batch, time)` of at least one time step.
@@ -230,7 +255,7 @@ def pad(
     [[2, 4, 5, 3], [2, 6, 3, 0]]
     """
     start = int(first is not None)
-    width = start + max([0, *map(len, sequences)]) + int(last is not None)
+    width = start + max([longest, *map(len, sequences)]) + int(last is not None)
     padded = np.zeros((len(sequences), max(1, width)), dtype=np.int32)
     if first is not None:
         padded[:, 0] = first

@@ -1,6 +1,7 @@
 """Training: read and split the data, learn the vocabulary, fit, save the best epoch."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -166,11 +167,10 @@ def _fit(
 ) -> None:
     first = order.epoch = len(epoch_end.history)
     strategy, epochs = tf.distribute.get_strategy(), start.settings["epochs"]
+    make_batch = functools.partial(start.task.batch, examples)
     dataset = make_dataset(
         order,
-        lambda *chosen: distribution.split(
-            start.task.batch(examples, *chosen), strategy.num_replicas_in_sync
-        ),
+        lambda *chosen: distribution.split(make_batch, *chosen, strategy.num_replicas_in_sync),
     )
 
     def describe(step: int) -> str:
