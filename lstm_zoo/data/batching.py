@@ -77,7 +77,9 @@ class Batches(Sequence):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int | slice) -> "np.ndarray | Batches":
+        if isinstance(index, slice):
+            return Batches(self._order, self._ends, self._numbers[index])
         number = self._numbers[index]
         start = self._ends[number - 1] if number else 0
         return self._order[start : self._ends[number]].astype(np.int64)

@@ -46,7 +46,7 @@ def peak_memory():
 
 def run_worker(folder, name, worker, workers, results):
     before = peak_memory()
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     lengths = np.load(folder / "lengths.npy", mmap_mode="r")
     make, size = ORDERS[name]
     batches = make(lengths, size, seed=0, epoch=0)
@@ -60,7 +60,8 @@ def run_worker(folder, name, worker, workers, results):
                 shares = []
         np.concatenate([np.zeros(0, int), *shares]).astype(np.int32).tofile(file)
     end = time.perf_counter()
-    results.put((len(batches), ordered - start, end - start, before, peak_memory()))
+    used = time.process_time() - used
+    results.put((len(batches), ordered - start, end - start, used, before, peak_memory()))
 
 
 def main(examples="100_000_000", workers="8"):
@@ -76,11 +77,11 @@ def main(examples="100_000_000", workers="8"):
                     target=run_worker, args=(folder, name, worker, workers, results)
                 )
                 process.start()
-                count, ordered, seconds, before, peak = results.get()
+                count, ordered, seconds, used, before, peak = results.get()
                 process.join()
                 print(
                     f"{name}={size}: worker {worker} of {workers}: {count:,} batches; an epoch "
-                    f"{seconds:.0f} s ({ordered:.0f} s the order); peak {peak / 1e6:,.0f} MB "
+                    f"{seconds:.0f} s ({ordered:.0f} s the order), {used:.0f} s of a core; peak {peak / 1e6:,.0f} MB "
                     f"({before / 1e6:,.0f} MB before)",
                     flush=True,
                 )

@@ -112,6 +112,8 @@ def test_batches_are_a_sequence():
     batches = Batches(np.arange(5, dtype=np.int32), np.array([2, 4, 5]), np.array([2, 0, 1]))
     assert [batch.tolist() for batch in batches] == [[4], [0, 1], [2, 3]]
     assert batches[-1].tolist() == [2, 3]
+    assert [batch.tolist() for batch in batches[1:]] == [[0, 1], [2, 3]]
+    assert len(batches[3:]) == 0
     batches[1][:] = 9  # a copy
     assert batches[1].tolist() == [0, 1]
     with pytest.raises(IndexError):
