@@ -192,6 +192,59 @@ class SummedGradients:
         return super()._all_reduce_sum_gradients(grads_and_vars)
 
 
+def set_heartbeat(cluster: tf.distribute.cluster_resolver.ClusterResolver, seconds: int) -> None:
+    """Set how soon the end of a worker is noticed, before the strategy of several is made.
+
+    Private: TensorFlow's coordination service, whose limits no public function sets.
+
+    Args:
+        cluster: the workers.
+        seconds: the time without a sign of life after which a worker counts as ended.
+    """
+    from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+    from tensorflow.python.distribute import multi_worker_util
+    from tensorflow.python.eager import context
+
+    spec = cluster.cluster_spec()
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader=multi_worker_util.coordination_leader(spec),
+        heartbeat_timeout_in_ms=seconds * 1_000,
+        coordinated_jobs=[
+            coordination_config_pb2.CoordinatedJob(name=job, num_tasks=spec.num_tasks(job))
+            for job in ("chief", "worker")
+            if job in spec.jobs
+        ],
+    )
+
+
+class ScaledRates:
+    """A mixin of Keras's AdamW, in which the learning rate has a factor for each weight.
+
+    Private: `_get_variable_index`, since `update_step` is not given a weight's index; and
+    `_use_weight_decay` and `_apply_weight_decay`, which has one rate for all weights: a step decays
+    its weight here.
+    """
+
+    def rate_factor(self, index: int) -> Any:
+        """Return the factor of the learning rate of a weight, for the current step.
+
+        Args:
+            index: the weight's index among those that the optimizer was built with.
+        """
+        raise NotImplementedError
+
+    def update_step(self, gradient, variable, learning_rate):
+        rate = learning_rate * self.rate_factor(self._get_variable_index(variable))
+        if self._use_weight_decay(variable):
+            decay = tf.cast(self.weight_decay, variable.dtype)
+            self.assign_sub(variable, variable * decay * tf.cast(rate, variable.dtype))
+        super().update_step(gradient, variable, rate)
+
+    def _apply_weight_decay(self, variables):
+        pass
+
+
 def weights_file(model: keras.Model) -> bytes:
     """Return the content of a file of a model's weights, as `save_weights` writes it.
 

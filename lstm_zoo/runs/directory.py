@@ -16,7 +16,13 @@ from typing import Any
 
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.files import atomic_write, read_json, staging_directory, write_checksums
+from lstm_zoo.files import (
+    CHECKPOINT,
+    atomic_write,
+    read_json,
+    staging_directory,
+    write_checksums,
+)
 from lstm_zoo.runs import lock
 from lstm_zoo.runs.reading import check_files
 from lstm_zoo.settings import Setting, neutral_values
@@ -24,7 +30,6 @@ from lstm_zoo.settings import Setting, neutral_values
 CONFIG = "config.json"
 METRICS = "metrics.json"
 FAILURE = "failure.txt"  # why the training can't go on
-CHECKPOINT = "checkpoint"  # a directory
 WEIGHTS = "model.weights.h5"
 STEPS = "steps.jsonl"  # only training reads it and the next, when it goes on
 TENSORBOARD = "tensorboard"  # a directory

@@ -1,6 +1,7 @@
 """The training task: examples, batches, loss and metrics."""
 
 import itertools
+import math
 import os
 import textwrap
 from collections import Counter
@@ -18,9 +19,10 @@ from lstm_zoo import families
 from lstm_zoo.data import batching
 from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
+from lstm_zoo.recurrent import layer_names
 from lstm_zoo.speech import corpus as corpora
 from lstm_zoo.speech import ctc, decoding, demo, metrics
-from lstm_zoo.speech.alphabet import CharacterTokenizer
+from lstm_zoo.speech.alphabet import BLANK_TOKEN, CharacterTokenizer
 from lstm_zoo.speech.audio import read_audio, read_rate
 from lstm_zoo.speech.corpus import Corpus, normalize_transcript
 from lstm_zoo.speech.features import Features, FeatureSettings
@@ -114,7 +116,13 @@ class Task(families.Task):
         return settings["cache"]
 
     @classmethod
-    def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
+    def learn(
+        cls,
+        training: Corpus,
+        settings: Mapping[str, Any],
+        seed: int,
+        tokenizer: tf.Module | None = None,
+    ) -> "Task":
         """Learn the sample rate, the tokenizer and the features' statistics.
 
         Args:
@@ -122,6 +130,7 @@ class Task(families.Task):
             settings: a value for every name of `lstm_zoo.speech.SETTINGS`.
             seed: the seed of SentencePiece's sampling and of the choice of clips for the
                 statistics.
+            tokenizer: one to keep; None to learn one.
 
         Returns:
             The task.
@@ -141,9 +150,9 @@ class Task(families.Task):
             raise DataError(
                 f"All normalized transcripts are empty (the first: {training.places[0]})."
             )
-        if settings["tokens"] == "characters":
+        if tokenizer is None and settings["tokens"] == "characters":
             tokenizer = CharacterTokenizer.learn(texts)
-        else:
+        elif tokenizer is None:
             size = settings["vocabulary_size"]
             tokenizer = tokenizers.PieceTokenizer.learn(
                 texts,
@@ -187,6 +196,28 @@ class Task(families.Task):
             "vocabulary_size": (self.tokenizer.vocabulary_size, self.tokenizer.FILE),
             "num_features": (self.features.settings.num_features, "config.json"),
         }
+
+    @property
+    def input_settings(self) -> dict[str, Any]:
+        """The settings of the features."""
+        values = asdict(self.features.settings)
+        return {"features": values.pop("kind"), **values}
+
+    @property
+    def named_axes(self) -> dict[str, dict[int | None, families.Names]]:
+        """The entries of labels."""
+        # Of pieces too, the first id is the blank.
+        labels = families.Names("labels", [BLANK_TOKEN, *self.tokenizer.vocabulary[1:]])
+        return {"logits/kernel": {1: labels}, "logits/bias": {0: labels}}
+
+    @property
+    def layers(self) -> list[tuple[str, ...]]:
+        """The logits, the recurrent layers and the convolution, if there is one."""
+        sizes = self.network_arguments()
+        names = ["conv", *layer_names(sizes["cell"], sizes["units"]), "logits"]
+        if sizes["subsampling"] == 1 or sizes["subsampling_kind"] != "conv":
+            names.remove("conv")
+        return [(name,) for name in reversed(names)]
 
     def unknown_share(self, texts: Sequence[str]) -> float:
         """Return the share of normalized transcripts' characters that are not in the alphabet."""
@@ -306,33 +337,39 @@ class Task(families.Task):
         """Return the loss on (targets, logits)."""
         return ctc.CTCLoss()
 
-    def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Evaluate a network during training, by greedy decoding.
+    def results(
+        self, model: keras.Model, examples: Examples, indices: np.ndarray
+    ) -> list[tuple[float, str]]:
+        """Return the CTC loss and the greedily decoded text of some examples."""
+        found: list[tuple[float, str]] = [(math.nan, "")] * len(indices)
+        lengths_of_rows = examples.lengths[indices]
+        for rows in batching.sorted_batches(lengths_of_rows, 32, EVALUATION_FRAMES):
+            chosen = indices[rows]
+            features, lengths = self._pad([examples.versions[0][index] for index in chosen])
+            logits = tf.constant(model.predict_on_batch([features, lengths]))
+            num_frames = tf.constant(self._output_lengths(lengths))
+            targets = ctc.pack_targets([examples.labels[i] for i in chosen], num_frames.numpy())
+            losses = ctc.negative_log_likelihood(
+                logits, num_frames, targets[:, 2:], targets[:, 0]
+            ).numpy()
+            texts = decoding.texts(self.tokenizer, decoding.greedy_labels(logits, num_frames))
+            for row, loss, text in zip(rows, losses, texts[:, 0].numpy(), strict=True):
+                found[row] = float(loss), text.decode()
+        return found
+
+    def scores(self, examples: Examples, results: Sequence[tuple[float, str]]) -> dict[str, Any]:
+        """Compute the metrics of an epoch, from greedy decoding.
 
         Args:
-            model: the network, compiled.
             examples: the validation examples.
+            results: the loss and the text of each.
 
         Returns:
             `loss`, the mean CTC loss in nats over the examples where it is finite; `wer_greedy` and
             `cer_greedy`; `predictions`, a dict with `reference` and `hypothesis` for each example.
         """
-        losses = np.full(len(examples), np.nan)
-        hypotheses = [""] * len(examples)
-        for indices in batching.sorted_batches(examples.lengths, 32, EVALUATION_FRAMES):
-            features, lengths = self._pad([examples.versions[0][index] for index in indices])
-            logits = tf.constant(model.predict_on_batch([features, lengths]))
-            num_frames = tf.constant(self._output_lengths(lengths))
-            targets = ctc.pack_targets([examples.labels[i] for i in indices], num_frames.numpy())
-            losses[indices] = ctc.negative_log_likelihood(
-                logits, num_frames, targets[:, 2:], targets[:, 0]
-            )
-            texts = decoding.texts(self.tokenizer, decoding.greedy_labels(logits, num_frames))[
-                :, 0
-            ].numpy()
-            for index, text in zip(indices, texts, strict=True):
-                hypotheses[index] = text.decode()
-        finite = losses[np.isfinite(losses)]
+        losses, hypotheses = zip(*results, strict=True)
+        finite = np.array(losses)[np.isfinite(losses)]
         rates = metrics.error_rates(examples.texts, hypotheses)
         return {
             "loss": float(finite.mean()) if len(finite) else float("nan"),

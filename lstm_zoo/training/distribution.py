@@ -15,7 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo.errors import TrainingError
+from lstm_zoo.training.checkpoints import START, Position
 from lstm_zoo.training.optimizer import build, skips_infinite
+from lstm_zoo.training.workers import ALONE, Workers
+
+SEED_DISTANCE = 1_000_003  # between the dropout seeds of two replicas
 
 
 class Step(NamedTuple):
@@ -95,6 +99,13 @@ def make_step(
     with strategy.scope():
         build(model)
 
+    seeds = [v for v in model.non_trainable_variables if v.name == "seed_generator_state"]
+
+    def shift_seeds(replicas: int) -> None:
+        """Let a replica draw other dropout masks than the first; saved seeds are the first's."""
+        for seed in seeds if replicas else ():
+            seed.assign(seed + tf.cast([replicas * SEED_DISTANCE, 0], seed.dtype))
+
     def gradients_of(chunk: Any, factor: tf.Tensor) -> tuple[tf.Tensor, list]:
         inputs, targets, example_weights = keras.utils.unpack_x_y_sample_weight(chunk)
         with tf.GradientTape() as tape:
@@ -115,6 +126,7 @@ def make_step(
         total, examples = context.all_reduce("SUM", [terms(batch), tf.cast(rows, tf.float32)])
         # Keras's losses are divided by the number of replicas.
         scale = strategy.num_replicas_in_sync / total
+        shift_seeds(number)
         if accumulate == 1:
             loss, gradients = gradients_of(batch, terms(batch) * scale)
         else:
@@ -124,6 +136,7 @@ def make_step(
                     part, more = gradients_of(chunk, terms(chunk) * is_filled * scale)
                 gradients = more if gradients is None else [*map(_add, gradients, more)]
                 loss += part
+        shift_seeds(-number)
         known = [(g, weight) for g, weight in zip(gradients, weights, strict=True) if g is not None]
         gradients, updated = zip(*known, strict=True)
         summed = context.all_reduce("SUM", [*gradients])
@@ -151,6 +164,9 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback],
     describe: Callable[[int], str],
     record: Callable[[int, Step], None] = lambda number, result: None,
+    position: Position = START,
+    keep: Callable[[Position], None] = lambda position: None,
+    workers: Workers = ALONE,
 ) -> None:
     """Train a compiled model, with Keras's callbacks as in `keras.Model.fit`.
 
@@ -168,6 +184,10 @@ def fit(
             error.
         record: called with the number of a step in its epoch, from 0, and what it returned, after
             `on_train_batch_begin` and before `on_train_batch_end`.
+        position: where in the first epoch to go on; the dataset's first iteration begins there.
+        keep: called with the position after each step but an epoch's last, for checkpoints.
+        workers: the workers. Several workers' callbacks must do the same;
+            if one stops the training, all stop after the epoch.
 
     Raises:
         TrainingError: if the loss is NaN or infinite, or the gradients are, and the optimizer does
@@ -181,9 +201,9 @@ def fit(
     logs = {}
     for epoch in range(first_epoch, epochs):
         events.on_epoch_begin(epoch)
-        total = count = np.float32(0)
+        total, count = np.float32(position.loss), np.float32(position.examples)
         iterator = iter(dataset)
-        for number in range(steps):
+        for number in range(position.step, steps):
             events.on_train_batch_begin(number)
             result = Step(*(value.numpy() for value in step(iterator)))
             for name, value in (("loss", result.loss), ("gradient norm", result.gradient_norm)):
@@ -197,10 +217,13 @@ def fit(
             total, count = total + result.loss * result.examples, count + result.examples
             logs = {"loss": float(total / count)}
             events.on_train_batch_end(number, logs)
-            if model.stop_training:
+            if model.stop_training and workers.count == 1:
                 break
-        logs = dict(logs)
+            if number + 1 < steps:
+                keep(Position(number + 1, float(total), float(count)))
+        logs, position = dict(logs), START
         events.on_epoch_end(epoch, logs)
+        model.stop_training = any(workers.exchange(bool(model.stop_training)))
         if model.stop_training:
             break
     events.on_train_end(logs)

@@ -40,11 +40,12 @@ class Progress(keras.callbacks.Callback):
     Args:
         steps: the number of training steps of an epoch.
         epochs: the maximum number of epochs.
+        done: the number of steps of the first epoch that are done already.
     """
 
-    def __init__(self, steps: int, epochs: int):
+    def __init__(self, steps: int, epochs: int, done: int = 0):
         super().__init__()
-        self.steps, self.epochs = steps, epochs
+        self.steps, self.epochs, self.done = steps, epochs, done
         self.title = ""
         self.bar = None
         self.last_logged = 0.0
@@ -66,11 +67,13 @@ class Progress(keras.callbacks.Callback):
         self.title = f"epoch {epoch + 1}/{self.epochs}"
         self.bar = tqdm(
             total=self.steps,
+            initial=self.done,
             desc=self.title,
             unit="step",
             leave=False,
             disable=None,  # no bar if standard error is not a terminal
         )
+        self.done = 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         now = time.monotonic()

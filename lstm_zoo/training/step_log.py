@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -32,6 +32,8 @@ class StepLog(keras.callbacks.Callback):
         done: the number of training steps so far, of all epochs; what was written of later ones,
             before a kill, is removed.
     """
+
+    OFF: ClassVar = {"log_steps": False, "tensorboard": False}
 
     def __init__(self, run: Path, settings: Mapping[str, Any], steps: int, done: int):
         super().__init__()

@@ -1,5 +1,6 @@
 """The translation task: tokenizers, examples, batches, loss and metrics for training."""
 
+import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from lstm_zoo import families
 from lstm_zoo.data import batching
 from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
+from lstm_zoo.recurrent import layer_names, state_names
 from lstm_zoo.text import encoding
 from lstm_zoo.text.tokenizers import END, START, PieceTokenizer
 from lstm_zoo.translation import corpus, decoding, demo, metrics
@@ -102,13 +104,20 @@ class Task(families.Task):
         return whole.split(DEMO_TEST_SHARE, settings["seed"])
 
     @classmethod
-    def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
+    def learn(
+        cls,
+        training: Corpus,
+        settings: Mapping[str, Any],
+        seed: int,
+        tokenizer: Tokenizers | None = None,
+    ) -> "Task":
         """Train the tokenizers.
 
         Args:
             training: the training data, without validation and test data.
             settings: a value for every name of `lstm_zoo.translation.SETTINGS`.
             seed: the random seed of SentencePiece.
+            tokenizer: those of both languages, to keep; None to train them.
 
         Returns:
             The task.
@@ -116,6 +125,8 @@ class Task(families.Task):
         Raises:
             DataError: if there is too little text to learn pieces from.
         """
+        if tokenizer is not None:
+            return cls(settings, *tokenizer)
 
         def learn_pieces(texts: Sequence[str]) -> PieceTokenizer:
             size, sample = settings["vocabulary_size"], settings["vocabulary_sample"]
@@ -156,6 +167,41 @@ class Task(families.Task):
             )
             for side in SIDES
         }
+
+    @property
+    def named_axes(self) -> dict[str, dict[int | None, families.Names]]:
+        """The rows of source and target pieces."""
+        source, target = (
+            families.Names(f"{side} pieces", tokenizer.vocabulary)
+            for side, tokenizer in zip(SIDES, self.tokenizer, strict=True)
+        )
+        return {
+            "source_embedding/embeddings": {0: source},
+            "decoder/embedding/embeddings": {0: target},
+            "decoder/logits/kernel": {1: target},
+            "decoder/bias": {0: target},
+        }
+
+    @property
+    def layers(self) -> list[tuple[str, ...]]:
+        """The logits, the decoder's layers, the encoder's and the source embedding."""
+        sizes = self.network_arguments()
+        top = tuple(
+            f"decoder/{name}" for name in ("logits", "bias", "readout", "output_projection")
+        )
+        bottom = ("decoder/embedding", "decoder/input_projection")
+        if sizes["tied"]:  # the target embedding is the matrix of the logits
+            top, bottom = (*top, bottom[0]), bottom[1:]
+        decoder = [
+            (
+                f"decoder/{name}",
+                *(f"decoder/bridge_{number}_{s}" for s in state_names(sizes["cell"])),
+            )
+            for number, name in enumerate(layer_names(sizes["cell"], sizes["decoder_units"]), 1)
+        ]
+        encoder = [(name,) for name in layer_names(sizes["cell"], sizes["encoder_units"])]
+        decoder[0] += bottom
+        return [top, *reversed(decoder), *reversed(encoder), ("source_embedding",)]
 
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of `build_translation` that rebuild this network."""
@@ -254,28 +300,40 @@ class Task(families.Task):
         """Return the number of target ids that are not padding."""
         return tf.math.count_nonzero(targets, dtype=tf.float32)
 
-    def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Evaluate a network during training, by greedy decoding.
+    def results(
+        self, model: keras.Model, examples: Examples, indices: np.ndarray
+    ) -> list[tuple[float, int, str]]:
+        """Return the summed cross-entropy, its number of pieces and the greedy translation."""
+        found: list[tuple[float, int, str]] = [(0.0, 0, "")] * len(indices)
+        translate, cross_entropy = self._translator(model), SmoothedCrossEntropy()
+        for rows in batching.sorted_batches(examples.lengths[indices], EVALUATION_BATCH):
+            inputs, targets = self.batch(examples, indices[rows])
+            texts = translate(tf.constant(inputs[0])).texts[:, 0].numpy()
+            losses = cross_entropy.per_token(targets, model.predict_on_batch([*inputs]))
+            sums = tf.reduce_sum(losses, axis=1).numpy()
+            counts = np.count_nonzero(targets, axis=1)
+            for row, *result, text in zip(rows, sums, counts, texts, strict=True):
+                found[row] = float(result[0]), int(result[1]), text.decode()
+        return found
+
+    def scores(
+        self, examples: Examples, results: Sequence[tuple[float, int, str]]
+    ) -> dict[str, Any]:
+        """Compute the metrics of an epoch, from greedy decoding.
 
         Args:
-            model: the network.
-            examples: the examples to evaluate on.
+            examples: the examples.
+            results: the summed cross-entropy, its number of pieces and the translation of each.
 
         Returns:
-            `loss`, the cross-entropy per piece in nats, without label smoothing; `perplexity`, its
-            exponential; `bleu_greedy` and `chrf_greedy`; and `predictions`, a dict with `source`,
-            `reference` and `hypothesis` for each example.
+            `loss`, the cross-entropy per piece in nats, end tokens included, without label
+            smoothing; `perplexity`, its exponential; `bleu_greedy` and `chrf_greedy`; and
+            `predictions`, a dict with `source`, `reference` and `hypothesis` for each example.
         """
-        hypotheses = [""] * len(examples)
-        translate = self._translator(model)
-        for indices in batching.sorted_batches(examples.lengths, EVALUATION_BATCH):
-            (sources, _), _ = self.batch(examples, indices)
-            texts = translate(tf.constant(sources)).texts[:, 0].numpy()
-            for index, text in zip(indices, texts, strict=True):
-                hypotheses[index] = text.decode()
+        sums, counts, hypotheses = zip(*results, strict=True)
         sources, references = examples.texts
         scores = metrics.bleu_and_chrf(references, hypotheses, self.bleu_tokenizer(references))
-        loss = self.cross_entropy(model, examples)
+        loss = math.fsum(sums) / sum(counts)
         return {
             "loss": loss,
             "perplexity": float(np.exp(loss)),
@@ -307,16 +365,6 @@ class Task(families.Task):
     def score_prediction(self, prediction: Mapping[str, Any]) -> float:
         """Return the chrF of a row of `predictions`."""
         return metrics.sentence_chrf(prediction["reference"], prediction["hypothesis"])
-
-    def cross_entropy(self, model: keras.Model, examples: Examples) -> float:
-        """Return the cross-entropy per target piece, end tokens included, in nats."""
-        total, count = 0.0, 0
-        for indices in batching.sorted_batches(examples.lengths, EVALUATION_BATCH):
-            inputs, targets = self.batch(examples, indices)
-            losses = SmoothedCrossEntropy().per_token(targets, model.predict_on_batch([*inputs]))
-            total += float(tf.reduce_sum(losses))
-            count += np.count_nonzero(targets)
-        return total / count
 
     def format_row(self, corpus: Corpus, index: int) -> str:
         """Format a row of a corpus for the log: each text after its language."""

@@ -81,8 +81,8 @@ def main(examples="100_000_000", workers="8"):
                 process.join()
                 print(
                     f"{name}={size}: worker {worker} of {workers}: {count:,} batches; an epoch "
-                    f"{seconds:.0f} s ({ordered:.0f} s the order), {used:.0f} s of a core; peak {peak / 1e6:,.0f} MB "
-                    f"({before / 1e6:,.0f} MB before)",
+                    f"{seconds:.0f} s ({ordered:.0f} s the order), {used:.0f} s of a core; "
+                    f"peak {peak / 1e6:,.0f} MB ({before / 1e6:,.0f} MB before)",
                     flush=True,
                 )
             seen = np.zeros(examples, np.uint8)
