@@ -22,6 +22,7 @@ MAX_LAYERS = 64
 MAX_TOKENS = 100_000  # of a text, which tokenizers cut to as many characters
 MAX_VOCABULARY = 2_000_000
 MAX_BEAM_WIDTH = 1_000
+STRATEGIES = ("auto", "none", "mirrored", "multi-worker")  # of training
 
 
 class Needs(NamedTuple):

@@ -69,7 +69,7 @@ def save(
     arrays = {str(i): variable.numpy() for i, variable in enumerate(_variables(model))}
     # In one file, the state and the history are always of the same epoch.
     with atomic_write(directory / f"{name}.npz") as path:
-        np.savez(path, history=json.dumps(history), position=json.dumps(position), **arrays)
+        np.savez(path, history=json.dumps(history), **arrays, position=json.dumps(position))
     for path in states(run)[2:]:
         path.unlink()
 

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from lstm_zoo import compat
 from lstm_zoo.errors import CallError, TrainingError
+from lstm_zoo.settings import STRATEGIES
 from lstm_zoo.training.progress import log
 from lstm_zoo.training.rendezvous import wait_for_all
 
-STRATEGIES = ("auto", "none", "mirrored", "multi-worker")
 WAIT = 600  # seconds for which a worker waits for the others to start
 HEARTBEAT = 20  # seconds without a sign of life after which a worker counts as ended
 WORD = 8  # bytes; NCCL gathers int64, and no bytes
@@ -144,9 +144,9 @@ def choose(strategy: str | tf.distribute.Strategy) -> Workers:
     """Make the strategy of a training, and wait until all workers have started.
 
     Args:
-        strategy: one of `STRATEGIES`, or a strategy of one worker. "auto" is multi-worker if
-            `TF_CONFIG` names several workers or SLURM has started several tasks, mirrored if there
-            are several GPUs, else none.
+        strategy: one of `lstm_zoo.settings.STRATEGIES`, or a strategy of one worker. "auto" is
+            multi-worker if `TF_CONFIG` names several workers or SLURM has started several tasks,
+            mirrored if there are several GPUs, else none.
 
     Returns:
         This worker.

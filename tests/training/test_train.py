@@ -249,7 +249,7 @@ def test_a_callback_that_monitors_an_unknown_metric_is_refused_before_anything_i
 def test_a_strategys_scope_is_refused_before_anything_is_written(tmp_path):
     with (
         tf.distribute.OneDeviceStrategy("/cpu:0").scope(),
-        pytest.raises(CallError, match="call it outside of a tf.distribute strategy"),
+        pytest.raises(CallError, match="Call train outside of a strategy's scope"),
     ):
         train(tmp_path / "run")
     assert not (tmp_path / "run").exists()
