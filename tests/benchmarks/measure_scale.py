@@ -41,11 +41,13 @@ def main(family, data, *assignments):
         run = Path(folder) / "run"
         start = initialization.fresh(family, run, data, None, 0.1, False, settings)
         corpus, task = start.corpora.training, start.task
+        begin = time.perf_counter()
         examples = task.encode(corpus, training=True, cache=start.cache)
+        seconds = time.perf_counter() - begin
         steps, size = int(examples.lengths.sum()), size_of(start.cache)
         print(
             f"{len(examples):,} examples, {steps / len(examples):.1f} {task.time_step} each; "
-            f"prepared {size:,} bytes, {size / len(examples):,.0f} an example"
+            f"prepared {size:,} bytes in {seconds:.0f} s, {size / len(examples):,.0f} an example"
         )
         measure_weights(family, start, examples)
         measure_shares(task, examples)
