@@ -37,8 +37,9 @@ def prepared(family, folder, **settings):
 def dataset_of(start, examples, replicas=None):
     order = BatchOrder(examples.lengths, start.settings)
     make = functools.partial(start.task.batch, examples)
-    if not replicas:
-        return order, make_dataset(order, make)
+    if not replicas:  # for Keras, which begins an epoch early if it does not know its steps
+        dataset = make_dataset(order, make)
+        return order, dataset.apply(tf.data.experimental.assert_cardinality(order.steps))
     return order, make_dataset(order, lambda *chosen: distribution.split(make, *chosen, replicas))
 
 
