@@ -277,14 +277,23 @@ class Task(Protocol):
 
     @abstractmethod
     def batch(
-        self, examples: Examples, indices: np.ndarray, generator: np.random.Generator
+        self,
+        examples: Examples,
+        indices: np.ndarray,
+        generator: np.random.Generator,
+        rows: np.ndarray | slice = slice(None),
     ) -> tuple[Any, ...]:
         """Return a training batch as `keras.Model.fit` takes it: inputs, targets and weights.
+
+        Of several workers, each asks for its rows alone. They are equal to those of the whole
+        batch: padded to the width of the whole, and with the same random draws, which are made for
+        the whole batch. Nothing but the lengths of the other examples need be read.
 
         Args:
             examples: the examples.
             indices: the indices of the batch's examples, `(batch,)`.
             generator: the source of random augmentation.
+            rows: the rows of the batch to return, positions or a slice.
         """
 
     @abstractmethod

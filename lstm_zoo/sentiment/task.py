@@ -249,21 +249,28 @@ class Task(families.Task):
         return Examples(ids, targets, weights, cut=cut, unknown=unknown)
 
     def batch(
-        self, examples: Examples, indices: np.ndarray, generator: np.random.Generator
+        self,
+        examples: Examples,
+        indices: np.ndarray,
+        generator: np.random.Generator,
+        rows: np.ndarray | slice = slice(None),
     ) -> tuple[np.ndarray, ...]:
-        """Return a training batch.
+        """Return a training batch, or some rows of it.
 
         Args:
             examples: the training examples.
             indices: the indices of the batch's examples, `(batch,)`.
             generator: ignored: nothing in a batch is random.
+            rows: the rows to return, padded like all.
 
         Returns:
             int32 ids `(batch, time)`, right-padded with 0; class indices and float32 weights
             `(batch,)`.
         """
-        ids = batching.pad([examples.ids[index] for index in indices])  # (batch, time)
-        return ids, examples.targets[indices], examples.weights[indices]
+        longest = max(len(examples.ids[index]) for index in indices)
+        chosen = indices[rows]
+        ids = batching.pad([examples.ids[index] for index in chosen], longest=longest)
+        return ids, examples.targets[chosen], examples.weights[chosen]
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss on (targets, logits)."""

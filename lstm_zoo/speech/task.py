@@ -303,14 +303,19 @@ class Task(families.Task):
         )
 
     def batch(
-        self, examples: Examples, indices: np.ndarray, generator: np.random.Generator
+        self,
+        examples: Examples,
+        indices: np.ndarray,
+        generator: np.random.Generator,
+        rows: np.ndarray | slice = slice(None),
     ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-        """Return a training batch.
+        """Return a training batch, or some rows of it.
 
         Args:
             examples: the training examples.
             indices: the indices of the batch's examples, `(batch,)`.
-            generator: draws the version of each clip.
+            generator: draws the version of each clip of the batch.
+            rows: the rows to return, padded like all.
 
         Returns:
             Inputs: float32 features `(batch, frames, num_features)` and int32 lengths `(batch,)`.
@@ -319,10 +324,14 @@ class Task(families.Task):
         chosen = generator.integers(len(examples.versions), size=len(indices))
         # A faster copy can be too short for its transcript.
         chosen = np.where(examples.feasible[chosen, indices], chosen, 0)
-        rows = [examples.versions[v][i] for v, i in zip(chosen, indices, strict=True)]
-        features, lengths = self._pad(rows)
+        versions = [examples.versions[v][i] for v, i in zip(chosen, indices, strict=True)]
         labels = [examples.labels[index] for index in indices]
-        return (features, lengths), ctc.pack_targets(labels, self._output_lengths(lengths))
+        # Arrays of prepared examples are read where they are used: here, for their lengths alone.
+        longest, most = max(map(len, versions)), max(map(len, labels))
+        rows = np.arange(len(indices))[rows]
+        features, lengths = self._pad([versions[row] for row in rows], longest)
+        labels = [labels[row] for row in rows]
+        return (features, lengths), ctc.pack_targets(labels, self._output_lengths(lengths), most)
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss on (targets, logits)."""
@@ -391,10 +400,11 @@ class Task(families.Task):
         names = ("reference", "hypothesis")
         return [f"  {name:10}  {row[name]}" for row in predictions for name in names]
 
-    def _pad(self, rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def _pad(self, rows: Sequence[np.ndarray], longest: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Normalize features and pad them with 0 to float32 `(batch, frames, num_features)`."""
         lengths = np.array([len(row) for row in rows], np.int32)
-        shape = (len(rows), lengths.max(), self.features.settings.num_features)
+        frames = max([longest, *lengths])
+        shape = (len(rows), frames, self.features.settings.num_features)
         features = np.zeros(shape, np.float32)
         for padded, row in zip(features, rows, strict=True):
             padded[: len(row)] = self.features.normalize(row)

@@ -1,5 +1,6 @@
 """The training batches: their order, and the `tf.data` pipeline that produces them."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -44,14 +45,14 @@ class BatchOrder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.step = 0  # only the first epoch of a resumed training begins within it
 
-    @property
+    @functools.cached_property
     def steps(self) -> int:
         """The number of batches of an epoch, the same for every epoch."""
         if self.batch_tokens:
             return len(batching.token_sizes(self.lengths, self.batch_tokens))
         return batching.count(len(self.lengths), self.batch_size)
 
-    def batches(self) -> list[np.ndarray]:
+    def batches(self) -> batching.Batches:
         """Return the batches of the current epoch: arrays of indices, `(batch,)`."""
         if self.batch_tokens:
             return batching.token_batches(self.lengths, self.batch_tokens, self.seed, self.epoch)

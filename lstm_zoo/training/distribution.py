@@ -36,13 +36,22 @@ class Step(NamedTuple):
     gradient_norm: Any
 
 
-def split(batch: Any, replicas: int, chosen: slice = slice(None)) -> tuple:
-    """Split a batch into a part for each replica.
+def split(
+    make_batch: Callable[[np.ndarray, np.random.Generator, np.ndarray], tuple],
+    indices: np.ndarray,
+    generator: np.random.Generator,
+    replicas: int,
+    chosen: slice = slice(None),
+) -> tuple:
+    """Make the parts of a batch of some replicas: each of every so many rows.
 
     Args:
-        batch: arrays of the same number of rows, in any nesting.
+        make_batch: makes rows of a batch, as `lstm_zoo.families.Task.batch` does, from the indices
+            of the whole batch, the generator, and the numbers of the rows.
+        indices: the indices of the batch's examples, `(batch,)`.
+        generator: the source of random augmentation.
         replicas: the number of all replicas.
-        chosen: the replicas whose parts are returned.
+        chosen: the replicas whose parts are made.
 
     Returns:
         (part, number of rows) of each chosen replica; the numbers are int32 scalars. A part of no
@@ -50,17 +59,21 @@ def split(batch: Any, replicas: int, chosen: slice = slice(None)) -> tuple:
 
     Example:
 
-    >>> split((np.array([[4, 5], [6, 0], [7, 0]]),), 2)[1]
-    ((array([[6, 0]], dtype...),), 1)
+    >>> ids = np.array([[4, 5], [6, 0], [7, 0]])
+    >>> parts = split(lambda indices, _, rows: (ids[indices][rows],), np.arange(3), None, 2)
+    >>> [(ids.tolist(), int(rows)) for (ids,), rows in parts]
+    [([[4, 5], [7, 0]], 2), ([[6, 0]], 1)]
     """
-    rows = len(tf.nest.flatten(batch)[0])
+    places = [np.arange(number, len(indices), replicas) for number in range(replicas)[chosen]]
+    held = [rows if len(rows) else np.zeros(1, int) for rows in places]
+    wanted = np.unique(np.concatenate(held))
+    batch = make_batch(indices, generator, wanted)  # once, for its random draws
 
-    def part(replica: int) -> tuple:
-        size = len(range(replica, rows, replicas))
-        chosen_rows = slice(replica, None, replicas) if size else slice(1)
-        return tf.nest.map_structure(lambda array: array[chosen_rows], batch), np.int32(size)
+    def part(rows: np.ndarray) -> tuple:
+        found = np.searchsorted(wanted, rows)
+        return tf.nest.map_structure(lambda array: array[found], batch)
 
-    return tuple(part(replica) for replica in range(replicas)[chosen])
+    return tuple((part(rows), np.int32(len(own))) for rows, own in zip(held, places, strict=True))
 
 
 def make_step(

@@ -1,6 +1,7 @@
 """Training: read and split the data, learn the vocabulary, fit, save the best epoch."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -209,10 +210,11 @@ def _fit(
 ) -> None:
     first, order.step = len(epoch_end.history), position.step
     workers, epochs = start.workers, start.settings["epochs"]
+    make_batch = functools.partial(start.task.batch, examples)
     dataset = make_dataset(
         order,
         lambda *chosen: distribution.split(
-            start.task.batch(examples, *chosen), workers.replicas, workers.own_replicas
+            make_batch, *chosen, workers.replicas, workers.own_replicas
         ),
     )
 

@@ -266,25 +266,31 @@ class Task(families.Task):
         examples: Examples,
         indices: np.ndarray,
         generator: np.random.Generator | None = None,
+        rows: np.ndarray | slice = slice(None),
     ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-        """Return a training batch.
+        """Return a training batch, or some rows of it.
 
         Args:
             examples: the examples to choose from.
             indices: the indices of the batch's examples, integers `(batch,)`.
             generator: ignored: batches are not random.
+            rows: the rows to return, padded like all.
 
         Returns:
             Inputs: source ids `(batch, source time)` and target ids from the start token on
             `(batch, target time)`. Targets: target ids up to the end token, of the same shape. All
             int32, padded with 0.
         """
-        sources = [examples.sources[index] for index in indices]
-        targets = [examples.targets[index] for index in indices]
+        longest = [
+            max(len(side[index]) for index in indices)
+            for side in (examples.sources, examples.targets)
+        ]
+        sources = [examples.sources[index] for index in indices[rows]]
+        targets = [examples.targets[index] for index in indices[rows]]
         return (
-            batching.pad(sources, last=END),
-            batching.pad(targets, first=START),
-        ), batching.pad(targets, last=END)
+            batching.pad(sources, last=END, longest=longest[0]),
+            batching.pad(targets, first=START, longest=longest[1]),
+        ), batching.pad(targets, last=END, longest=longest[1])
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss on (targets, logits)."""

@@ -1,5 +1,6 @@
 """The training loop: equal to Keras's on one device, and to one device on several replicas."""
 
+import functools
 import subprocess
 import sys
 
@@ -35,13 +36,11 @@ def prepared(family, folder, **settings):
 
 def dataset_of(start, examples, replicas=None):
     order = BatchOrder(examples.lengths, start.settings)
-    make = start.task.batch
-    if replicas:
-
-        def make(*chosen):
-            return distribution.split(start.task.batch(*chosen), replicas)
-
-    return order, make_dataset(order, lambda *chosen: make(examples, *chosen))
+    make = functools.partial(start.task.batch, examples)
+    if not replicas:  # for Keras, which begins an epoch early if it does not know its steps
+        dataset = make_dataset(order, make)
+        return order, dataset.apply(tf.data.experimental.assert_cardinality(order.steps))
+    return order, make_dataset(order, lambda *chosen: distribution.split(make, *chosen, replicas))
 
 
 def fit(model, start, examples, accumulate=1, epochs=2, callbacks=(), strategy=None):
