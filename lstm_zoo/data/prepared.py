@@ -4,12 +4,13 @@ A folder next to the runs, `cache`, holds them in shards for all runs. A shard c
 time: it is computed again.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ def prepare(
             shard = prefix.with_name(f"{prefix.name}-{indices.start}-{indices.stop}")
             found = _read(shard, len(indices), dtype)
             if found is None:
-                _write_shard(shard, compute, indices, dtype, block, bar)
+                # One that is there is damaged, or has errors that may pass.
+                with writing(shard) as staging:
+                    _write_shard(staging, compute, indices, dtype, block, bar)
                 found = _read(shard, len(indices), dtype, retry=False)
             if found is None:
                 raise DataError(f"{shard}: can't be read back after it was written.")
@@ -104,24 +107,45 @@ def fingerprint(*columns: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _write_shard(
-    shard: Path, compute: Compute, indices: range, dtype: str, block: int, bar: tqdm
-) -> None:
-    shard.parent.mkdir(parents=True, exist_ok=True)
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[Path]:
+    """Write a folder of prepared data atomically; one that is there, such as a damaged, goes.
+
+    Args:
+        folder: its path; the folder that it is in is created.
+
+    Yields:
+        An empty folder to write to. If the block raises, it is removed.
+
+    Example:
+
+    >>> with writing(Path("cache/doc")) as staging:
+    ...     _ = (staging / "values").write_text("1 2 3")
+    >>> Path("cache/doc/values").read_text()
+    '1 2 3'
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with atomic_write(shard) as temporary:
-            _write(temporary, compute, indices, dtype, block, bar)
-            # A damaged one, or one with errors that may pass, which no rename would replace.
-            shutil.rmtree(shard, ignore_errors=True)
+        with atomic_write(folder) as temporary:
+            temporary.mkdir()
+            yield temporary
+            shutil.rmtree(folder, ignore_errors=True)  # no rename would replace it
     except OSError:
-        if not shard.exists():  # else another process was faster
+        if not folder.exists():  # else another process was faster
             raise
 
 
-def _write(
+def memory_map(path: Path, dtype: str) -> np.ndarray:
+    """Return the values of a file, read-only and memory-mapped, `(values,)`."""
+    if not path.stat().st_size:
+        return np.zeros(0, dtype)  # an empty file can't be mapped
+    # A plain view of the map: slicing a np.memmap costs much more.
+    return np.asarray(np.memmap(path, dtype, "r"))
+
+
+def _write_shard(
     shard: Path, compute: Compute, indices: range, dtype: str, block: int, bar: tqdm
 ) -> None:
-    shard.mkdir()
     lengths, errors, width, may_pass = [], {}, 0, False
     processors = os.cpu_count() or 1
     blocks = [indices[start : start + block] for start in range(0, len(indices), block)]
@@ -140,7 +164,7 @@ def _write(
                     width = result.shape[1] if result.ndim > 1 else None
                 bar.update()
     index = {"lengths": lengths, "width": width, "errors": errors, "may_pass": may_pass}
-    index["sha256"] = _digest(index, _map(shard, dtype))
+    index["sha256"] = _digest(index, memory_map(_data(shard, dtype), dtype))
     (shard / INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
@@ -158,7 +182,7 @@ def _read(
     try:
         index = json.loads((shard / INDEX).read_text(encoding="utf-8"))
         digest = index.pop("sha256")
-        data = _map(shard, dtype)
+        data = memory_map(_data(shard, dtype), dtype)
         if _digest(index, data) != digest or len(index["lengths"]) != count:
             return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -173,15 +197,6 @@ def _read(
 
 def _data(shard: Path, dtype: str) -> Path:
     return shard / f"data.{dtype}"
-
-
-def _map(shard: Path, dtype: str) -> np.ndarray:
-    """Return a shard's data, memory-mapped."""
-    path = _data(shard, dtype)
-    if not path.stat().st_size:
-        return np.zeros(0, dtype)  # an empty file can't be mapped
-    # A plain view of the map: slicing a np.memmap costs much more.
-    return np.asarray(np.memmap(path, dtype, "r"))
 
 
 def _digest(index: Mapping[str, Any], data: np.ndarray) -> str:

@@ -74,9 +74,11 @@ class Task(families.Task):
         self.tokenizer = tokenizer
 
     @staticmethod
-    def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+    def read(
+        data: Any, settings: Mapping[str, Any], strict: bool = False, cache: Path | None = None
+    ) -> Corpus:
         """Read a corpus with `lstm_zoo.sentiment.corpus.read`, the columns of the settings."""
-        return corpus.read(data, strict, settings)
+        return corpus.read(data, strict, settings, cache=cache)
 
     @staticmethod
     def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
@@ -113,7 +115,8 @@ class Task(families.Task):
                 "sample": settings["vocabulary_sample"],
             },
         }[kind]
-        tokenizer = tokenizers.TOKENIZERS[kind].learn(
+        tokenizer = encoding.learn(
+            tokenizers.TOKENIZERS[kind],
             training.texts,
             vocabulary_size=settings["vocabulary_size"],
             fold_case=settings["fold_case"],

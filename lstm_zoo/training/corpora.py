@@ -2,7 +2,10 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from lstm_zoo import families
 from lstm_zoo.data.prepared import fingerprint
@@ -61,6 +64,7 @@ def read(
     validation_split: float | None,
     strict: bool,
     settings: Mapping[str, Any],
+    cache: Path | None = None,
 ) -> Corpora:
     """Read the data of a new run, and split off validation data.
 
@@ -71,6 +75,7 @@ def read(
         validation_split: the fraction to split off; None for `VALIDATION_SPLIT`.
         strict: whether a row that can't be used is an error, rather than skipped.
         settings: a value for every setting; `seed` decides the split.
+        cache: the folder of prepared examples; None for memory alone.
 
     Returns:
         The corpora.
@@ -89,7 +94,7 @@ def read(
         training, test = task.read_demo(settings)
         source = DEMO
     else:
-        training, test = task.read(data, settings, strict), None
+        training, test = task.read(data, settings, strict, cache), None
         source = _source(data)
     training_skipped, validation_skipped = training.skipped, []
     overlap = 0
@@ -101,11 +106,12 @@ def read(
         if training.groups:  # a split by groups may leave a text on both sides
             overlap = training.overlap(validation_corpus)
     else:
-        validation_corpus = task.read(validation, settings, strict)
+        validation_corpus = task.read(validation, settings, strict, cache)
         validation_skipped = validation_corpus.skipped
         overlap = training.overlap(validation_corpus)
     identity = training.identity
-    duplicates = len(training) - len({hash(row) for row in zip(*identity, strict=True)})
+    hashes = np.fromiter(map(hash, zip(*identity, strict=True)), np.int64)
+    duplicates = len(training) - len(np.unique(hashes))
     description = {
         "source": source,
         "validation_source": _source(validation),
@@ -134,6 +140,7 @@ def read_again(
     validation: Any,
     validation_split: float | None,
     strict: bool,
+    cache: Path | None = None,
 ) -> Corpora:
     """Read the data of a run to resume, and check that it has not changed.
 
@@ -144,6 +151,7 @@ def read_again(
         validation: the validation data; None likewise.
         validation_split: None, or the run's fraction.
         strict: False, or the run's value.
+        cache: the folder of prepared examples; None for memory alone.
 
     Returns:
         The corpora, equal to those that the run was started with.
@@ -170,7 +178,7 @@ def read_again(
     if named:
         log(f"Reading the data that the run names: {' and '.join(named)}")
     corpora = read(
-        task, data, validation, old["validation_split"], old["strict"], config["settings"]
+        task, data, validation, old["validation_split"], old["strict"], config["settings"], cache
     )
     for name in ("training", "validation"):
         found = corpora.description[name]

@@ -95,7 +95,7 @@ def fresh(
         raise CallError(
             f"{path}: preprocessed examples are cached in {cache.resolve()}; name another run."
         )
-    read = corpora.read(task, data, validation, validation_split, strict, values)
+    read = corpora.read(task, data, validation, validation_split, strict, values, cache)
     learned = task.learn(read.training, values, values["seed"])
     return Start(family, path, values, read, learned, cache, config=None)
 
@@ -144,7 +144,7 @@ def resumed(
     config = {**config, "settings": values}
     task = families.task(family)
     cache = _cache(task, values, path)
-    read = corpora.read_again(task, config, data, validation, validation_split, strict)
+    read = corpora.read_again(task, config, data, validation, validation_split, strict, cache)
     if values.get("cache"):
         log(f"The cache of preprocessed examples is {cache}, as {path} names it.")
     return Start(family, path, values, read, task.load(path, config), cache, config)
