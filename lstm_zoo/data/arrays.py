@@ -66,6 +66,10 @@ class Arrays(Sequence[np.ndarray]):
         return values[start:stop]
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        return self.slices(self.values)
+
+    def slices(self, values: Sequence[Any]) -> Iterator[Any]:
+        """Yield the part of each array, in order, of sequences that are like `values`."""
         for start in range(0, len(self), BLOCK):
             rows = np.arange(start, min(start + BLOCK, len(self)))
             rows = rows if self.rows is None else self.rows[rows]
@@ -78,7 +82,7 @@ class Arrays(Sequence[np.ndarray]):
             if self._longest is not None:
                 bounds[1] = np.minimum(bounds[1], bounds[0] + self._longest)
             for shard, first, stop in zip(shards.tolist(), *bounds.tolist(), strict=True):
-                yield self._shards[shard][0][first:stop]
+                yield values[shard][first:stop]
 
     def __add__(self, other: "Arrays") -> "Arrays":
         """Return these arrays and the others after them; their values are not copied."""
@@ -88,6 +92,11 @@ class Arrays(Sequence[np.ndarray]):
         ]
         rows[1] = rows[1] + self._starts[-1]
         return Arrays([*self._shards, *other._shards], np.concatenate(rows), self._longest)
+
+    @property
+    def values(self) -> list[np.ndarray]:
+        """The values of all shards, each `(items, ...)`."""
+        return [values for values, _ in self._shards]
 
     @property
     def lengths(self) -> np.ndarray:
@@ -147,8 +156,9 @@ class Texts(Sequence[str]):
         return self._prefix + str(self._arrays[index], "utf-8", "surrogatepass")
 
     def __iter__(self) -> Iterator[str]:
-        for array in self._arrays:
-            yield self._prefix + str(array, "utf-8", "surrogatepass")
+        # Views of the memory: slices of arrays cost more.
+        for data in self._arrays.slices([*map(memoryview, self._arrays.values)]):
+            yield self._prefix + str(data, "utf-8", "surrogatepass")
 
     def __add__(self, other: "Texts") -> "Texts":
         """Return these texts and the others after them."""

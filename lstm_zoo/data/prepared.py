@@ -6,7 +6,6 @@ time: it is computed again.
 
 import contextlib
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -18,9 +17,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from lstm_zoo.data.arrays import Arrays, offsets_of
+from lstm_zoo.data.arrays import Arrays, Texts, offsets_of
 from lstm_zoo.errors import DataError, FileReadError
-from lstm_zoo.files import atomic_write
+from lstm_zoo.files import atomic_write, read_json, write_json
 
 INDEX = "index.json"
 SHARD = 1_024  # arrays written together: an interrupt loses no more
@@ -107,6 +106,30 @@ def fingerprint(*columns: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def remember(name: str, columns: Sequence[Sequence[str]], compute: Callable[[], Any]) -> Any:
+    """Return what is computed from columns; of columns on disk, it is kept there for later runs.
+
+    Args:
+        name: what it is, in the file's name; another computation must have another.
+        columns: the columns, lists or `lstm_zoo.data.arrays.Texts`.
+        compute: computes a JSON object.
+
+    Example:
+
+    >>> remember("count", [["good", "bad"]], lambda: {"texts": 2})
+    {'texts': 2}
+    """
+    if not all(isinstance(column, Texts) for column in columns):
+        return compute()
+    key = hashlib.sha256("".join(column.key for column in columns).encode()).hexdigest()
+    path = columns[0].folder / f"{name}-{key[:16]}.json"
+    with contextlib.suppress(DataError):  # missing or damaged
+        return read_json(path)
+    value = compute()
+    write_json(path, value)
+    return value
+
+
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[Path]:
     """Write a folder of prepared data atomically; one that is there, such as a damaged, goes.
@@ -152,17 +175,20 @@ def _write_shard(
     ahead = processors * max(4, AHEAD // block)
     with _data(shard, dtype).open("wb") as file, ThreadPoolExecutor(processors) as pool:
         for start in range(0, len(blocks), ahead):
-            computed = pool.map(compute, blocks[start : start + ahead])
-            for result in itertools.chain.from_iterable(computed):
-                if isinstance(result, DataError):
-                    errors[str(len(lengths))] = str(result)
-                    may_pass |= isinstance(result, FileReadError)
-                    lengths.append(0)
-                else:
-                    file.write(np.ascontiguousarray(result, dtype).data)
-                    lengths.append(len(result))
-                    width = result.shape[1] if result.ndim > 1 else None
-                bar.update()
+            for results in pool.map(compute, blocks[start : start + ahead]):
+                arrays = []
+                for result in results:
+                    if isinstance(result, DataError):
+                        errors[str(len(lengths))] = str(result)
+                        may_pass |= isinstance(result, FileReadError)
+                        lengths.append(0)
+                    else:
+                        arrays.append(result)
+                        lengths.append(len(result))
+                if arrays:
+                    width = arrays[0].shape[1] if arrays[0].ndim > 1 else None
+                    file.write(np.ascontiguousarray(np.concatenate(arrays), dtype).data)
+                bar.update(len(results))
     index = {"lengths": lengths, "width": width, "errors": errors, "may_pass": may_pass}
     index["sha256"] = _digest(index, memory_map(_data(shard, dtype), dtype))
     (shard / INDEX).write_text(json.dumps(index), encoding="utf-8")

@@ -12,6 +12,9 @@ import numpy as np
 
 from lstm_zoo.data.arrays import Texts, take
 
+LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 
 def content_key(text: str) -> str:
     """Return a key that equal texts share, up to what `lstm_zoo.text.tokenizers` normalizes.
@@ -23,9 +26,13 @@ def content_key(text: str) -> str:
     >>> content_key("A good<br/>film ")
     'a good film'
     """
-    text = re.sub(r"<br\s*/?>", " ", text, flags=re.IGNORECASE)
-    text = re.sub(r"[\x00-\x1f\x7f]", " ", text)
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    if "<" in text:
+        text = LINE_BREAK.sub(" ", text)
+    if not text.isprintable():
+        text = CONTROL.sub(" ", text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().split())
 
 
 def content_hashes(texts: Iterable[str]) -> np.ndarray:

@@ -26,6 +26,7 @@ from lstm_zoo.errors import DataError
 SUFFIXES = (".tsv", ".csv", ".jsonl")
 DELIMITERS = ",;\t|"  # of .csv
 SAMPLE = 20  # rows from which the delimiter of a .csv without a header is found
+ROWS = 256  # of a .csv, read at once
 _FIELD_LIMIT = threading.Lock()
 
 
@@ -243,15 +244,18 @@ def _parse_csv(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     with _opened(path, newline="") as file:
         reader = csv.reader(file, strict=True, delimiter=delimiter)
         while True:
-            try:
-                with _long_fields():
-                    fields = next(reader, None)
-            except csv.Error as error:
-                raise DataError(f"{path}:{reader.line_num}: not valid CSV: {error}.") from error
-            if fields is None:
+            rows, problem = [], None
+            with _long_fields():
+                try:
+                    for fields in itertools.islice(reader, ROWS):
+                        rows.append((reader.line_num, fields))
+                except csv.Error as error:
+                    problem = error
+            yield from (row for row in rows if row[1])  # not an empty line
+            if problem:
+                raise DataError(f"{path}:{reader.line_num}: not valid CSV: {problem}.") from problem
+            if len(rows) < ROWS:
                 return
-            if fields:  # not an empty line
-                yield reader.line_num, fields
 
 
 @contextlib.contextmanager
@@ -259,7 +263,7 @@ def _long_fields() -> Iterator[None]:
     """Let the csv module read fields of any length, for the block.
 
     Its limit, which rejects texts above 131,072 characters, is global to the process: it is raised
-    only while a row is read, by one thread at a time.
+    only while rows are read, by one thread at a time.
     """
     with _FIELD_LIMIT:
         limit = csv.field_size_limit(2**31 - 1)

@@ -101,9 +101,10 @@ class Task(families.Task):
         Raises:
             DataError: if there is only one class, or too little text for SentencePiece.
         """
-        if len(training.classes) < 2:
+        classes = training.classes
+        if len(classes) < 2:
             raise DataError(
-                f"Only one class, {training.classes[0]!r}, in {len(training)} examples "
+                f"Only one class, {classes[0]!r}, in {len(training)} examples "
                 f"(the first: {training.places[0]}); a classifier needs at least two."
             )
         kind = settings["tokens"]
@@ -122,7 +123,7 @@ class Task(families.Task):
             fold_case=settings["fold_case"],
             **options,
         )
-        return cls(settings, training.classes, tokenizer)
+        return cls(settings, classes, tokenizer)
 
     @classmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> "Task":

@@ -1,14 +1,14 @@
 """The data of a training: training data, validation data and a test set."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstm_zoo import families
-from lstm_zoo.data.prepared import fingerprint
+from lstm_zoo.data.prepared import fingerprint, remember
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import user_path
 from lstm_zoo.training.progress import log
@@ -109,17 +109,15 @@ def read(
         validation_corpus = task.read(validation, settings, strict, cache)
         validation_skipped = validation_corpus.skipped
         overlap = training.overlap(validation_corpus)
-    identity = training.identity
-    hashes = np.fromiter(map(hash, zip(*identity, strict=True)), np.int64)
-    duplicates = len(training) - len(np.unique(hashes))
+    described, duplicates = _describe(training)
     description = {
         "source": source,
         "validation_source": _source(validation),
         "validation_split": validation_split,
         "strict": strict,
         "seed": settings["seed"],
-        "training": _describe(training, identity),
-        "validation": _describe(validation_corpus, validation_corpus.identity),
+        "training": described,
+        "validation": _describe(validation_corpus)[0],
     }
     return Corpora(
         training,
@@ -195,8 +193,17 @@ def _source(data: Any) -> str | None:
     return os.path.abspath(user_path(data)) if isinstance(data, (str, os.PathLike)) else IN_MEMORY
 
 
-def _describe(corpus: families.Corpus, identity: tuple[Sequence[str], ...]) -> dict[str, Any]:
-    description = {"examples": len(corpus), "sha256": fingerprint(*identity)}
+def _describe(corpus: families.Corpus) -> tuple[dict[str, Any], int]:
+    """Return the entry of a corpus in `config.json`, and how many rows equal an earlier one."""
+    identity = corpus.identity
+
+    def identify() -> dict[str, Any]:
+        hashes = np.fromiter(map(hash, zip(*identity, strict=True)), np.int64)
+        duplicates = len(hashes) - len(np.unique(hashes))
+        return {"sha256": fingerprint(*identity), "duplicates": duplicates}
+
+    found = remember("identity", identity, identify)
+    description = {"examples": len(corpus), "sha256": found["sha256"]}
     if digests := corpus.file_digests:
         description["files_sha256"] = fingerprint(digests)
-    return description
+    return description, found["duplicates"]
