@@ -198,8 +198,8 @@ def _describe(corpus: families.Corpus) -> tuple[dict[str, Any], int]:
     identity = corpus.identity
 
     def identify() -> dict[str, Any]:
-        hashes = np.fromiter(map(hash, zip(*identity, strict=True)), np.int64)
-        duplicates = len(hashes) - len(np.unique(hashes))
+        hashes = np.sort(np.fromiter(map(hash, zip(*identity, strict=True)), np.int64))
+        duplicates = int(np.count_nonzero(hashes[1:] == hashes[:-1]))
         return {"sha256": fingerprint(*identity), "duplicates": duplicates}
 
     found = remember("identity", identity, identify)

@@ -41,9 +41,9 @@ VOCABULARY = 60_000  # different words
 WORDS = 12  # of a text, on average
 RATE = 8_000  # Hz
 SETTINGS = {
-    "sentiment": {"variant": "tiny"},
+    "sentiment": {"variant": "tiny", "vocabulary_size": 4_000},
     "translation": {"variant": "tiny", "source": "en", "target": "de"},
-    "speech": {"variant": "tiny"},
+    "speech": {"variant": "tiny", "batch_size": 4},
 }
 
 
