@@ -185,6 +185,12 @@ def _family_group(family: str) -> click.Group:
     @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE",
                   help="Change a setting listed above. Can be repeated.")  # fmt: skip
     @_setting_options(table)
+    @click.option("--init-from", metavar="RUN",
+                  help="Fine-tune: start from the weights of another run, as far as they fit. "
+                  "Settings not given here are its own, without columns and paths.")  # fmt: skip
+    @click.option("--keep-vocabulary", is_flag=True,
+                  help="Keep the tokenizer of --init-from. [learn one; rows of equal tokens, and "
+                  "of equal classes in any case, are taken over]")  # fmt: skip
     @click.option("--resume", is_flag=True,
                   help="Continue the training of RUN after its last completed epoch.")  # fmt: skip
     @click.option("--strict", is_flag=True, help="Stop at rows that can't be used. [skip them]")

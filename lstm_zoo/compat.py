@@ -173,6 +173,33 @@ def set_directions(
             callback.mode = directions[callback.monitor]
 
 
+class ScaledRates:
+    """A mixin of Keras's AdamW, in which the learning rate has a factor for each weight.
+
+    Private: `_get_variable_index`, since `update_step` is not given a weight's index; and
+    `_use_weight_decay` and `_apply_weight_decay`, which has one rate for all weights: a step decays
+    its weight here.
+    """
+
+    def rate_factor(self, index: int) -> Any:
+        """Return the factor of the learning rate of a weight, for the current step.
+
+        Args:
+            index: the weight's index among those that the optimizer was built with.
+        """
+        raise NotImplementedError
+
+    def update_step(self, gradient, variable, learning_rate):
+        rate = learning_rate * self.rate_factor(self._get_variable_index(variable))
+        if self._use_weight_decay(variable):
+            decay = tf.cast(self.weight_decay, variable.dtype)
+            self.assign_sub(variable, variable * decay * tf.cast(rate, variable.dtype))
+        super().update_step(gradient, variable, rate)
+
+    def _apply_weight_decay(self, variables):
+        pass
+
+
 def weights_file(model: keras.Model) -> bytes:
     """Return the content of a file of a model's weights, as `save_weights` writes it.
 

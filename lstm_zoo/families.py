@@ -18,7 +18,7 @@ import importlib
 import importlib.util
 import os
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
@@ -42,6 +42,7 @@ class Description(Protocol):
             pipeline's `predict` and `evaluate` then take `beam_width`, and `predict` `n_best`.
         COLUMNS: the settings that name columns of a table; its pipeline's `evaluate` takes them
             too, None for the run's.
+        TOKENIZER: the settings of the tokenizer, which a kept one (`keep_vocabulary`) has already.
         VARIANTS: sizes of the network by name; a setting that is None takes its value from here.
         SETTINGS: its settings, `variant` among them. They replace settings of the same name in
             `lstm_zoo.settings.TRAINING`.
@@ -51,6 +52,7 @@ class Description(Protocol):
     INPUT_HELP: str
     DECODES: bool
     COLUMNS: Sequence[str]
+    TOKENIZER: Sequence[str]
     VARIANTS: Mapping[str, Mapping[str, Any]]
     SETTINGS: Mapping[str, Setting]
 
@@ -128,6 +130,18 @@ class Examples(Protocol):
         """The number of time steps of each example, integers `(examples,)`, for batching."""
 
 
+class Names(NamedTuple):
+    """What the entries along an axis of a weight stand for.
+
+    Attributes:
+        kind: what they are, such as "tokens".
+        names: the name of each, in order.
+    """
+
+    kind: str
+    names: Sequence[Hashable]
+
+
 class Task(Protocol):
     """What a family implements for training; its `Task` inherits from this class.
 
@@ -181,13 +195,16 @@ class Task(Protocol):
 
     @classmethod
     @abstractmethod
-    def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> Task:
+    def learn(
+        cls, training: Corpus, settings: Mapping[str, Any], seed: int, tokenizer: Any = None
+    ) -> Task:
         """Fit what precedes the network: the vocabulary, the classes, feature statistics.
 
         Args:
             training: the training data, without validation and test data.
             settings: a value for every setting.
             seed: the seed of what is random.
+            tokenizer: that of another task of the same settings, to keep; None to learn one.
         """
 
     @classmethod
@@ -211,6 +228,34 @@ class Task(Protocol):
         By argument, the count and the file of the run that holds what is counted.
         """
         return {}
+
+    @property
+    def input_settings(self) -> dict[str, Any]:
+        """What the inputs of the network are computed with, by setting.
+
+        A training starts from the weights of a run only if these are equal.
+        """
+        return {}
+
+    @property
+    @abstractmethod
+    def named_axes(self) -> dict[str, dict[int | None, Names]]:
+        """The axes of weights that follow the order of tokens, classes or the like.
+
+        By the weight's path in the network, such as `embedding/embeddings`, and the axis; None for
+        a weight that has a meaning only as long as the names are the same, in the same order. A
+        training that starts from another run matches the entries by name, and those of all other
+        axes by position.
+        """
+
+    @property
+    @abstractmethod
+    def layers(self) -> list[tuple[str, ...]]:
+        """The layers of the network from the top down, for `layer_decay` and `freeze`.
+
+        Each is the first parts of its weights' paths, such as `("logits", "ngrams")`. Every weight
+        that is trained is in one of them.
+        """
 
     @abstractmethod
     def build(self, examples: Examples, seed: int) -> tuple[keras.Model, dict[str, Any]]:

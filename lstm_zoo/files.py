@@ -17,6 +17,7 @@ PREFIX = ".writing-"  # of temporary directories; TF Serving ignores such names
 CHECKSUMS = "checksums.json"
 # Tables and plots are for people, who may change them: lstm_zoo never reads them.
 UNCHECKED = (".csv", ".png", ".tsv")
+CHECKPOINT = "checkpoint"  # a folder of a run, whose files have checksums of their own
 MAX_JSON = 2**26  # bytes of a JSON file, which takes several times as much memory
 
 
@@ -281,7 +282,7 @@ def compute_checksums(directory: str | os.PathLike) -> dict[str, str]:
     for path in sorted(Path(directory).rglob("*")):
         name = path.relative_to(directory)
         hidden = any(part.startswith(".") for part in name.parts)
-        unchecked = hidden or name.suffix in UNCHECKED or str(name) == CHECKSUMS
+        unchecked = hidden or name.suffix in UNCHECKED or name.parts[0] in (CHECKSUMS, CHECKPOINT)
         if path.is_file() and not unchecked:
             found[name.as_posix()] = file_digest(path)
     return found

@@ -50,6 +50,8 @@ class Setting(NamedTuple):
         metavar: the placeholder in the help of the setting's own option, such as N for `--seed N`;
             None for a setting that has no option, and is set by `--set`.
         needs: the condition under which it has an effect; None for always.
+        inherited: whether a family's setting that is not given is that of the run from which the
+            training starts (`init_from`): not if it is of the data, or the path of a file.
     """
 
     default: Any
@@ -58,6 +60,7 @@ class Setting(NamedTuple):
     neutral: Any = UNDECLARED
     metavar: str | None = None
     needs: Needs | None = None
+    inherited: bool = True
 
 
 def resolve(table: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -298,7 +301,7 @@ def column(value: Any) -> str:
 
 def column_setting(help: str) -> Setting:
     """Return the setting of a table's column; None finds it by the header."""
-    return Setting(None, optional(column), help, neutral=None, metavar="NAME")
+    return Setting(None, optional(column), help, neutral=None, metavar="NAME", inherited=False)
 
 
 def group_setting(*usual: str) -> Setting:
@@ -431,6 +434,18 @@ TRAINING = {
         integer(1, 1_000),
         "evaluate and save the mean weights of this many last epochs; 1: no mean",
         neutral=1,
+    ),
+    "layer_decay": Setting(
+        None,
+        optional(number(0, 1)),
+        "learning rate of a layer over that of the layer above it; none: the same for all",
+        neutral=None,
+    ),
+    "freeze": Setting(
+        0,
+        integer(0, 1_000_000),
+        "epochs until the next lower layer is trained too, from the top down; 0: all at once",
+        neutral=0,
     ),
     "patience": Setting(
         5,

@@ -4,7 +4,13 @@ from lstm_zoo.recurrent.cells import CELLS, recurrent_layer
 from lstm_zoo.recurrent.explain import explain
 from lstm_zoo.recurrent.pooling import Pooling, check_pooling
 from lstm_zoo.recurrent.portable import portable_loops
-from lstm_zoo.recurrent.stack import LengthMask, RightPadding, recurrent_stack, state_names
+from lstm_zoo.recurrent.stack import (
+    LengthMask,
+    RightPadding,
+    layer_names,
+    recurrent_stack,
+    state_names,
+)
 
 __all__ = [
     "CELLS",
@@ -13,6 +19,7 @@ __all__ = [
     "RightPadding",
     "check_pooling",
     "explain",
+    "layer_names",
     "portable_loops",
     "recurrent_layer",
     "recurrent_stack",

@@ -105,7 +105,7 @@ def recurrent_stack(
     """
     sequence = inputs
     states = []
-    for number, width in enumerate(units, 1):
+    for number, (name, width) in enumerate(zip(layer_names(cell, units), units, strict=True), 1):
         if number > 1:
             sequence = keras.layers.Dropout(dropout, name=f"dropout_{number - 1}")(sequence)
         layer = recurrent_layer(
@@ -115,7 +115,7 @@ def recurrent_stack(
             use_cudnn=use_cudnn,
             return_sequences=True,
             return_state=True,
-            name=f"{cell}_{number}",
+            name=name,
         )
         outputs, *states = layer(sequence, mask=mask)  # (batch, time, width)
         if residual and number > 1 and outputs.shape[-1] == sequence.shape[-1]:
@@ -124,6 +124,21 @@ def recurrent_stack(
     # An LSTM's states are (hidden, cell) for each direction.
     hidden_states = states[:: len(state_names(cell))]
     return sequence, list(hidden_states)
+
+
+def layer_names(cell: str, units: Sequence[int]) -> list[str]:
+    """Return the names of the recurrent layers of a stack, the first at the bottom.
+
+    Args:
+        cell: "simple_rnn", "gru" or "lstm".
+        units: the units of each layer.
+
+    Example:
+
+    >>> layer_names("gru", (4, 2))
+    ['gru_1', 'gru_2']
+    """
+    return [f"{cell}_{number}" for number in range(1, 1 + len(units))]
 
 
 def state_names(cell: str) -> tuple[str, ...]:

@@ -29,7 +29,8 @@ def describe(pipeline: families.Pipeline) -> dict[str, Any]:
     Returns:
         The family and its own entries (classes; alphabet and sample rate; languages), the network's
         arguments and its number of parameters, the settings, the data with its fingerprint, the
-        scores, and the versions used in training.
+        run from which the training started, if there was one, the scores, and the versions used in
+        training.
 
     Example:
 
@@ -45,6 +46,7 @@ def describe(pipeline: families.Pipeline) -> dict[str, Any]:
         "parameters": pipeline.model.count_params(),
         "settings": config["settings"],
         "data": config["data"],
+        **({"init_from": config["init_from"]} if "init_from" in config else {}),
         "scores": _scalars(read_json(metrics)) if metrics.is_file() else {},
         "trained_with": read_environment(pipeline.run)["versions"],
     }

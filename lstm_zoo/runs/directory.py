@@ -15,7 +15,13 @@ from typing import Any
 
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.files import atomic_write, read_json, staging_directory, write_checksums
+from lstm_zoo.files import (
+    CHECKPOINT,
+    atomic_write,
+    read_json,
+    staging_directory,
+    write_checksums,
+)
 from lstm_zoo.runs import lock
 from lstm_zoo.runs.reading import check_files
 from lstm_zoo.settings import Setting, neutral_values
@@ -23,7 +29,6 @@ from lstm_zoo.settings import Setting, neutral_values
 CONFIG = "config.json"
 METRICS = "metrics.json"
 FAILURE = "failure.txt"  # why the training can't go on
-CHECKPOINT = "checkpoint"  # a directory
 WEIGHTS = "model.weights.h5"
 FORMAT = 1  # of config.json: raised when an older reader would misread a newer run
 ENTRIES = ("settings", "network", "learned", "data")  # of config.json, objects each

@@ -26,6 +26,7 @@ DATA_HELP = """\
 INPUT_HELP = "a text"
 DECODES = False
 COLUMNS = ("text_column", "label_column")
+TOKENIZER = ("tokens", "vocabulary_size", "min_count", "fold_case")
 
 _COMMON = {
     "cell": "lstm",
@@ -104,6 +105,7 @@ SETTINGS = {
         needs=Needs(
             ("tokens",), lambda tokens: tokens == "words", "vectors work with tokens=words only"
         ),
+        inherited=False,
     ),
     # the tokenizer
     "tokens": Setting("words", choice("words", "pieces"), "words, or pieces (SentencePiece)"),

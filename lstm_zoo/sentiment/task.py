@@ -14,6 +14,7 @@ from lstm_zoo import families
 from lstm_zoo.data import batching
 from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
+from lstm_zoo.recurrent import layer_names
 from lstm_zoo.sentiment import corpus, demo, metrics
 from lstm_zoo.sentiment.corpus import Corpus
 from lstm_zoo.sentiment.model import build_sentiment, class_log_ratios, resolve_sizes
@@ -87,13 +88,20 @@ class Task(families.Task):
         return corpus.read((texts, labels)).split(DEMO_TEST_SHARE, settings["seed"])
 
     @classmethod
-    def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
+    def learn(
+        cls,
+        training: Corpus,
+        settings: Mapping[str, Any],
+        seed: int,
+        tokenizer: tf.Module | None = None,
+    ) -> "Task":
         """Learn the classes and the vocabulary from the training data.
 
         Args:
             training: the training data only.
             settings: a value for every name of `lstm_zoo.sentiment.SETTINGS`.
             seed: the seed of SentencePiece's sampling.
+            tokenizer: one to keep; None to learn one.
 
         Returns:
             The task.
@@ -107,6 +115,8 @@ class Task(families.Task):
                 f"Only one class, {classes[0]!r}, in {len(training)} examples "
                 f"(the first: {training.places[0]}); a classifier needs at least two."
             )
+        if tokenizer is not None:
+            return cls(settings, classes, tokenizer)
         kind = settings["tokens"]
         options = {
             "words": {"min_count": settings["min_count"]},
@@ -151,6 +161,27 @@ class Task(families.Task):
             "vocabulary_size": (self.tokenizer.vocabulary_size, self.tokenizer.FILE),
             "num_classes": (len(self.classes), "config.json"),
         }
+
+    @property
+    def named_axes(self) -> dict[str, dict[int | None, families.Names]]:
+        """The rows of tokens, and the entries of classes."""
+        tokens = families.Names("tokens", self.tokenizer.vocabulary)
+        classes = families.Names("classes", self.classes)
+        return {
+            "embedding/embeddings": {0: tokens},
+            "class_ratios/embeddings": {0: tokens, 1: classes},
+            # Its rows are hashes of token ids.
+            "ngrams/table": {None: tokens, 1: classes},
+            "logits/kernel": {1: classes},
+            "logits/bias": {0: classes},
+        }
+
+    @property
+    def layers(self) -> list[tuple[str, ...]]:
+        """The logits, the recurrent layers and the embeddings."""
+        sizes = self.network_arguments()
+        recurrent = layer_names(sizes["cell"], sizes["units"])
+        return [("logits", "ngrams"), *((name,) for name in reversed(recurrent)), ("embedding",)]
 
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of `build_sentiment` that rebuild this network."""

@@ -26,6 +26,7 @@ DATA_HELP = """\
 INPUT_HELP = "the path of a clip"
 DECODES = True
 COLUMNS = ("path_column", "text_column")
+TOKENIZER = ("tokens", "vocabulary_size")
 SUBSAMPLING_KINDS = ("stack", "conv")
 FEATURE_KINDS = ("log_mel", "mfcc")
 MAX_MELS = 1_024
@@ -137,7 +138,10 @@ SETTINGS = {
         "mean and variance of each feature per utterance, global (training data) or none",
     ),
     "cache": Setting(
-        None, optional(path), "folder of cached features; none: cache, next to the run"
+        None,
+        optional(path),
+        "folder of cached features; none: cache, next to the run",
+        inherited=False,
     ),
     # augmentation
     "speed": Setting(0.0, number(0, 0.5), "maximum relative change of speed, such as 0.1; 0: none"),

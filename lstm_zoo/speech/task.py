@@ -18,9 +18,10 @@ from lstm_zoo import families
 from lstm_zoo.data import batching
 from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
+from lstm_zoo.recurrent import layer_names
 from lstm_zoo.speech import corpus as corpora
 from lstm_zoo.speech import ctc, decoding, demo, metrics
-from lstm_zoo.speech.alphabet import CharacterTokenizer
+from lstm_zoo.speech.alphabet import BLANK_TOKEN, CharacterTokenizer
 from lstm_zoo.speech.audio import read_audio, read_rate
 from lstm_zoo.speech.corpus import Corpus, normalize_transcript
 from lstm_zoo.speech.features import Features, FeatureSettings
@@ -116,7 +117,13 @@ class Task(families.Task):
         return settings["cache"]
 
     @classmethod
-    def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
+    def learn(
+        cls,
+        training: Corpus,
+        settings: Mapping[str, Any],
+        seed: int,
+        tokenizer: tf.Module | None = None,
+    ) -> "Task":
         """Learn the sample rate, the tokenizer and the features' statistics.
 
         Args:
@@ -124,6 +131,7 @@ class Task(families.Task):
             settings: a value for every name of `lstm_zoo.speech.SETTINGS`.
             seed: the seed of SentencePiece's sampling and of the choice of clips for the
                 statistics.
+            tokenizer: one to keep; None to learn one.
 
         Returns:
             The task.
@@ -143,9 +151,9 @@ class Task(families.Task):
             raise DataError(
                 f"All normalized transcripts are empty (the first: {training.places[0]})."
             )
-        if settings["tokens"] == "characters":
+        if tokenizer is None and settings["tokens"] == "characters":
             tokenizer = CharacterTokenizer.learn(texts)
-        else:
+        elif tokenizer is None:
             size = settings["vocabulary_size"]
             tokenizer = tokenizers.PieceTokenizer.learn(
                 texts,
@@ -189,6 +197,28 @@ class Task(families.Task):
             "vocabulary_size": (self.tokenizer.vocabulary_size, self.tokenizer.FILE),
             "num_features": (self.features.settings.num_features, "config.json"),
         }
+
+    @property
+    def input_settings(self) -> dict[str, Any]:
+        """The settings of the features."""
+        values = asdict(self.features.settings)
+        return {"features": values.pop("kind"), **values}
+
+    @property
+    def named_axes(self) -> dict[str, dict[int | None, families.Names]]:
+        """The entries of labels."""
+        # Of pieces too, the first id is the blank.
+        labels = families.Names("labels", [BLANK_TOKEN, *self.tokenizer.vocabulary[1:]])
+        return {"logits/kernel": {1: labels}, "logits/bias": {0: labels}}
+
+    @property
+    def layers(self) -> list[tuple[str, ...]]:
+        """The logits, the recurrent layers and the convolution, if there is one."""
+        sizes = self.network_arguments()
+        names = ["conv", *layer_names(sizes["cell"], sizes["units"]), "logits"]
+        if sizes["subsampling"] == 1 or sizes["subsampling_kind"] != "conv":
+            names.remove("conv")
+        return [(name,) for name in reversed(names)]
 
     def unknown_share(self, texts: Sequence[str]) -> float:
         """Return the share of normalized transcripts' characters that are not in the alphabet."""

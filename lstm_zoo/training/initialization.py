@@ -1,4 +1,4 @@
-"""The start of a training: a new run, or one that is resumed."""
+"""The start of a training: a new run, one that starts from another, or one that is resumed."""
 
 import os
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from lstm_zoo import families
-from lstm_zoo.errors import CallError, TrainingError
+from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.files import (
     remove_abandoned,
     replace_files,
@@ -21,7 +21,7 @@ from lstm_zoo.runs import directory, lock
 from lstm_zoo.runs.environment import write_environment
 from lstm_zoo.runs.loading import verify
 from lstm_zoo.settings import AUTO, Setting, refuse_ineffective, resolve
-from lstm_zoo.training import checkpoints, corpora
+from lstm_zoo.training import checkpoints, corpora, transfer
 from lstm_zoo.training.progress import log
 
 CACHE = "cache"  # the folder next to the runs that caches preprocessed examples
@@ -38,6 +38,7 @@ class Start(NamedTuple):
         task: the family's task, with its vocabulary.
         cache: the folder that caches preprocessed examples.
         config: the `config.json` of a resumed run; None for a new one, which has no directory yet.
+        source: the run that a new one starts from; None without one.
     """
 
     family: str
@@ -47,6 +48,7 @@ class Start(NamedTuple):
     task: families.Task
     cache: Path
     config: dict[str, Any] | None
+    source: transfer.Source | None = None
 
 
 def fresh(
@@ -57,6 +59,8 @@ def fresh(
     validation_split: float | None,
     strict: bool,
     settings: Mapping[str, Any],
+    init_from: str | os.PathLike | None = None,
+    keep_vocabulary: bool = False,
 ) -> Start:
     """Start a new run: check the settings, read the data and learn the vocabulary.
 
@@ -68,6 +72,8 @@ def fresh(
         validation_split: the fraction to split off, or None.
         strict: whether a row that can't be used is an error, rather than skipped.
         settings: the settings that were given.
+        init_from: the run whose weights the new one starts from, or None.
+        keep_vocabulary: whether to keep the tokenizer of `init_from`.
 
     Returns:
         The start. Nothing has been written.
@@ -77,6 +83,9 @@ def fresh(
         DataError: if the data can't be used.
     """
     table = families.settings(family)
+    source = transfer.read(family, init_from, keep_vocabulary)
+    if source is not None:
+        settings = transfer.settings(family, source, settings)
     values = resolve(table, settings)
     refuse_ineffective(table, values, families.module(family).VARIANTS)
     names = (*families.module(family).COLUMNS, "group_column")
@@ -96,8 +105,11 @@ def fresh(
             f"{path}: preprocessed examples are cached in {cache.resolve()}; name another run."
         )
     read = corpora.read(task, data, validation, validation_split, strict, values, cache)
-    learned = task.learn(read.training, values, values["seed"])
-    return Start(family, path, values, read, learned, cache, config=None)
+    tokenizer = None if source is None else source.tokenizer
+    learned = task.learn(read.training, values, values["seed"], tokenizer)
+    if source is not None:
+        transfer.check_inputs(learned, source)
+    return Start(family, path, values, read, learned, cache, config=None, source=source)
 
 
 def resumed(
@@ -108,6 +120,8 @@ def resumed(
     validation_split: float | None,
     strict: bool,
     settings: Mapping[str, Any],
+    init_from: str | os.PathLike | None = None,
+    keep_vocabulary: bool = False,
 ) -> Start | None:
     """Resume a run with its settings and data; only `epochs` may change.
 
@@ -119,6 +133,8 @@ def resumed(
         validation_split: None, or the run's fraction.
         strict: False, or the run's value.
         settings: `epochs`, or other settings with the run's values.
+        init_from: None: the run has its weights already.
+        keep_vocabulary: False, likewise.
 
     Returns:
         The start; None if the run is finished.
@@ -129,6 +145,11 @@ def resumed(
     """
     if run is None:
         raise CallError("resume needs run, the directory of the run to resume.")
+    if init_from is not None or keep_vocabulary:
+        raise CallError(
+            "A resumed run keeps its init_from and keep_vocabulary; give neither. To start from "
+            "the weights of a run, give another one as run."
+        )
     path = user_path(run)
     config = directory.read_config(path, family)
     values = _settings_to_resume(config["settings"], families.settings(family), settings)
@@ -152,14 +173,16 @@ def resumed(
 
 def create_run(
     start: Start,
+    model: keras.Model,
     network: Mapping[str, Any],
     skipped: list[tuple[str, str]],
     threads: int | None,
 ) -> None:
-    """Create the directory of a new run.
+    """Create the directory of a new run, and take the weights of the run that it starts from.
 
     Args:
         start: the start of the training.
+        model: the compiled network, whose weights are replaced if there is such a run.
         network: the arguments that rebuild the network.
         skipped: (place, reason) of each row that can't be used.
         threads: the number of CPU threads that was set.
@@ -172,11 +195,15 @@ def create_run(
         "learned": start.task.learned,
         "data": start.corpora.description,
     }
+    if start.source is not None:
+        config["init_from"] = transfer.take_weights(model, start.task, start.source)
     with directory.created(start.run) as staging:
         start.task.save(staging)
         write_table(staging / "skipped.tsv", ("place", "reason"), skipped)
         write_environment(staging, threads, seconds=0)
         write_json(staging / directory.CONFIG, config)
+        if start.source is not None:  # a training resumed before its first epoch needs no source
+            checkpoints.save(staging, model, history=[])
 
 
 def reopen_run(start: Start, model: keras.Model) -> list[dict[str, Any]]:
@@ -194,6 +221,11 @@ def reopen_run(start: Start, model: keras.Model) -> list[dict[str, Any]]:
         DataError: if its states are damaged.
     """
     run = start.run
+    if "init_from" in start.config and not checkpoints.states(run):
+        raise DataError(
+            f"{run / directory.CHECKPOINT} has no state: this training can't be resumed, since its "
+            f"first weights were those of {start.config['init_from']['run']}."
+        )
     history = checkpoints.restore(run, model)
     if len(history) > start.settings["epochs"]:
         raise CallError(

@@ -14,7 +14,7 @@ from lstm_zoo.files import replace_files, write_json
 from lstm_zoo.runs import directory
 from lstm_zoo.runs.loading import load
 from lstm_zoo.runs.lock import locked
-from lstm_zoo.training import initialization, process
+from lstm_zoo.training import initialization, layers, process
 from lstm_zoo.training.callbacks import EpochEnd, Evaluation, log_samples
 from lstm_zoo.training.dataset import BatchOrder, make_dataset
 from lstm_zoo.training.initialization import Start
@@ -32,6 +32,8 @@ def train(
     run: str | os.PathLike | None = None,
     validation: Any = None,
     validation_split: float | None = None,
+    init_from: str | os.PathLike | None = None,
+    keep_vocabulary: bool = False,
     resume: bool = False,
     strict: bool = False,
     threads: int | None = None,
@@ -51,6 +53,11 @@ def train(
         validation: the validation data, which chooses the best epoch; None to split it off `data`.
         validation_split: the fraction to split off, by seed, with duplicates on one side; None for
             0.1.
+        init_from: a run of the family whose weights the training starts from, as far as they fit:
+            those of equal name and shape, and of embeddings and outputs the entries of equal tokens
+            and classes. Which ones is printed, and kept in `config.json`. Settings of the family
+            that are not given are that run's, but for columns and paths.
+        keep_vocabulary: whether to keep the tokenizer of `init_from`, rather than to learn one.
         resume: whether to continue `run` after its last completed epoch, with its settings and
             data; only `epochs` may change. A finished run is loaded.
         strict: whether a row that can't be used is an error, rather than skipped.
@@ -98,7 +105,10 @@ def train(
         raise CallError(str(error)) from error
     _use_threads(threads)
     begin = initialization.resumed if resume else initialization.fresh
-    start = begin(family, run, data, validation, validation_split, strict, settings)
+    start = begin(
+        family, run, data, validation, validation_split, strict, settings, init_from,
+        keep_vocabulary,
+    )  # fmt: skip
     if start is None:
         log(f"{run} is already finished.")
         return load(run)
@@ -115,10 +125,13 @@ def train(
     process.set_seed(start.settings["seed"])
     model, network = task.build(examples, start.settings["seed"])
     order = BatchOrder(examples.lengths, start.settings)
-    model.compile(make_optimizer(start.settings, order.steps), task.loss(), jit_compile=False)
+    depths = layers.depths(model.trainable_variables, task.layers)
+    optimizer = make_optimizer(start.settings, order.steps, depths)
+    model.compile(optimizer, task.loss(), jit_compile=False)
 
     if start.config is None:
-        initialization.create_run(start, network, skipped, threads)
+        initialization.create_run(start, model, network, skipped, threads)
+        start = start._replace(source=None)  # its weights are no longer needed
     with locked(start.run):
         history = [] if start.config is None else initialization.reopen_run(start, model)
         evaluation = Evaluation(start.run, task, validation_examples, start.settings)
@@ -128,6 +141,8 @@ def train(
             f"validation examples, {len(skipped):,} skipped; {model.count_params():,} weights"
         )
         log_data(task, corpora, examples, validation_examples)
+        for line in layers.describe(task.layers, start.settings):
+            log(line)
         log(
             f"{task.monitor} of answers that ignore the input: {epoch_end.baseline:.4f}; until it "
             "is better, the loss chooses the best epoch, and patience is not used up"

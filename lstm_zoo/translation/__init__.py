@@ -31,6 +31,7 @@ DATA_HELP = """\
 INPUT_HELP = "a text"
 DECODES = True
 COLUMNS = ("source_column", "target_column")
+TOKENIZER = ("vocabulary", "vocabulary_size")
 VOCABULARIES = ("separate", "joint")
 
 _COMMON = {

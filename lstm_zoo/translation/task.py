@@ -14,6 +14,7 @@ from lstm_zoo import families
 from lstm_zoo.data import batching
 from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
+from lstm_zoo.recurrent import layer_names, state_names
 from lstm_zoo.text import encoding
 from lstm_zoo.text.tokenizers import END, START, PieceTokenizer
 from lstm_zoo.translation import corpus, decoding, demo, metrics
@@ -105,13 +106,20 @@ class Task(families.Task):
         return whole.split(DEMO_TEST_SHARE, settings["seed"])
 
     @classmethod
-    def learn(cls, training: Corpus, settings: Mapping[str, Any], seed: int) -> "Task":
+    def learn(
+        cls,
+        training: Corpus,
+        settings: Mapping[str, Any],
+        seed: int,
+        tokenizer: Tokenizers | None = None,
+    ) -> "Task":
         """Train the tokenizers.
 
         Args:
             training: the training data, without validation and test data.
             settings: a value for every name of `lstm_zoo.translation.SETTINGS`.
             seed: the random seed of SentencePiece.
+            tokenizer: those of both languages, to keep; None to train them.
 
         Returns:
             The task.
@@ -119,6 +127,8 @@ class Task(families.Task):
         Raises:
             DataError: if there is too little text to learn pieces from.
         """
+        if tokenizer is not None:
+            return cls(settings, *tokenizer)
 
         def learn_pieces(texts: Sequence[str]) -> PieceTokenizer:
             size, sample = settings["vocabulary_size"], settings["vocabulary_sample"]
@@ -166,6 +176,41 @@ class Task(families.Task):
             )
             for side in SIDES
         }
+
+    @property
+    def named_axes(self) -> dict[str, dict[int | None, families.Names]]:
+        """The rows of source and target pieces."""
+        source, target = (
+            families.Names(f"{side} pieces", tokenizer.vocabulary)
+            for side, tokenizer in zip(SIDES, self.tokenizer, strict=True)
+        )
+        return {
+            "source_embedding/embeddings": {0: source},
+            "decoder/embedding/embeddings": {0: target},
+            "decoder/logits/kernel": {1: target},
+            "decoder/bias": {0: target},
+        }
+
+    @property
+    def layers(self) -> list[tuple[str, ...]]:
+        """The logits, the decoder's layers, the encoder's and the source embedding."""
+        sizes = self.network_arguments()
+        top = tuple(
+            f"decoder/{name}" for name in ("logits", "bias", "readout", "output_projection")
+        )
+        bottom = ("decoder/embedding", "decoder/input_projection")
+        if sizes["tied"]:  # the target embedding is the matrix of the logits
+            top, bottom = (*top, bottom[0]), bottom[1:]
+        decoder = [
+            (
+                f"decoder/{name}",
+                *(f"decoder/bridge_{number}_{s}" for s in state_names(sizes["cell"])),
+            )
+            for number, name in enumerate(layer_names(sizes["cell"], sizes["decoder_units"]), 1)
+        ]
+        encoder = [(name,) for name in layer_names(sizes["cell"], sizes["encoder_units"])]
+        decoder[0] += bottom
+        return [top, *reversed(decoder), *reversed(encoder), ("source_embedding",)]
 
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of `build_translation` that rebuild this network."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.training import checkpoints
+from lstm_zoo.training import checkpoints, layers
 from lstm_zoo.training.optimizer import make_optimizer
 
 X = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
@@ -50,6 +50,7 @@ def test_an_assigned_learning_rate_is_restored_and_version_0_1_had_none(tmp_path
         models.append(network())
         settings = {"epochs": 2, "warmup": 0.5, "learning_rate": 0.1}
         settings |= {"weight_decay": 0.0, "epsilon": 1e-7, "clip_norm": 1.0}
+        settings |= layers.NEUTRAL
         models[-1].compile(make_optimizer(settings, steps=4), "mse")
     model, restored = models
     model.optimizer.learning_rate = 0.03

@@ -10,7 +10,7 @@ import lstm_zoo
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.runs.directory import read_config
-from lstm_zoo.training import initialization
+from lstm_zoo.training import initialization, layers
 from lstm_zoo.training.dataset import BatchOrder
 from lstm_zoo.training.optimizer import make_optimizer
 from tests.training.helpers import DATA, LABELS, RUNS, SMALL, TEXTS, files_of, train
@@ -34,7 +34,8 @@ def build(start):
     examples = start.task.encode(start.corpora.training, training=True, cache=start.cache)
     model, network = start.task.build(examples, start.settings["seed"])
     order = BatchOrder(examples.lengths, start.settings)
-    model.compile(make_optimizer(start.settings, order.steps), start.task.loss())
+    depths = layers.depths(model.trainable_variables, start.task.layers)
+    model.compile(make_optimizer(start.settings, order.steps, depths), start.task.loss())
     return model, network
 
 
@@ -221,7 +222,7 @@ def test_the_directory_of_a_new_run_is_created_with_all_that_a_resumed_one_reads
     start = fresh(tmp_path / "new/run")
     model, network = build(start)
     skipped = [("data.tsv:3", "no text")]
-    initialization.create_run(start, network, skipped, threads=2)
+    initialization.create_run(start, model, network, skipped, threads=2)
     assert {path.name for path in start.run.iterdir()} == {
         "checksums.json",
         "config.json",

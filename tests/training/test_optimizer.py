@@ -83,3 +83,47 @@ def test_gradients_are_clipped_by_their_global_norm(clip_norm, factor):
     changes = np.concatenate([variable.numpy() for variable in variables])
     expected = -factor * bias_correction * 1e3 / 1e6 * np.array([3.0, 0.0, 4.0])
     np.testing.assert_allclose(changes, expected, rtol=1e-4, atol=1e-9)
+
+
+def test_lower_layers_learn_more_slowly_and_begin_later():
+    settings = {
+        **SETTINGS, "epochs": 4, "warmup": 0.0, "learning_rate": 0.1, "weight_decay": 0.2,
+        "layer_decay": 0.5, "freeze": 1,
+    }  # fmt: skip
+    variables = [keras.Variable([1.0, 2.0], name=name) for name in ("low", "middle", "top")]
+    alike = [keras.Variable([1.0, 2.0], name="alike")]
+    optimizer = make_optimizer(settings, steps=2, depths=[2, 1, 0])
+    other = make_optimizer({**settings, "layer_decay": None, "freeze": 0}, steps=2)
+    optimizer.build(variables)
+    other.build(alike)
+    gradient = np.array([0.1, -0.2], np.float32)
+    for step in range(6):
+        before = [variable.numpy() for variable in variables]
+        optimizer.apply([gradient] * 3)
+        other.apply([gradient])
+        moved = [np.abs(v.numpy() - b).max() > 0 for v, b in zip(variables, before, strict=True)]
+        # One more layer after each epoch of 2 steps; the first step of the warmup has the rate 0.
+        assert moved == [step >= 4, step >= 2, step >= 1]
+        np.testing.assert_array_equal(variables[2].numpy(), alike[0].numpy())
+        if step == 4:  # the first step of the lowest layer, weight decay and all
+            top, low = (
+                (variable.numpy() - old) / scale
+                for variable, old, scale in (
+                    (variables[2], before[2], 1),
+                    (variables[0], before[0], 0.25),
+                )
+            )
+            decay = 0.2 * float(other.learning_rate)
+            assert np.all(np.abs(low - top) < 2 * decay)  # they decay from different values
+    config = keras.optimizers.serialize(optimizer)
+    assert keras.optimizers.deserialize(config).get_config() == optimizer.get_config()
+
+
+def test_without_a_rate_only_the_top_layer_learns():
+    settings = {**SETTINGS, "epochs": 2, "warmup": 0.0, "layer_decay": 0.0}
+    low, top = keras.Variable([1.0]), keras.Variable([1.0])
+    optimizer = make_optimizer(settings, steps=4, depths=[1, 0])
+    optimizer.build([low, top])
+    for _ in range(3):
+        optimizer.apply([np.array([1.0], np.float32)] * 2)
+    assert float(low[0]) == 1 and float(top[0]) < 1
