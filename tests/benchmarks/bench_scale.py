@@ -34,11 +34,13 @@ from pathlib import Path
 import numpy as np
 
 FAMILIES = ("sentiment", "translation", "speech")
-SIZES = {"sentiment": 20_000, "translation": 20_000, "speech": 200}
+SIZES = {"sentiment": 20_000, "translation": 10_000, "speech": 200}
+START = 400_000  # texts
 TIMES = 20
 STEPS = 50
 VOCABULARY = 60_000  # different words
-WORDS = 12  # of a text, on average
+WORDS = 12  # of a text, the median
+LONGEST = 20  # words of a text: so many are as long that a batch of any corpus is full of them
 RATE = 8_000  # Hz
 SETTINGS = {
     "sentiment": {"variant": "tiny", "vocabulary_size": 4_000},
@@ -58,7 +60,7 @@ def write_corpus(family: str, count: int, folder: Path) -> Path:
 def _texts(count: int, seed: int) -> tuple[list[list[int]], np.random.Generator]:
     """Return texts as the ranks of their words, of Zipf's frequencies."""
     generator = np.random.default_rng(seed)
-    lengths = np.clip(generator.lognormal(np.log(WORDS), 0.4, count), 3, 60).astype(int)
+    lengths = np.clip(generator.lognormal(np.log(WORDS), 0.4, count), 3, LONGEST).astype(int)
     shares = np.cumsum(1 / (np.arange(VOCABULARY) + 2.7))
     ranks = np.searchsorted(shares, generator.random(lengths.sum()) * shares[-1])
     return [row.tolist() for row in np.split(ranks, np.cumsum(lengths)[:-1])], generator
@@ -186,7 +188,7 @@ def memory(families: list[str], folder: Path, runs: int) -> None:
 def start(families: list[str], folder: Path, runs: int) -> None:
     """Print the seconds to the first step on 400,000 texts, first and then."""
     for family in families:
-        count = SIZES[family] * TIMES
+        count = START
         data = write_corpus(family, count, folder / f"{family}-start")
         for number in range(runs):
             place = folder / f"start-{family}-{number}"
