@@ -3,12 +3,12 @@
 What is on disk is found by the next training, which then reads no row.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -58,20 +58,24 @@ class Source(NamedTuple):
         """A fingerprint of the settings and of each file's path, size and modification time."""
         digest = hashlib.sha256(repr((FORMAT, str(self.path), self.settings)).encode())
         for path in self._files():
-            status = os.stat(path)
-            name = f"{os.path.realpath(path)}:{status.st_size}:{status.st_mtime_ns}\n"
-            digest.update(name.encode("utf-8", "surrogateescape"))
+            with contextlib.suppress(OSError):  # such as a link to nothing
+                status = os.stat(path)
+                name = f"{os.path.realpath(path)}:{status.st_size}:{status.st_mtime_ns}\n"
+                digest.update(name.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     def _files(self) -> Iterator[str | Path]:
         if self.path.is_dir():
-            for folder, folders, names in os.walk(self.path):
+            for folder, folders, names in os.walk(self.path, followlinks=True):
                 folders.sort()
                 yield from (os.path.join(folder, name) for name in sorted(names))
         elif self.path.is_file():
             yield self.path
         else:
-            yield from sorted(self.path.parent.glob(f"{self.path.name}.*"))
+            names = sorted(os.listdir(self.path.parent))
+            yield from (
+                self.path.parent / name for name in names if name.startswith(f"{self.path.name}.")
+            )
 
 
 def gather(
@@ -99,7 +103,8 @@ def gather(
         The columns, in the order of `names`.
 
     Raises:
-        DataError: with `strict`, for the first row that can't be used.
+        DataError: with `strict`, for the first row that can't be used; if a file changes while it
+            is read.
 
     Example:
 
@@ -138,6 +143,7 @@ def gather(
     if (following := next(left, None)) is None:
         return found
     more = itertools.chain(zip(*found.columns, strict=True), [following], left)
+    found = found._replace(columns=[])  # they are not kept in memory
     with prepared.writing(folder) as staging:
         prefix = _write(staging, more, names, texts, str(source.path))
         index = {
@@ -148,6 +154,8 @@ def gather(
         }
         (staging / INDEX).write_text(json.dumps(index), encoding="utf-8")
         write_checksums(staging)
+        if source.key != key:
+            raise DataError(f"{source.path}: changed while it was read.")
     found = _load(folder, names, key)
     if found is None:
         raise DataError(f"{folder}: can't be read back after it was written.")
@@ -173,7 +181,7 @@ def _write(
         What all places start with: the path, if they name it; the column of places is without it.
     """
     prefix, totals = None, [0] * len(names)
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
 
         def create(name: str) -> BinaryIO:
             return stack.enter_context((folder / name).open("wb"))

@@ -117,8 +117,8 @@ def _write_clips(count: int, folder: Path) -> Path:
     return path
 
 
-def run_training(family: str, data: str, run: str) -> None:
-    """Train until the end of the first validation, or to the first step, and print the seconds."""
+def run_training(family: str, data: str, run: str, until: str) -> None:
+    """Train to the first step or the end of the first validation; print the seconds to the step."""
     import keras
 
     import lstm_zoo
@@ -126,7 +126,10 @@ def run_training(family: str, data: str, run: str) -> None:
     class Stop(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             if batch == 0:
-                print(json.dumps({"first_step": time.monotonic() - started}), flush=True)
+                seconds = (time.monotonic() - started, time.process_time() - cpu)
+                print(json.dumps(seconds), flush=True)
+                if until == "step":
+                    os._exit(0)
 
         def on_train_batch_end(self, batch, logs=None):
             if batch + 1 >= STEPS:
@@ -136,13 +139,13 @@ def run_training(family: str, data: str, run: str) -> None:
             os._exit(0)  # the validation is done
 
     __import__(f"lstm_zoo.{family}.pipeline")
-    started = time.monotonic()
+    started, cpu = time.monotonic(), time.process_time()
     lstm_zoo.train(family, data, run=run, callbacks=[Stop()], **SETTINGS[family])
 
 
-def measure(family: str, data: Path, run: Path) -> dict[str, float]:
-    """Run a training in a process of its own; return its peaks in MB and seconds."""
-    command = [sys.executable, __file__, "train", family, str(data), str(run)]
+def measure(family: str, data: Path, run: Path, until: str) -> dict[str, float]:
+    """Run a training in a process of its own; return its peaks in MB, and the seconds to a step."""
+    command = [sys.executable, __file__, "train", family, str(data), str(run), until]
     peaks = {"RssAnon": 0, "VmHWM": 0}
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE)
@@ -163,8 +166,8 @@ def measure(family: str, data: Path, run: Path) -> dict[str, float]:
         if process.wait():
             raise RuntimeError(messages.decode()[-3_000:])
         output.seek(0)
-        seconds = json.loads(output.read().splitlines()[0])["first_step"]
-    return {**{name: peak / 1_000 for name, peak in peaks.items()}, "first step": seconds}
+        seconds, cpu = json.loads(output.read().splitlines()[0])
+    return {**{name: peak / 1_000 for name, peak in peaks.items()}, "seconds": seconds, "CPU": cpu}
 
 
 def memory(families: list[str], folder: Path, runs: int) -> None:
@@ -175,7 +178,7 @@ def memory(families: list[str], folder: Path, runs: int) -> None:
             count = SIZES[family] * times
             data = write_corpus(family, count, folder / f"{family}-{times}")
             found = [
-                measure(family, data, folder / f"runs-{family}-{times}" / str(number))
+                measure(family, data, folder / f"runs-{family}-{times}-{number}" / "run", "end")
                 for number in range(runs)
             ]
             peaks.append(max(row["RssAnon"] for row in found))
@@ -188,13 +191,16 @@ def memory(families: list[str], folder: Path, runs: int) -> None:
 def start(families: list[str], folder: Path, runs: int) -> None:
     """Print the seconds to the first step on 400,000 texts, first and then."""
     for family in families:
-        count = START
-        data = write_corpus(family, count, folder / f"{family}-start")
+        data = write_corpus(family, START, folder / f"{family}-start")
         for number in range(runs):
             place = folder / f"start-{family}-{number}"
             for name in ("first", "second"):
-                seconds = measure(family, data, place / name)["first step"]
-                print(f"{family}, {count:,} examples, {name} time: {seconds:.1f} s", flush=True)
+                found = measure(family, data, place / name, "step")
+                print(
+                    f"{family}, {START:,} examples, {name} time: {found['seconds']:.1f} s, "
+                    f"{found['CPU']:.1f} s of CPU; load {os.getloadavg()[0]:.1f}",
+                    flush=True,
+                )
             shutil.rmtree(place)
 
 

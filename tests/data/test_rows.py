@@ -100,6 +100,32 @@ def test_a_new_file_in_a_folder_or_of_a_prefix_changes_the_key(tmp_path):
         assert source.key == key
 
 
+def test_a_name_with_a_pattern_and_linked_folders_are_seen(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "pos").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "nothing").symlink_to(tmp_path / "missing")
+    for path, changed in (
+        (tmp_path / "pairs[1]", tmp_path / "pairs[1].de"),
+        (tmp_path / "data", tmp_path / "elsewhere" / "1.txt"),
+    ):
+        source = Source(path, (), tmp_path / "cache")
+        key = source.key
+        changed.write_text("good")
+        assert source.key != key
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(source):
+    def growing():
+        yield "good"
+        source.path.write_text("another text")
+        yield "film"
+
+    with pytest.raises(DataError, match="data.csv: changed while it was read"):
+        read(growing(), source)
+    assert [*source.folder.iterdir()] == []
+
+
 def test_damaged_columns_are_written_again(source):
     read(["good", "film"], source)
     (folder,) = source.folder.iterdir()
