@@ -34,13 +34,13 @@ from pathlib import Path
 import numpy as np
 
 FAMILIES = ("sentiment", "translation", "speech")
-SIZES = {"sentiment": 20_000, "translation": 10_000, "speech": 200}
+SIZES = {"sentiment": 20_000, "translation": 5_000, "speech": 200}
 START = 400_000  # texts
 TIMES = 20
 STEPS = 50
 VOCABULARY = 60_000  # different words
 WORDS = 12  # of a text, the median
-LONGEST = 20  # words of a text: so many are as long that a batch of any corpus is full of them
+LONGEST = 60  # words of every 50th text, so that the widest batches of any corpus are alike
 RATE = 8_000  # Hz
 SETTINGS = {
     "sentiment": {"variant": "tiny", "vocabulary_size": 4_000},
@@ -60,7 +60,8 @@ def write_corpus(family: str, count: int, folder: Path) -> Path:
 def _texts(count: int, seed: int) -> tuple[list[list[int]], np.random.Generator]:
     """Return texts as the ranks of their words, of Zipf's frequencies."""
     generator = np.random.default_rng(seed)
-    lengths = np.clip(generator.lognormal(np.log(WORDS), 0.4, count), 3, LONGEST).astype(int)
+    lengths = np.clip(generator.lognormal(np.log(WORDS), 0.4, count), 3, 30).astype(int)
+    lengths[::50] = LONGEST
     shares = np.cumsum(1 / (np.arange(VOCABULARY) + 2.7))
     ranks = np.searchsorted(shares, generator.random(lengths.sum()) * shares[-1])
     return [row.tolist() for row in np.split(ranks, np.cumsum(lengths)[:-1])], generator
