@@ -68,9 +68,9 @@ class Corpus(Protocol):
             a row without one. Empty if there are none.
     """
 
-    places: list[str]
-    skipped: list[tuple[str, str]]
-    skipped_rows: list[int]
+    places: Sequence[str]
+    skipped: Sequence[tuple[str, str]]
+    skipped_rows: Sequence[int]
     groups: Sequence[str] = ()
 
     def __len__(self) -> int: ...
@@ -166,13 +166,17 @@ class Task(Protocol):
 
     @staticmethod
     @abstractmethod
-    def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+    def read(
+        data: Any, settings: Mapping[str, Any], strict: bool = False, cache: Path | None = None
+    ) -> Corpus:
         """Read a corpus from a path, or from columns in memory.
 
         Args:
             data: a path, or columns in memory.
             settings: a value for every setting.
             strict: whether a row that can't be used is an error, rather than skipped.
+            cache: the folder of prepared examples, where many rows may be kept on disk; None for
+                memory alone.
 
         Raises:
             CallError: if the path does not exist.

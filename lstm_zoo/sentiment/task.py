@@ -75,9 +75,11 @@ class Task(families.Task):
         self.tokenizer = tokenizer
 
     @staticmethod
-    def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+    def read(
+        data: Any, settings: Mapping[str, Any], strict: bool = False, cache: Path | None = None
+    ) -> Corpus:
         """Read a corpus with `lstm_zoo.sentiment.corpus.read`, the columns of the settings."""
-        return corpus.read(data, strict, settings)
+        return corpus.read(data, strict, settings, cache=cache)
 
     @staticmethod
     def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
@@ -107,13 +109,14 @@ class Task(families.Task):
         Raises:
             DataError: if there is only one class, or too little text for SentencePiece.
         """
-        if len(training.classes) < 2:
+        classes = training.classes
+        if len(classes) < 2:
             raise DataError(
-                f"Only one class, {training.classes[0]!r}, in {len(training)} examples "
+                f"Only one class, {classes[0]!r}, in {len(training)} examples "
                 f"(the first: {training.places[0]}); a classifier needs at least two."
             )
         if tokenizer is not None:
-            return cls(settings, training.classes, tokenizer)
+            return cls(settings, classes, tokenizer)
         kind = settings["tokens"]
         options = {
             "words": {"min_count": settings["min_count"]},
@@ -123,13 +126,14 @@ class Task(families.Task):
                 "sample": settings["vocabulary_sample"],
             },
         }[kind]
-        tokenizer = tokenizers.TOKENIZERS[kind].learn(
+        tokenizer = encoding.learn(
+            tokenizers.TOKENIZERS[kind],
             training.texts,
             vocabulary_size=settings["vocabulary_size"],
             fold_case=settings["fold_case"],
             **options,
         )
-        return cls(settings, training.classes, tokenizer)
+        return cls(settings, classes, tokenizer)
 
     @classmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> "Task":

@@ -96,7 +96,9 @@ class Task(families.Task):
         self._subsampling = self.network_arguments()["subsampling"]
 
     @staticmethod
-    def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+    def read(
+        data: Any, settings: Mapping[str, Any], strict: bool = False, cache: Path | None = None
+    ) -> Corpus:
         """Read a corpus with `lstm_zoo.speech.corpus.read`, the columns of the settings."""
         return corpora.read(data, strict, settings)
 

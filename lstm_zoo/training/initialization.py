@@ -114,7 +114,7 @@ def fresh(
         raise CallError(
             f"{path}: preprocessed examples are cached in {cache.resolve()}; name another run."
         )
-    read = corpora.read(task, data, validation, validation_split, strict, values)
+    read = corpora.read(task, data, validation, validation_split, strict, values, cache)
     tokenizer = None if source is None else source.tokenizer
     learned = task.learn(read.training, values, values["seed"], tokenizer)
     if source is not None:
@@ -179,7 +179,7 @@ def resumed(
     config = {**config, "settings": values}
     task = families.task(family)
     cache = _cache(task, values, path)
-    read = corpora.read_again(task, config, data, validation, validation_split, strict)
+    read = corpora.read_again(task, config, data, validation, validation_split, strict, cache)
     if values.get("cache"):
         log(f"The cache of preprocessed examples is {cache}, as {path} names it.")
     learned = task.load(path, config)

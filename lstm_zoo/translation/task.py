@@ -44,7 +44,7 @@ class Examples(families.Examples):
 
     sources: Arrays
     targets: Arrays
-    texts: tuple[list[str], list[str]]
+    texts: tuple[Sequence[str], Sequence[str]]
     skipped: list[tuple[str, str]]
     cut: int = 0
 
@@ -90,9 +90,12 @@ class Task(families.Task):
         return Tokenizers(self.source, self.target)
 
     @staticmethod
-    def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+    def read(
+        data: Any, settings: Mapping[str, Any], strict: bool = False, cache: Path | None = None
+    ) -> Corpus:
         """Read a corpus with `lstm_zoo.translation.corpus.read`, as the settings say."""
-        return corpus.read(data, settings["source"], settings["target"], strict, settings)
+        sides = settings["source"], settings["target"]
+        return corpus.read(data, *sides, strict, settings, cache=cache)
 
     @staticmethod
     def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
@@ -130,10 +133,17 @@ class Task(families.Task):
 
         def learn_pieces(texts: Sequence[str]) -> PieceTokenizer:
             size, sample = settings["vocabulary_size"], settings["vocabulary_sample"]
-            return PieceTokenizer.learn(texts, size, fold_case=False, seed=seed, sample=sample)
+            return encoding.learn(
+                PieceTokenizer,
+                texts,
+                vocabulary_size=size,
+                fold_case=False,
+                seed=seed,
+                sample=sample,
+            )
 
         if settings["vocabulary"] == "joint":
-            joint = learn_pieces([*training.sources, *training.targets])
+            joint = learn_pieces(training.sources + training.targets)
             return cls(settings, joint, joint)
         return cls(settings, learn_pieces(training.sources), learn_pieces(training.targets))
 
@@ -356,7 +366,7 @@ class Task(families.Task):
 
         BLEU is hardly ever 0: by chance, or smoothed, it is a little more.
         """
-        _, references = examples.texts
+        references = [*examples.texts[1]]
         half = len(references) // 2
         unrelated = references[half:] + references[:half]
         tokenizer = self.bleu_tokenizer(references)
