@@ -255,6 +255,22 @@ def test_the_named_axes_have_a_name_for_each_entry(family):
     assert named >= 2
 
 
+def test_a_translator_with_another_layer_and_an_output_matrix_takes_the_rest(tmp_path):
+    pairs = phrases.generate(60, 5, "en", "fr")
+    _, _, after, entry = start_from(
+        RUNS / "translation", tmp_path, pairs, keep=True, encoder_units=(16, 16), tied=False
+    )
+    old = source_weights(RUNS / "translation")
+    for path in entry["taken"]:
+        np.testing.assert_array_equal(after[path], old[path])
+    assert {path.split("/")[0] for path in entry["taken"]} == {
+        "source_embedding", "lstm_1", "decoder",
+    }  # fmt: skip
+    missing = {path for path in after if path.startswith("lstm_2/") or "/logits/" in path}
+    assert missing and {*entry["fresh"]} >= missing
+    assert {entry["fresh"][path] for path in missing} == {"the run has no such weight"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 3])
 def test_a_fine_tuned_run_resumes_bit_for_bit_and_is_as_any_other(tmp_path, at):
