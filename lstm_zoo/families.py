@@ -64,11 +64,14 @@ class Corpus(Protocol):
         places: the file and line of each row, such as `train.tsv:7`.
         skipped: (place, reason) of each row that can't be used.
         skipped_rows: the number of each of those rows in the data, from 0.
+        groups: the group of each row, such as its speaker, which `split` keeps on one side; "" for
+            a row without one. Empty if there are none.
     """
 
     places: list[str]
     skipped: list[tuple[str, str]]
     skipped_rows: list[int]
+    groups: Sequence[str] = ()
 
     def __len__(self) -> int: ...
 
@@ -89,7 +92,7 @@ class Corpus(Protocol):
         """Return the rows of these indices, without the skipped ones."""
 
     def split(self, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
-        """Split off a fraction, by seed; rows of the same content stay together.
+        """Split off a fraction, by seed; rows of the same content or group stay together.
 
         Returns:
             The remaining rows and those split off.

@@ -14,6 +14,7 @@ from lstm_zoo.errors import CallError
 from lstm_zoo.files import user_path
 
 UNDECLARED = object()  # the neutral value of a setting that declares none
+AUTO = "auto"  # the value of `group_column` that finds the column by its usual names
 # The limits of settings, which a run's `config.json` must keep too: see docs/security.md.
 MAX_INTEGER = 2**32 - 1  # of NumPy's global seed
 MAX_WIDTH = 2**14  # of a layer
@@ -121,8 +122,8 @@ def refuse_ineffective(
 ) -> None:
     """Refuse settings whose value has no effect, given the other settings.
 
-    Only values that differ from the default (or the variant's value) are refused: recipes and
-    `config.json` pass every setting.
+    Only values that differ from the default (or the variant's value), and from the neutral value,
+    are refused: recipes and `config.json` pass every setting.
 
     Args:
         table: the known settings.
@@ -148,7 +149,8 @@ def refuse_ineffective(
     chosen = with_sizes(settings, variants)
     refused = []
     for name, setting in table.items():
-        if setting.needs is None or chosen[name] == defaults[name]:
+        # A neutral value acts as if the setting did not exist.
+        if setting.needs is None or chosen[name] in (defaults[name], setting.neutral):
             continue
         others = {other: chosen[other] for other in setting.needs.names}
         if not setting.needs.met(*others.values()):
@@ -300,6 +302,33 @@ def column(value: Any) -> str:
 def column_setting(help: str) -> Setting:
     """Return the setting of a table's column; None finds it by the header."""
     return Setting(None, optional(column), help, neutral=None, metavar="NAME", inherited=False)
+
+
+def group_setting(*usual: str) -> Setting:
+    """Return the setting of the column of a table's groups; None splits without groups.
+
+    Args:
+        *usual: the names of the column that `AUTO` finds.
+    """
+    return Setting(
+        AUTO,
+        optional(column),
+        "the column of groups (speakers, documents, films …), likewise: a split keeps each on one "
+        f"side; auto: {' or '.join(usual)}, if there is one; none: no groups",
+        neutral=None,
+        metavar="NAME",
+    )
+
+
+def sample_setting(needs: Needs | None = None) -> Setting:
+    """Return the setting of the number of texts that SentencePiece learns from."""
+    return Setting(
+        200_000,
+        optional(integer(1)),
+        "maximum number of texts, drawn by seed, that pieces are learned from; none: all",
+        neutral=None,
+        needs=needs,
+    )
 
 
 def path(value: Any) -> str:

@@ -97,7 +97,9 @@ class Recipe:
 
     def resolved_settings(self) -> dict[str, Any]:
         """Return a value for every setting: given all, `train` resumes no run of other defaults."""
-        return resolve(families.settings(self.family), self.settings)
+        # Published scores are of splits by content and of pieces learned from all texts.
+        given = {"group_column": None, "vocabulary_sample": None, **self.settings}
+        return resolve(families.settings(self.family), given)
 
     @property
     def validation_split(self) -> float:

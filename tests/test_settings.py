@@ -167,6 +167,10 @@ CONDITIONS = {
         "ngram_buckets": ({"ngram_buckets": 99}, {"ngram_buckets": 99, "ngrams": 1}),
         "vectors": ({"vectors": "v.txt", "tokens": "pieces"}, {"vectors": "v.txt"}),
         "min_count": ({"min_count": 5, "tokens": "pieces"}, {"min_count": 5}),
+        "vocabulary_sample": (
+            {"vocabulary_sample": 9},
+            {"vocabulary_sample": 9, "tokens": "pieces"},
+        ),
     },
     "speech": {
         "batch_size": ({"batch_size": 64, "batch_tokens": 900}, {"batch_size": 64}),
@@ -188,6 +192,10 @@ CONDITIONS = {
         "num_mfcc": ({"num_mfcc": 20}, {"num_mfcc": 20, "features": "mfcc"}),
         "copies": ({"copies": 2}, {"copies": 2, "speed": 0.1}, {"copies": 2, "noise": 0}),
         "vocabulary_size": ({"vocabulary_size": 300}, {"vocabulary_size": 300, "tokens": "pieces"}),
+        "vocabulary_sample": (
+            {"vocabulary_sample": 9},
+            {"vocabulary_sample": 9, "tokens": "pieces"},
+        ),
     },
     "translation": {
         "batch_size": ({"batch_size": 64}, {"batch_size": 64, "batch_tokens": None}),
@@ -238,6 +246,11 @@ def test_the_default_or_the_variants_value_is_accepted_where_it_has_no_effect(
     row = families.module(family).VARIANTS[variant]
     default = row.get(name, families.settings(family)[name].default)
     refuse(family, {**CONDITIONS[family][name][0], "variant": variant, name: default})
+
+
+def test_a_neutral_value_is_never_refused():
+    """A run of a version without the setting has it, whatever its other settings are."""
+    refuse("sentiment", {"vocabulary_sample": None})
 
 
 def test_a_setting_of_the_variant_is_refused_if_it_is_changed_without_effect():

@@ -128,11 +128,15 @@ def sorted_batches(lengths: np.ndarray, batch_size: int, batch_steps: int | None
     return batches
 
 
-def pad(sequences: Sequence[np.ndarray]) -> np.ndarray:
+def pad(
+    sequences: Sequence[np.ndarray], first: int | None = None, last: int | None = None
+) -> np.ndarray:
     """Pad integer sequences on the right with 0.
 
     Args:
         sequences: integer arrays `(time,)`.
+        first: an integer to put before each sequence; None for none.
+        last: an integer to put after each sequence; None for none.
 
     Returns:
         An int32 array `(batch, time)` of at least one time step.
@@ -141,9 +145,17 @@ def pad(sequences: Sequence[np.ndarray]) -> np.ndarray:
 
     >>> pad([np.array([4, 5]), np.array([6])]).tolist()
     [[4, 5], [6, 0]]
+    >>> pad([np.array([4, 5]), np.array([6])], first=2, last=3).tolist()
+    [[2, 4, 5, 3], [2, 6, 3, 0]]
     """
-    width = max([1, *map(len, sequences)])
-    padded = np.zeros((len(sequences), width), dtype=np.int32)
+    start = int(first is not None)
+    width = start + max([0, *map(len, sequences)]) + int(last is not None)
+    padded = np.zeros((len(sequences), max(1, width)), dtype=np.int32)
+    if first is not None:
+        padded[:, 0] = first
     for row, sequence in zip(padded, sequences, strict=True):
-        row[: len(sequence)] = sequence
+        stop = start + len(sequence)
+        row[start:stop] = sequence
+        if last is not None:
+            row[stop] = last
     return padded

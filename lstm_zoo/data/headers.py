@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.settings import AUTO
 
 
 class Column(NamedTuple):
@@ -75,6 +76,36 @@ def wanted(
         Column(tuple(names), setting, value(given, setting), value(fallback, setting))
         for setting, names in usual.items()
     ]
+
+
+def with_group(
+    columns: Sequence[Column], usual: Sequence[str], given: Mapping[str, Any] | None
+) -> tuple[list[Column], list[Column]]:
+    """Add the column of the rows' groups to those that a family reads.
+
+    Args:
+        columns: the family's columns.
+        usual: the group column's usual names.
+        given: the settings, of which `group_column` is read; without it there are no groups.
+
+    Returns:
+        The required columns and the optional ones: the group column is the last of either, or of
+        neither.
+
+    Example:
+
+    >>> columns = wanted({"text_column": ["text"], "label_column": ["label"]})
+    >>> required, optional = with_group(columns, ["group"], {"group_column": "auto"})
+    >>> len(required), optional[0].names
+    (2, ('group',))
+    """
+    name = (given or {}).get("group_column")
+    if name is None:
+        return [*columns], []
+    if name != AUTO:
+        return [*columns, Column(tuple(usual), "group_column", str(name))], []
+    taken = {str(column.given).casefold() for column in columns}
+    return [*columns], [Column(tuple(name for name in usual if name not in taken))]
 
 
 def refuse(columns: Sequence[Column], data: str) -> None:

@@ -1,8 +1,12 @@
-"""Splits that are seeded, stratified and without the same text on both sides."""
+"""Splits that are seeded, stratified, and without the same text or group on both sides.
 
+Texts are compared by hashes, so that a split needs a few bytes for each row of a corpus.
+"""
+
+import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -22,7 +26,28 @@ def content_key(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def overlap(training: Sequence[str], held_out: Sequence[str]) -> int:
+def content_hashes(texts: Iterable[str]) -> np.ndarray:
+    """Return a hash of the `content_key` of each text.
+
+    Of 100 million different texts, two have the same hash with a probability of 0.0003; they then
+    stay on one side of a split.
+
+    Args:
+        texts: the texts, each of which is read once.
+
+    Returns:
+        uint64 `(texts,)`, the same in every process.
+
+    Example:
+
+    >>> first, same, other = content_hashes(["A good<br/>film ", "a good film", "a bad film"])
+    >>> bool(first == same), bool(first == other)
+    (True, False)
+    """
+    return np.fromiter((_hash(content_key(text)) for text in texts), np.uint64)
+
+
+def overlap(training: Iterable[str], held_out: Iterable[str]) -> int:
     """Count the held-out texts that also occur in the training data, by `content_key`.
 
     Example:
@@ -30,87 +55,130 @@ def overlap(training: Sequence[str], held_out: Sequence[str]) -> int:
     >>> overlap(["A good film"], ["a good  film", "a bad film"])
     1
     """
-    known = {*map(content_key, training)}
-    return sum(content_key(text) in known for text in held_out)
+    return int(np.isin(content_hashes(held_out), content_hashes(training)).sum())
 
 
-def duplicate_groups(*columns: Sequence[str]) -> list[str]:
-    """Group rows that share a text of any column by `content_key`, directly or via other rows.
+def connect(*columns: np.ndarray) -> np.ndarray:
+    """Group rows that share a value of any column, directly or via other rows.
 
     Args:
-        *columns: sequences of texts, of one length; texts are compared within a column only.
+        *columns: integers `(rows,)`, such as those of `content_hashes`; values are compared within
+            a column only.
 
     Returns:
-        The name of the group of each row, to pass to `split` as texts.
+        int64 `(rows,)`: the index of the first row of each row's group.
 
     Example:
 
-    >>> duplicate_groups(["hi", "hi", "bye"], ["salut", "coucou", "coucou"])
-    ['0', '0', '0']
+    >>> sources, targets = ["hi", "hi", "bye", "yes"], ["salut", "coucou", "coucou", "oui"]
+    >>> connect(content_hashes(sources), content_hashes(targets)).tolist()
+    [0, 0, 0, 3]
     """
-    parent = [*range(len(columns[0]))]
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = row = parent[parent[row]]
-        return row
-
-    for column in columns:
-        first: dict[str, int] = {}
-        for row, text in enumerate(column):
-            known = first.setdefault(content_key(text), row)
-            low, high = sorted((root(known), root(row)))
-            parent[high] = low
-    return [str(root(row)) for row in range(len(parent))]
+    values = [np.unique(column, return_inverse=True)[1] for column in columns]
+    first = np.arange(len(columns[0]))
+    while True:
+        before = first
+        for value in values:
+            lowest = np.full(len(first), len(first))
+            np.minimum.at(lowest, value, first)
+            first = lowest[value]
+            first = first[first]  # halves the way along a chain of rows
+        if np.array_equal(first, before):
+            return first
 
 
 def split(
-    texts: Sequence[str], labels: Sequence[str], fraction: float, seed: int = 0
+    contents: np.ndarray,
+    labels: Sequence[str],
+    fraction: float,
+    seed: int = 0,
+    groups: Sequence[str] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split a corpus in two, stratified by label, with duplicate texts on the same side.
+    """Split a corpus in two, stratified by label, with equal contents and groups on one side.
+
+    Where most rows are connected by contents that several groups share, only the groups are kept
+    on one side.
 
     Args:
-        texts: the texts; `content_key` decides which are duplicates.
-        labels: the label of each text. Duplicates with different labels count as the first one's.
+        contents: integers `(rows,)`: rows of equal ones are duplicates. `content_hashes` returns
+            them for texts.
+        labels: the label of each row. Connected rows with different labels count as the first
+            one's.
         fraction: the share of held-out examples, above 0 and below 1.
         seed: the same seed and corpus give the same split.
+        groups: the group of each row, such as its speaker, "" for a row without one; a single
+            group is ignored. Empty if there are none.
 
     Returns:
-        Two sorted int64 arrays of indices into `texts`: the remaining and the held-out examples.
+        Two sorted int64 arrays of row indices: the remaining and the held-out examples.
 
     Raises:
         ValueError: if the fraction is not between 0 and 1, or one side would be empty.
 
     Example:
 
-    >>> rest, held_out = split(["a", "b", "c", "d"], ["x", "x", "y", "y"], 0.5, seed=1)
+    >>> texts, labels = ["a", "b", "c", "d"], ["x", "x", "y", "y"]
+    >>> rest, held_out = split(content_hashes(texts), labels, 0.5, seed=1)
     >>> len(rest), len(held_out)
     (2, 2)
     """
     if not 0 < fraction < 1:
         raise ValueError(f"A split takes a fraction between 0 and 1. Received: {fraction}")
-    duplicates: dict[str, list[int]] = {}
-    for index, text in enumerate(texts):
-        duplicates.setdefault(content_key(text), []).append(index)
-    groups_of_class: dict[str, list[list[int]]] = {}
-    for group in duplicates.values():
-        groups_of_class.setdefault(labels[group[0]], []).append(group)
-    generator = np.random.default_rng(seed)
-    held_out: list[int] = []
-    for label in sorted(groups_of_class):
-        groups = groups_of_class[label]
-        wanted = fraction * sum(map(len, groups))
-        taken = 0
-        # The first group is never held out: every class keeps a text.
-        for position in generator.permutation(len(groups))[1:]:
-            # Get as near to the wanted count as possible; skip groups of too many duplicates.
-            if taken + len(groups[position]) / 2 <= wanted:
-                held_out += groups[position]
-                taken += len(groups[position])
-    rest = np.setdiff1d(np.arange(len(texts)), held_out)
-    if not len(held_out) or not len(rest):
+    grouped = len({*groups}) > 1
+    if not grouped:
+        held_out = _hold_out(contents, labels, fraction, seed)
+    else:
+        names = _group_numbers(groups, contents)
+        held_out = _hold_out(connect(contents, names), labels, fraction, seed)
+        if held_out.sum() < fraction * len(contents) / 2:
+            held_out = _hold_out(names, labels, fraction, seed)
+    if not held_out.any() or held_out.all():
         raise ValueError(
-            f"Splitting {len(texts)} examples ({len(duplicates)} different texts) at "
-            f"{fraction} leaves one side empty; give more examples or another fraction."
+            f"Splitting {len(contents)} examples ({len(np.unique(contents))} different texts"
+            f"{f', {len({*groups})} groups' if grouped else ''}) at {fraction} leaves one side "
+            "empty; give more examples or another fraction"
+            f"{', or group_column=none to split groups too' if grouped else ''}."
         )
-    return rest, np.sort(np.asarray(held_out, dtype=np.int64))
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _hold_out(units: np.ndarray, labels: Sequence[str], fraction: float, seed: int) -> np.ndarray:
+    """Choose rows to hold out; rows of an equal unit stay together.
+
+    Returns:
+        Whether each row is held out, boolean `(rows,)`.
+    """
+    _, first, unit, size = np.unique(
+        units, return_index=True, return_inverse=True, return_counts=True
+    )
+    units_of_class: dict[str, list[int]] = {}
+    for index in np.argsort(first):  # in the order of the corpus, whatever the hashes are
+        units_of_class.setdefault(labels[first[index]], []).append(index)
+    generator = np.random.default_rng(seed)
+    chosen = np.zeros(len(first), dtype=bool)
+    for label in sorted(units_of_class):
+        indices = np.array(units_of_class[label])
+        wanted = fraction * int(size[indices].sum())
+        taken = 0
+        # The first unit is never held out: every class keeps a text.
+        for index in indices[generator.permutation(len(indices))[1:]]:
+            # Get as near to the wanted count as possible; skip units of too many rows.
+            if taken + size[index] / 2 <= wanted:
+                chosen[index] = True
+                taken += size[index]
+            elif taken + 0.5 > wanted:
+                break  # no unit is small enough
+    return chosen[unit]
+
+
+def _group_numbers(groups: Sequence[str], contents: np.ndarray) -> np.ndarray:
+    """Return an integer for each row that rows of one group share; without a group, duplicates."""
+    number = {"": -1}
+    numbers = np.fromiter((number.setdefault(name, len(number)) for name in groups), np.int64)
+    content = np.unique(contents, return_inverse=True)[1]
+    return np.where(numbers < 0, len(number) + content, numbers)
+
+
+def _hash(text: str) -> int:
+    data = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")

@@ -66,14 +66,15 @@ def read_rows(
     (first, header), *others = [*itertools.islice(rows, 2)] or [(1, [])]
     place = f"{path}:{first}"
     indices = locate(header, required, place)
+    found = [find(header, column.names, place) for column in optional]
     positioned = all(column.position is not None for column in required)
     if positioned and others and repeats(header, others[0][1], required, place):
         indices = None
     rows = itertools.chain(others, rows)
     if indices is None:
-        indices = positions(header, required, place)
+        indices, found = positions(header, required, place), [None] * len(optional)
         rows = itertools.chain([(first, header)], rows)
-    indices += [find(header, column.names, place) for column in optional]
+    indices += found
     for line, fields in rows:
         if len(fields) != len(header):
             hint = (

@@ -10,11 +10,13 @@ from lstm_zoo.settings import (
     boolean,
     choice,
     column_setting,
+    group_setting,
     integer,
     integers,
     number,
     optional,
     path,
+    sample_setting,
 )
 
 DATA_HELP = """\
@@ -51,6 +53,7 @@ SETTINGS = {
         "the texts' column in a table: its name, or its position (from 1) without a header"
     ),
     "label_column": column_setting("the labels' column, likewise"),
+    "group_column": group_setting("group"),
     # the network
     "variant": Setting(
         "base",
@@ -112,6 +115,9 @@ SETTINGS = {
         integer(1),
         "minimum count of a word; rarer ones are unknown (words only)",
         needs=Needs(("tokens",), lambda tokens: tokens == "words", "set tokens=words"),
+    ),
+    "vocabulary_sample": sample_setting(
+        Needs(("tokens",), lambda tokens: tokens == "pieces", "set tokens=pieces")
     ),
     "fold_case": Setting(True, boolean, "case-fold texts before tokenization"),
     "max_length": Setting(

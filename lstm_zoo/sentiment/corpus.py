@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import user_path
 
 COLUMNS = {"text_column": ("text",), "label_column": ("label",)}
+GROUPS = ("group",)
 EXPECTED = (
     "a folder with one folder of .txt files per class, a .tsv or .csv whose header has text and "
     "label, a .jsonl with those keys, or fastText's lines (__label__NAME text)"
@@ -35,6 +36,7 @@ class Corpus(families.Corpus):
         places: where each row comes from, such as `train.tsv:7`.
         skipped: a (place, reason) for each skipped row.
         skipped_rows: the number of each skipped row in the data, from 0.
+        groups: the group of each text, "" for none; empty if no text has one.
     """
 
     texts: list[str]
@@ -42,6 +44,7 @@ class Corpus(families.Corpus):
     places: list[str]
     skipped: list[tuple[str, str]] = field(default_factory=list)
     skipped_rows: list[int] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -53,14 +56,14 @@ class Corpus(families.Corpus):
         return sorted(names, key=float) if all(map(NUMBER.fullmatch, names)) else names
 
     @property
-    def columns(self) -> tuple[list[str], list[str]]:
-        """The texts and the labels: a pair that `read` accepts."""
-        return self.texts, self.labels
+    def columns(self) -> tuple[list[str], ...]:
+        """The texts and the labels, and the groups if there are some, as `read` accepts them."""
+        return (self.texts, self.labels, *([self.groups] if self.groups else []))
 
     @property
     def identity(self) -> tuple[list[str], list[str]]:
         """The columns of the fingerprint."""
-        return self.columns
+        return self.texts, self.labels
 
     @property
     def label_counts(self) -> Mapping[str, int]:
@@ -69,12 +72,16 @@ class Corpus(families.Corpus):
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
         """Return the rows at these indices, without the skipped ones."""
-        columns = (self.texts, self.labels, self.places)
-        return Corpus(*([column[i] for i in indices] for column in columns))
+        texts, labels, places, groups = (
+            [column[i] for i in indices] if column else []
+            for column in (self.texts, self.labels, self.places, self.groups)
+        )
+        return Corpus(texts, labels, places, groups=groups)
 
     def split(self, fraction: float, seed: int) -> tuple["Corpus", "Corpus"]:
         """Split off a share of the texts, stratified by class; see `lstm_zoo.data.splits.split`."""
-        rest, held_out = splits.split(self.texts, self.labels, fraction, seed)
+        contents = splits.content_hashes(self.texts)
+        rest, held_out = splits.split(contents, self.labels, fraction, seed, self.groups)
         return self.take(rest), self.take(held_out)
 
     def overlap(self, held_out: "Corpus") -> int:
@@ -103,16 +110,16 @@ def read(
     given: Mapping[str, Any] | None = None,
     fallback: Mapping[str, Any] | None = None,
 ) -> Corpus:
-    """Read a corpus from a folder, a table, lines in fastText's format or a pair of sequences.
+    """Read a corpus from a folder, a table, lines in fastText's format or columns in memory.
 
     Args:
-        data: a path, or a pair (texts, labels) of sequences of one length, such as columns of a
-            pandas DataFrame. In a folder, each folder is a class (`unsup` is ignored). A label is a
-            str or a number; a whole number is the same class as an integer and as a float. A
-            missing text or label (None, NaN, pandas' NA) is skipped.
+        data: a path, or sequences (texts, labels) or (texts, labels, groups) of one length, such as
+            columns of a pandas DataFrame. In a folder, each folder is a class (`unsup` is ignored).
+            A label is a str or a number; a whole number is the same class as an integer and as a
+            float. A missing text or label (None, NaN, pandas' NA) is skipped.
         strict: whether a row without a text or a label is an error; it is skipped otherwise.
-        given: the settings `text_column` and `label_column`, which name a table's columns; see
-            `lstm_zoo.data.headers.wanted`.
+        given: the settings `text_column` and `label_column`, which name a table's columns, see
+            `lstm_zoo.data.headers.wanted`; and `group_column`, without which no groups are read.
         fallback: names to prefer to the usual ones where none is given.
 
     Returns:
@@ -130,16 +137,17 @@ def read(
     ['neg', 'pos']
     """
     wanted = headers.wanted(COLUMNS, given, fallback)
+    wanted, optional = headers.with_group(wanted, GROUPS, given)
     if isinstance(data, (str, os.PathLike)):
         path = user_path(data)
         name = str(path)
-        rows = _rows_of_path(path, wanted)
+        rows = _rows_of_path(path, wanted, optional)
     else:
         name = "the given data"
         headers.refuse(wanted, "data in memory")
-        rows = _rows_of_pair(data)
+        rows = _rows_of_columns(data, grouped=bool(optional))
     corpus = Corpus([], [], [])
-    for number, (place, text, label) in enumerate(rows):
+    for number, (place, text, label, group) in enumerate(rows):
         label = label.strip()
         reason = "no text" if not text.strip() else "no label" if not label else None
         if reason and strict:
@@ -151,23 +159,36 @@ def read(
             corpus.texts.append(text)
             corpus.labels.append(label)
             corpus.places.append(place)
+            corpus.groups.append(group)
     if not corpus.texts:
         skipped = f" ({len(corpus.skipped)} rows were skipped)" if corpus.skipped else ""
         raise DataError(f"{name}: no labelled text{skipped}. Expected {EXPECTED}.")
+    if not any(corpus.groups):
+        corpus.groups.clear()
     return corpus
 
 
-def _rows_of_pair(data: Any) -> Iterator[tuple[str, str, str]]:
-    pairs = zip(*columns.read_columns(data, ("texts", "labels")), strict=True)
-    for index, (text, label) in enumerate(pairs):
-        yield (
+class _Row(NamedTuple):
+    place: str
+    text: str
+    label: str
+    group: str = ""
+
+
+def _rows_of_columns(data: Any, grouped: bool) -> Iterator[_Row]:
+    given = columns.read_columns(data, ("texts", "labels"), ("groups",))
+    for index, (text, label, *group) in enumerate(zip(*given, strict=True)):
+        yield _Row(
             f"row {index}",
             columns.text_of(text, f"text {index}"),
             columns.label_of(label, f"label {index}"),
+            columns.label_of(*group, f"group {index}") if group and grouped else "",
         )
 
 
-def _rows_of_path(path: Path, wanted: Sequence[headers.Column]) -> Iterator[tuple[str, str, str]]:
+def _rows_of_path(
+    path: Path, wanted: Sequence[headers.Column], optional: Sequence[headers.Column]
+) -> Iterator[_Row]:
     if path.is_dir():
         headers.refuse(wanted, f"{path}, a folder,")
         return _rows_of_folder(path)
@@ -175,7 +196,7 @@ def _rows_of_path(path: Path, wanted: Sequence[headers.Column]) -> Iterator[tupl
         raise CallError(f"{path}: no such file or folder. Expected {EXPECTED}.")
     positioned = all(column.position is not None for column in wanted)
     if path.suffix.lower() in tables.SUFFIXES or positioned:
-        return _rows_of_table(path, wanted)
+        return _rows_of_table(path, wanted, optional)
     with path.open("rb") as file:
         if FASTTEXT.encode() not in file.read(len(FASTTEXT) + 3):  # after a byte order mark
             raise CallError(
@@ -186,7 +207,7 @@ def _rows_of_path(path: Path, wanted: Sequence[headers.Column]) -> Iterator[tupl
     return _rows_of_fasttext(path)
 
 
-def _rows_of_folder(path: Path) -> Iterator[tuple[str, str, str]]:
+def _rows_of_folder(path: Path) -> Iterator[_Row]:
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
     classes = [
         folder
@@ -199,18 +220,22 @@ def _rows_of_folder(path: Path) -> Iterator[tuple[str, str, str]]:
         raise DataError(f"{path}: no folder of .txt files in it.{hint} Expected {EXPECTED}.")
     for folder in classes:
         for file in sorted(folder.glob("*.txt")):
-            yield str(file), tables.decode(file), folder.name
+            yield _Row(str(file), tables.decode(file), folder.name)
 
 
-def _rows_of_table(path: Path, wanted: Sequence[headers.Column]) -> Iterator[tuple[str, str, str]]:
-    for place, row in tables.read_rows(path, wanted):
-        text, label = ("" if value is None else value for value in row)
+def _rows_of_table(
+    path: Path, wanted: Sequence[headers.Column], optional: Sequence[headers.Column]
+) -> Iterator[_Row]:
+    for place, row in tables.read_rows(path, wanted, optional):
+        text, label, *group = ("" if value is None else value for value in row)
         if not isinstance(text, str) or type(label) not in (str, int):
             raise DataError(f"{place}: expected text to be a string, label a string or integer.")
-        yield place, text, str(label)
+        yield _Row(
+            place, text, str(label), *(columns.label_of(g, f"{place}: group") for g in group)
+        )
 
 
-def _rows_of_fasttext(path: Path) -> Iterator[tuple[str, str, str]]:
+def _rows_of_fasttext(path: Path) -> Iterator[_Row]:
     for number, line in tables.lines(path):
         words = line.split()
         labels = [word for word in words if word.startswith(FASTTEXT)]
@@ -219,4 +244,5 @@ def _rows_of_fasttext(path: Path) -> Iterator[tuple[str, str, str]]:
                 f"{path}:{number}: {len(labels)} labels ({' '.join(labels[:3]) or 'none'}); "
                 f"expected one, at the start of the line: {FASTTEXT}NAME text."
             )
-        yield f"{path}:{number}", line.strip()[len(labels[0]) :].strip(), labels[0][len(FASTTEXT) :]
+        text = line.strip()[len(labels[0]) :].strip()
+        yield _Row(f"{path}:{number}", text, labels[0][len(FASTTEXT) :])

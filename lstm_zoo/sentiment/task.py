@@ -12,13 +12,14 @@ import tensorflow as tf
 
 from lstm_zoo import families
 from lstm_zoo.data import batching
+from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
 from lstm_zoo.recurrent import layer_names
 from lstm_zoo.sentiment import corpus, demo, metrics
 from lstm_zoo.sentiment.corpus import Corpus
 from lstm_zoo.sentiment.model import build_sentiment, class_log_ratios, resolve_sizes
 from lstm_zoo.sentiment.vectors import read_vectors
-from lstm_zoo.text import tokenizers
+from lstm_zoo.text import encoding, tokenizers
 from lstm_zoo.training.progress import log
 
 DEMO_EXAMPLES = 5_000
@@ -34,7 +35,7 @@ class Examples(families.Examples):
         unknown: the share of unknown tokens.
     """
 
-    ids: list[np.ndarray]
+    ids: Arrays
     targets: np.ndarray
     weights: np.ndarray  # of each example in the loss
     skipped: tuple = ()  # a text without tokens is an example, not skipped
@@ -46,8 +47,8 @@ class Examples(families.Examples):
 
     @property
     def lengths(self) -> np.ndarray:
-        """The number of tokens of each example, int64 `(examples,)`."""
-        return np.array([len(ids) for ids in self.ids])
+        """The number of tokens of each example, int32 `(examples,)`."""
+        return self.ids.lengths
 
 
 class Task(families.Task):
@@ -116,7 +117,11 @@ class Task(families.Task):
         kind = settings["tokens"]
         options = {
             "words": {"min_count": settings["min_count"]},
-            "pieces": {"seed": seed, "instead": "tokens=words"},
+            "pieces": {
+                "seed": seed,
+                "instead": "tokens=words",
+                "sample": settings["vocabulary_sample"],
+            },
         }[kind]
         tokenizer = tokenizers.TOKENIZERS[kind].learn(
             training.texts,
@@ -223,7 +228,7 @@ class Task(families.Task):
         Args:
             labelled: the corpus.
             training: ignored: there is no augmentation.
-            cache: ignored: tokenizing is faster than reading a cache.
+            cache: the folder of prepared examples, for many texts; None for memory alone.
 
         Returns:
             The ids, class indices and loss weights, in the order of the corpus.
@@ -233,14 +238,14 @@ class Task(families.Task):
         """
         targets = labelled.class_indices(self.classes)
         max_length = self.settings["max_length"]
-        ids = tokenizers.encode(self.tokenizer, labelled.texts, max_length + 1)
-        cut = sum(len(row) > max_length for row in ids)
-        ids = [row[:max_length] for row in ids]
+        ids = encoding.encode(self.tokenizer, labelled.texts, max_length + 1, cache)
+        cut = int(np.count_nonzero(ids.lengths > max_length))
+        ids = ids.cut(max_length)
         weights = np.ones(len(ids), dtype=np.float32)
         if self.settings["class_weights"]:
             counts = np.bincount(targets, minlength=len(self.classes))
             weights = (len(ids) / (len(self.classes) * counts[targets])).astype(np.float32)
-        unknown = tokenizers.unknown_share(ids)
+        unknown = encoding.unknown_share(ids)
         return Examples(ids, targets, weights, cut=cut, unknown=unknown)
 
     def batch(

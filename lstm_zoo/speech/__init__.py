@@ -10,11 +10,13 @@ from lstm_zoo.settings import (
     boolean,
     choice,
     column_setting,
+    group_setting,
     integer,
     integers,
     number,
     optional,
     path,
+    sample_setting,
 )
 
 DATA_HELP = """\
@@ -56,6 +58,7 @@ SETTINGS = {
         "the clips' column in a table: its name, or its position (from 1) without a header"
     ),
     "text_column": column_setting("the transcripts' column, likewise"),
+    "group_column": group_setting("group", "speaker", "client_id"),
     # the network
     "variant": Setting(
         "base",
@@ -170,6 +173,9 @@ SETTINGS = {
         integer(5, MAX_VOCABULARY),
         "maximum number of SentencePiece ids, 256 byte pieces included",
         needs=Needs(("tokens",), lambda tokens: tokens == "pieces", "set tokens=pieces"),
+    ),
+    "vocabulary_sample": sample_setting(
+        Needs(("tokens",), lambda tokens: tokens == "pieces", "set tokens=pieces")
     ),
     # decoding
     "beam_width": Setting(

@@ -21,7 +21,8 @@ from lstm_zoo.files import file_digest, user_path
 from lstm_zoo.speech.audio import as_clip
 
 COLUMNS = {"path_column": ("path",), "text_column": ("text", "sentence")}
-SPEAKER_COLUMN = headers.Column(("speaker", "client_id"))
+SPEAKERS = ("speaker", "client_id")
+GROUPS = ("group", *SPEAKERS)
 CLIPS_FOLDER = "clips"  # paths in Common Voice's manifests are relative to it
 SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")  # tried for clips that are named without one
 EXPECTED = (
@@ -38,10 +39,11 @@ class Corpus(families.Corpus):
         clips: for each clip its path, bytes or a pair (samples, sample_rate), as
             `lstm_zoo.speech.audio.as_clip` returns it.
         texts: the transcripts, not normalized, none of them empty.
-        speakers: the speaker of each clip, "" if unknown.
+        speakers: the speaker of each clip, or what the column of groups has; "" if unknown.
         places: the source of each row, such as `train.tsv:7`.
         skipped: a (place, reason) for each skipped row.
         skipped_rows: the number of each skipped row in the data, from 0.
+        grouped: whether a split keeps each speaker on one side, rather than on both alike.
     """
 
     clips: list[Any]
@@ -50,6 +52,7 @@ class Corpus(families.Corpus):
     places: list[str]
     skipped: list[tuple[str, str]] = field(default_factory=list)
     skipped_rows: list[int] = field(default_factory=list)
+    grouped: bool = False
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -75,19 +78,27 @@ class Corpus(families.Corpus):
             digests = pool.map(_digest, self.clips)
             return [*tqdm(digests, "checksums", len(self), leave=False, disable=None)]
 
+    @property
+    def groups(self) -> list[str]:
+        """The speakers, if a split keeps each on one side; empty otherwise."""
+        return self.speakers if self.grouped and any(self.speakers) else []
+
     def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
         """Return the rows with these indices, without `skipped`."""
         columns = (self.clips, self.texts, self.speakers, self.places)
-        return Corpus(*([column[i] for i in indices] for column in columns))
+        taken = ([column[i] for i in indices] for column in columns)
+        return Corpus(*taken, grouped=self.grouped)
 
     def split(self, fraction: float, seed: int) -> tuple["Corpus", "Corpus"]:
-        """Split by transcript, stratified by speaker; see `lstm_zoo.data.splits.split`.
+        """Split by transcript, and by speaker or stratified by speaker.
 
-        Speakers with too few clips, and unknown ones, are one stratum together.
+        See `lstm_zoo.data.splits.split`. Where it is stratified, speakers with too few clips, and
+        unknown ones, are one stratum together.
         """
-        counts = Counter(self.speakers)
-        speakers = [name if counts[name] * fraction >= 1 else "" for name in self.speakers]
-        rest, held_out = splits.split(self._contents(), speakers, fraction, seed)
+        counts = Counter() if self.groups else Counter(self.speakers)
+        strata = [name if counts[name] * fraction >= 1 else "" for name in self.speakers]
+        contents = splits.content_hashes(self._contents())
+        rest, held_out = splits.split(contents, strata, fraction, seed, self.groups)
         return self.take(rest), self.take(held_out)
 
     def overlap(self, held_out: "Corpus") -> int:
@@ -123,8 +134,9 @@ def read(
             folder or, as in Common Voice, to the folder `clips` there.
         strict: whether an unusable row (no text, or no such clip) is an error; otherwise it is
             skipped.
-        given: the settings `path_column` and `text_column`, which choose a table's columns; see
-            `lstm_zoo.data.headers.wanted`.
+        given: the settings `path_column` and `text_column`, which choose a table's columns, see
+            `lstm_zoo.data.headers.wanted`; and `group_column`, without which splits have speakers
+            on both sides.
         fallback: names to prefer to the usual ones where none is given.
 
     Returns:
@@ -142,15 +154,19 @@ def read(
     [('row 1', 'no text')]
     """
     wanted = headers.wanted(COLUMNS, given, fallback)
+    wanted, optional = headers.with_group(wanted, GROUPS, given)
+    grouped = (given or {}).get("group_column") is not None
+    if not grouped:
+        optional = [headers.Column(SPEAKERS)]
     if isinstance(data, (str, os.PathLike)):
         path = user_path(data)
         name = str(path)
-        rows = _rows_of_path(path, wanted)
+        rows = _rows_of_path(path, wanted, optional)
     else:
         name = "the given data"
         headers.refuse(wanted, "data in memory")
         rows = _rows_of_columns(data)
-    corpus = Corpus([], [], [], [])
+    corpus = Corpus([], [], [], [], grouped=grouped)
     for number, row in enumerate(rows):
         reason = None
         if not row.text.strip():
@@ -235,7 +251,9 @@ def _rows_of_columns(data: Any) -> Iterator[_Row]:
         )
 
 
-def _rows_of_path(path: Path, wanted: Sequence[headers.Column]) -> Iterator[_Row]:
+def _rows_of_path(
+    path: Path, wanted: Sequence[headers.Column], optional: Sequence[headers.Column]
+) -> Iterator[_Row]:
     if path.is_dir():
         if (path / "metadata.csv").is_file() and (path / "wavs").is_dir():
             return _rows_of_ljspeech(path, wanted)
@@ -250,7 +268,7 @@ def _rows_of_path(path: Path, wanted: Sequence[headers.Column]) -> Iterator[_Row
         raise CallError(f"{path}: no such file or folder. Expected {EXPECTED}.")
     if path.suffix.lower() not in tables.SUFFIXES:
         raise CallError(f"{path}: not a known kind of corpus. Expected {EXPECTED}.")
-    return _rows_of_manifest(path, wanted)
+    return _rows_of_manifest(path, wanted, optional)
 
 
 def _rows_of_librispeech(transcripts: list[Path]) -> Iterator[_Row]:
@@ -271,7 +289,7 @@ def _rows_of_ljspeech(folder: Path, wanted: Sequence[headers.Column]) -> Iterato
                 f"position, from 1. Received: {column.given!r}. For a table with a header, give "
                 "the file rather than the folder."
             )
-    name, text = (column.position for column in wanted)
+    name, text, *group = (column.position for column in wanted)
     rows = [(number, line.split("|")) for number, line in tables.lines(path)]
     for number, fields in rows:
         if text is None and len(fields) not in (2, 3):
@@ -280,10 +298,10 @@ def _rows_of_ljspeech(folder: Path, wanted: Sequence[headers.Column]) -> Iterato
                 "clip's name, its text, its normalized text. Choose others by "
                 f"{headers.fix(wanted)}, each a position, from 1."
             )
-        if max(name or 0, text or 0) >= len(fields):
+        if max(name or 0, text or 0, *group) >= len(fields):
             raise DataError(
                 f"{path}:{number}: {len(fields)} fields, separated by |; expected at least "
-                f"{max(name or 0, text or 0) + 1}."
+                f"{max(name or 0, text or 0, *group) + 1}."
             )
     clips = [_find(folder / "wavs", fields[name or 0]) for _, fields in rows]
     if text is None:
@@ -292,7 +310,8 @@ def _rows_of_ljspeech(folder: Path, wanted: Sequence[headers.Column]) -> Iterato
         _check_last_column(path, usable, wanted[1])
     for clip, (number, fields) in zip(clips, rows, strict=True):
         transcript = (fields[-1] or fields[1]) if text is None else fields[text]
-        yield _Row(f"{path}:{number}", clip, fields[name or 0], transcript, "")
+        speaker = fields[group[0]] if group else ""
+        yield _Row(f"{path}:{number}", clip, fields[name or 0], transcript, speaker)
 
 
 def _check_last_column(path: Path, rows: list[list[str]], column: headers.Column) -> None:
@@ -316,14 +335,16 @@ def _check_last_column(path: Path, rows: list[list[str]], column: headers.Column
         )
 
 
-def _rows_of_manifest(path: Path, wanted: Sequence[headers.Column]) -> Iterator[_Row]:
-    for place, row in tables.read_rows(path, wanted, [SPEAKER_COLUMN]):
+def _rows_of_manifest(
+    path: Path, wanted: Sequence[headers.Column], optional: Sequence[headers.Column]
+) -> Iterator[_Row]:
+    for place, row in tables.read_rows(path, wanted, optional):
         name, text, speaker = ("" if value is None else value for value in row)
         if not isinstance(name, str) or not isinstance(text, str):
             raise DataError(f"{place}: expected path and text to be strings.")
         candidates = (path.parent / user_path(name or "."), path.parent / CLIPS_FOLDER / name)
         found = next((str(clip) for clip in candidates if os.path.isfile(clip)), None)
-        yield _Row(place, found, name, text, str(speaker))
+        yield _Row(place, found, name, text, columns.label_of(speaker, f"{place}: group"))
 
 
 def _find(folder: Path, name: str) -> str | None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lstm_zoo.data.cache import load_or_compute
+from lstm_zoo.data.arrays import Arrays
+from lstm_zoo.data.prepared import prepare
+from lstm_zoo.errors import DataError
 from lstm_zoo.speech.audio import read_audio
 from lstm_zoo.speech.features import Features, FeatureSettings
 from lstm_zoo.speech.perturbation import add_noise, perturb_speed
@@ -25,7 +27,7 @@ def cached_features(
     features: Features,
     settings: Mapping[str, Any],
     directory: Path,
-) -> tuple[list[np.ndarray], dict[int, str]]:
+) -> tuple[Arrays, dict[int, str]]:
     """Return the features of one version of some clips, from the cache if they are there.
 
     Args:
@@ -42,16 +44,19 @@ def cached_features(
     """
     rate = features.settings.sample_rate
 
-    def extract(index: int) -> np.ndarray:
-        samples = read_audio(clips[index], rate)
-        if version:
-            generator = np.random.default_rng((settings["seed"], version, index))
-            samples = augment(samples, settings, generator)
-        return features.extract(samples)
+    def extract(index: int) -> np.ndarray | DataError:
+        try:
+            samples = read_audio(clips[index], rate)
+            if version:
+                generator = np.random.default_rng((settings["seed"], version, index))
+                samples = augment(samples, settings, generator)
+            return features.extract(samples)
+        except DataError as error:
+            return error
 
     key = cache_key(clips, version, features.settings, settings)
     title = "features" + (f", copy {version}" if version else "")
-    return load_or_compute(directory / key, extract, len(clips), title)
+    return prepare(directory / key, lambda indices: [*map(extract, indices)], len(clips), title)
 
 
 def cache_key(

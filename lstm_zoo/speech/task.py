@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from lstm_zoo import families
 from lstm_zoo.data import batching
+from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
 from lstm_zoo.recurrent import layer_names
 from lstm_zoo.speech import corpus as corpora
@@ -26,7 +27,7 @@ from lstm_zoo.speech.corpus import Corpus, normalize_transcript
 from lstm_zoo.speech.features import Features, FeatureSettings
 from lstm_zoo.speech.model import build_speech, output_lengths, resolve_sizes
 from lstm_zoo.speech.preprocessing import cached_features
-from lstm_zoo.text import tokenizers
+from lstm_zoo.text import encoding, tokenizers
 from lstm_zoo.text.scripts import script_without_spaces
 
 DEMO_EXAMPLES = 1_500
@@ -45,15 +46,15 @@ class Examples(families.Examples):
     Attributes:
         versions: for each version of the clips (the first is the original, the others are augmented
             copies) the features of each example, `(frames, num_features)`, without normalization.
-        labels: the label ids of each example.
+        labels: the label ids of each example, int32 `(labels,)`.
         texts: the normalized transcripts.
         feasible: whether each transcript fits into its frames, boolean `(versions, examples)`.
         skipped: a (place, reason) for each skipped row.
         unknown: the share of the transcripts' characters that are not in the alphabet.
     """
 
-    versions: list[list[np.ndarray]]
-    labels: list[np.ndarray]
+    versions: list[Arrays]
+    labels: Arrays
     texts: list[str]
     feasible: np.ndarray
     skipped: list[tuple[str, str]]
@@ -64,8 +65,8 @@ class Examples(families.Examples):
 
     @property
     def lengths(self) -> np.ndarray:
-        """The number of frames of each example."""
-        return np.array([len(features) for features in self.versions[0]])
+        """The number of frames of each example, int32 `(examples,)`."""
+        return self.versions[0].lengths
 
 
 class Task(families.Task):
@@ -153,7 +154,12 @@ class Task(families.Task):
         elif tokenizer is None:
             size = settings["vocabulary_size"]
             tokenizer = tokenizers.PieceTokenizer.learn(
-                texts, size, fold_case=False, seed=seed, instead="tokens=characters"
+                texts,
+                size,
+                fold_case=False,
+                seed=seed,
+                instead="tokens=characters",
+                sample=settings["vocabulary_sample"],
             )
         return cls(settings, tokenizer, features)
 
@@ -251,7 +257,7 @@ class Task(families.Task):
             DataError: if no example is left; the message names the first skipped row.
         """
         texts = [self.normalize(text) for text in corpus.texts]
-        labels = tokenizers.encode(self.tokenizer, texts, MAX_LABELS)
+        labels = encoding.encode(self.tokenizer, texts, MAX_LABELS)
         augmented = training and (self.settings["speed"] or self.settings["noise"] is not None)
         copies = self.settings["copies"] if augmented else 0
         results = [
@@ -287,8 +293,8 @@ class Task(families.Task):
             place, reason = skipped[0]
             raise DataError(f"No clip can be used; the first, {place}: {reason}")
         return Examples(
-            [[rows[index] for index in kept] for rows in versions],
-            [labels[index] for index in kept],
+            [rows.take(kept) for rows in versions],
+            labels.take(kept),
             [texts[index] for index in kept],
             feasible[:, kept],
             skipped,

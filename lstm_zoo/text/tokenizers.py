@@ -7,6 +7,7 @@ Ids below 4 are the same everywhere: 0 padding, 1 unknown, 2 start, 3 end.
 """
 
 import collections
+import hashlib
 import io
 import itertools
 import os
@@ -24,6 +25,8 @@ from lstm_zoo.files import atomic_write, reading
 PADDING, UNKNOWN, START, END = range(4)
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
 MAX_CHARACTERS = 100_000
+FORMAT = 1  # raised when an equal vocabulary gives other ids than before
+MAX_COUNTED = 2_000_000  # different words of which counts are kept
 BATCH = 1_024  # texts tokenized at once outside a graph
 
 
@@ -101,7 +104,9 @@ class WordTokenizer(tf.Module):
             min_count: the minimum count of a word. Above 1, `UNKNOWN` occurs in training.
 
         Returns:
-            A tokenizer with the learned vocabulary.
+            A tokenizer with the learned vocabulary. Counts are exact up to `MAX_COUNTED` different
+            words. Beyond that the rarest are dropped, and counts may be a little too small (Misra
+            and Gries 1982): by at most the number of words read over `MAX_COUNTED`.
 
         Example:
 
@@ -109,11 +114,18 @@ class WordTokenizer(tf.Module):
         ['<pad>', '<unk>', '<s>', '</s>', 'good']
         """
         counts: collections.Counter[bytes] = collections.Counter()
-        for batch in _batches(texts):
+        for batch in batches(texts):
             counts.update(split_words(normalize(batch, fold_case)).flat_values.numpy())
+            while len(counts) > max(MAX_COUNTED, 2 * vocabulary_size):
+                counts = collections.Counter({w: n - 1 for w, n in counts.items() if n > 1})
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         kept = [word.decode() for word, count in ranked if count >= min_count]
         return cls(kept[: vocabulary_size - len(SPECIAL_TOKENS)], fold_case)
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits that change with the ids of some text."""
+        return _fingerprint(self, "\n".join(self.words).encode())
 
     @property
     def vocabulary_size(self) -> int:
@@ -214,11 +226,12 @@ class PieceTokenizer(tf.Module):
     @classmethod
     def learn(
         cls,
-        texts: Iterable[str],
+        texts: Sequence[str],
         vocabulary_size: int,
         fold_case: bool = True,
         seed: int = 0,
         instead: str = "",
+        sample: int | None = None,
     ) -> "PieceTokenizer":
         """Learn the pieces of a corpus.
 
@@ -227,8 +240,9 @@ class PieceTokenizer(tf.Module):
             vocabulary_size: the maximum number of ids, the special ones and 256 bytes included;
                 a small corpus gives fewer.
             fold_case: whether to fold case.
-            seed: the seed of SentencePiece's sampling.
+            seed: the seed of the sample and of SentencePiece.
             instead: a setting that takes any corpus, for the error message.
+            sample: the maximum number of texts to learn from, drawn at random; None for all.
 
         Returns:
             A tokenizer with the learned pieces.
@@ -239,8 +253,13 @@ class PieceTokenizer(tf.Module):
         """
         import sentencepiece
 
+        chosen: Iterable[str] = texts
+        if sample is not None and len(texts) > sample:
+            drawn = np.random.default_rng(seed).choice(len(texts), sample, replace=False)
+            chosen = (texts[index] for index in np.sort(drawn))
+
         def lines() -> Iterator[str]:
-            for batch in _batches(texts):
+            for batch in batches(chosen):
                 for text in normalize(batch, fold_case).numpy():
                     yield from _short_lines(text.decode())
 
@@ -270,6 +289,11 @@ class PieceTokenizer(tf.Module):
                 f"({reason})"
             ) from error
         return cls(model.getvalue(), fold_case)
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits that change with the ids of some text."""
+        return _fingerprint(self, self.model)
 
     @property
     def vocabulary_size(self) -> int:
@@ -328,48 +352,6 @@ def pad(ids: tf.RaggedTensor, max_length: int) -> tf.Tensor:
     return tf.pad(dense, [[0, 0], [0, missing]])
 
 
-def encode(tokenizer: tf.Module, texts: Sequence[str], max_length: int) -> list[np.ndarray]:
-    """Tokenize many texts, outside a graph.
-
-    Args:
-        tokenizer: a tokenizer of this module.
-        texts: the texts.
-        max_length: the maximum number of ids of a text; the rest is cut.
-
-    Returns:
-        An int32 array of ids `(time,)` for each text.
-
-    Example:
-
-    >>> encode(WordTokenizer(["good", "film"]), ["A good film", ""], max_length=2)
-    [array([1, 4], dtype=int32), array([], dtype=int32)]
-    """
-    arrays: list[np.ndarray] = []
-    for batch in _batches(texts):
-        ids = tokenizer.tokenize(batch)[:, :max_length]
-        arrays += np.split(ids.flat_values.numpy(), ids.row_splits.numpy()[1:-1])
-    return arrays
-
-
-def unknown_share(ids: Sequence[np.ndarray]) -> float:
-    """Return the share of unknown tokens, from 0 to 1.
-
-    Args:
-        ids: the ids `(time,)` of each text.
-
-    Example:
-
-    >>> unknown_share([np.array([4, 1]), np.array([]), np.array([5, 6])])
-    0.25
-    """
-    total = unknown = 0
-    for start in range(0, len(ids), BATCH):
-        batch = np.concatenate(ids[start : start + BATCH])
-        total += len(batch)
-        unknown += int(np.count_nonzero(batch == UNKNOWN))
-    return unknown / max(1, total)
-
-
 def detokenize(tokenizer: tf.Module, ids: tf.Tensor) -> tf.Tensor:
     """Detokenize several hypotheses of each row, in the graph.
 
@@ -405,10 +387,16 @@ def as_bytes(texts: Iterable[str | bytes]) -> list[bytes]:
     ]
 
 
-def _batches(texts: Iterable[str]) -> Iterator[tf.Tensor]:
+def batches(texts: Iterable[str]) -> Iterator[tf.Tensor]:
+    """Yield texts as string tensors `(batch,)` of at most `BATCH` texts."""
     iterator = iter(texts)
     while batch := as_bytes(itertools.islice(iterator, BATCH)):
         yield tf.constant(batch)
+
+
+def _fingerprint(tokenizer: WordTokenizer | PieceTokenizer, learned: bytes) -> str:
+    name = f"{type(tokenizer).__name__} {tokenizer.fold_case} {FORMAT}\n"
+    return hashlib.sha256(name.encode() + learned).hexdigest()
 
 
 def _short_lines(text: str, length: int = 1_000) -> Iterator[str]:

@@ -1,11 +1,11 @@
 """The data of a training: training data, validation data and a test set."""
 
-import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lstm_zoo import families
+from lstm_zoo.data.prepared import fingerprint
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import user_path
 from lstm_zoo.training.progress import log
@@ -98,6 +98,8 @@ def read(
             training, validation_corpus = training.split(validation_split, settings["seed"])
         except ValueError as error:
             raise DataError(f"{source}: can't split off validation data: {error}") from error
+        if training.groups:  # a split by groups may leave a text on both sides
+            overlap = training.overlap(validation_corpus)
     else:
         validation_corpus = task.read(validation, settings, strict)
         validation_skipped = validation_corpus.skipped
@@ -177,28 +179,6 @@ def read_again(
                 f"The {name} data has changed since this run was started; can't resume it."
             )
     return corpora
-
-
-def fingerprint(*columns: Iterable[str]) -> str:
-    """Return the SHA-256 of a corpus, which changes with any row and with the order of rows.
-
-    Args:
-        *columns: columns of strings, of equal lengths.
-
-    Returns:
-        64 hexadecimal digits.
-
-    Example:
-
-    >>> fingerprint(["good", "bad"], ["pos", "neg"])[:8]
-    'cf11f53b'
-    """
-    digest = hashlib.sha256()
-    for row in zip(*columns, strict=True):
-        for field in row:
-            data = field.encode("utf-8", "surrogatepass")
-            digest.update(len(data).to_bytes(8, "big") + data)
-    return digest.hexdigest()
 
 
 def _source(data: Any) -> str | None:

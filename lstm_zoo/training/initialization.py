@@ -20,7 +20,7 @@ from lstm_zoo.files import (
 from lstm_zoo.runs import directory, lock
 from lstm_zoo.runs.environment import write_environment
 from lstm_zoo.runs.loading import verify
-from lstm_zoo.settings import Setting, refuse_ineffective, resolve
+from lstm_zoo.settings import AUTO, Setting, refuse_ineffective, resolve
 from lstm_zoo.training import checkpoints, corpora, transfer
 from lstm_zoo.training.progress import log
 
@@ -88,7 +88,8 @@ def fresh(
         settings = transfer.settings(family, source, settings)
     values = resolve(table, settings)
     refuse_ineffective(table, values, families.module(family).VARIANTS)
-    columns = [name for name in families.module(family).COLUMNS if values[name] is not None]
+    names = (*families.module(family).COLUMNS, "group_column")
+    columns = [name for name in names if values.get(name) not in (None, AUTO)]
     if data is None and columns:
         raise CallError(f"{' and '.join(columns)} has no effect on the demo corpus; give data.")
     if validation is not None and validation_split not in (None, corpora.VALIDATION_SPLIT):

@@ -14,11 +14,13 @@ from lstm_zoo.settings import (
     boolean,
     choice,
     column_setting,
+    group_setting,
     integer,
     integers,
     language,
     number,
     optional,
+    sample_setting,
 )
 
 DATA_HELP = """\
@@ -79,6 +81,7 @@ SETTINGS = {
         "the sources' column in a table: its name, or its position (from 1) without a header"
     ),
     "target_column": column_setting("the targets' column, likewise"),
+    "group_column": group_setting("group"),
     # the network
     "variant": Setting(
         "base",
@@ -132,6 +135,7 @@ SETTINGS = {
     "vocabulary_size": Setting(
         4_000, integer(300, MAX_VOCABULARY), "maximum number of ids, 256 byte pieces included"
     ),
+    "vocabulary_sample": sample_setting(),
     "max_length": Setting(
         100,
         integer(1, MAX_TOKENS),

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from lstm_zoo.translation import languages
 SUFFIXES = (".txt", *tables.SUFFIXES)
 # The usual names of columns, besides those of the languages.
 COLUMNS = {"source_column": ("source", "src"), "target_column": ("target", "tgt", "trg")}
+GROUPS = ("group",)
 EXPECTED = (
     "a prefix with a file per language (multi30k/train for train.de and train.en), a "
     "tab-separated .tsv or .txt with two or more columns, or a .csv or .jsonl that names them"
@@ -34,6 +35,7 @@ class Corpus(families.Corpus):
         places: the file and line of each pair, such as `train.de:7`.
         skipped: a (place, reason) for each skipped row.
         skipped_rows: the number of each skipped row in the data, from 0.
+        groups: the group of each pair, "" for none; empty if no pair has one.
     """
 
     sources: list[str]
@@ -41,29 +43,33 @@ class Corpus(families.Corpus):
     places: list[str]
     skipped: list[tuple[str, str]] = field(default_factory=list)
     skipped_rows: list[int] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.sources)
 
     @property
-    def columns(self) -> tuple[list[str], list[str]]:
-        """(sources, targets), in the form that `read` accepts."""
-        return self.sources, self.targets
+    def columns(self) -> tuple[list[str], ...]:
+        """(sources, targets), and groups if there are some, in the form that `read` accepts."""
+        return (self.sources, self.targets, *([self.groups] if self.groups else []))
 
     @property
     def identity(self) -> tuple[list[str], list[str]]:
         """The columns that the corpus's fingerprint is computed from."""
-        return self.columns
+        return self.sources, self.targets
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
         """Return the pairs of these indices, without the skipped rows."""
-        columns = (self.sources, self.targets, self.places)
-        return Corpus(*([column[i] for i in indices] for column in columns))
+        sources, targets, places, groups = (
+            [column[i] for i in indices] if column else []
+            for column in (self.sources, self.targets, self.places, self.groups)
+        )
+        return Corpus(sources, targets, places, groups=groups)
 
     def split(self, fraction: float, seed: int) -> tuple["Corpus", "Corpus"]:
         """Split into (rest, fraction), with no sentence of either language in both sets."""
-        groups = splits.duplicate_groups(*self.columns)
-        rest, held_out = splits.split(groups, [""] * len(self), fraction, seed)
+        contents = splits.connect(*map(splits.content_hashes, (self.sources, self.targets)))
+        rest, held_out = splits.split(contents, [""] * len(self), fraction, seed, self.groups)
         return self.take(rest), self.take(held_out)
 
     def overlap(self, held_out: "Corpus") -> int:
@@ -87,13 +93,14 @@ def read(
             a tab-separated `.tsv` or `.txt`: a header that names both languages chooses the
             columns, else the source is in the first and the target in the second;
             a `.csv` or `.jsonl` that names both languages;
-            a pair of sequences (sources, targets) of equal length, such as columns of a pandas
-            DataFrame; a pair with a missing side (None, NaN, pandas' NA) is skipped.
+            sequences (sources, targets) or (sources, targets, groups) of equal length, such as
+            columns of a pandas DataFrame; a pair with a missing side (None, NaN, pandas' NA) is
+            skipped.
         source: the code of the source language, as in the file's suffix or the header.
         target: the code of the target language.
         strict: whether a pair without text on one side is an error; otherwise it is skipped.
-        given: the settings `source_column` and `target_column`, which choose a table's columns; see
-            `lstm_zoo.data.headers.wanted`.
+        given: the settings `source_column` and `target_column`, which choose a table's columns, see
+            `lstm_zoo.data.headers.wanted`; and `group_column`, without which no groups are read.
         fallback: names to prefer to the usual ones where none is given.
 
     Returns:
@@ -111,16 +118,17 @@ def read(
     ['ein Hund']
     """
     wanted = headers.wanted(_usual_names(source, target), given, fallback)
+    wanted, optional = headers.with_group(wanted, GROUPS, given)
     if isinstance(data, (str, os.PathLike)):
         path = user_path(data)
         name = str(path)
-        rows = _rows_of_path(path, source, target, wanted)
+        rows = _rows_of_path(path, source, target, wanted, optional)
     else:
         name = "the given data"
         headers.refuse(wanted, "data in memory")
-        rows = _rows_of_pair(data)
+        rows = _rows_of_columns(data, grouped=bool(optional))
     corpus = Corpus([], [], [])
-    for number, (place, *sides) in enumerate(rows):
+    for number, (place, *sides, group) in enumerate(rows):
         missing = [
             side for side, text in zip(("source", "target"), sides, strict=True) if not text.strip()
         ]
@@ -135,19 +143,30 @@ def read(
             corpus.sources.append(sides[0])
             corpus.targets.append(sides[1])
             corpus.places.append(place)
+            corpus.groups.append(group)
     if not len(corpus):
         skipped = f" ({len(corpus.skipped)} rows were skipped)" if corpus.skipped else ""
         raise DataError(f"{name}: no pair of sentences{skipped}. Expected {EXPECTED}.")
+    if not any(corpus.groups):
+        corpus.groups.clear()
     return corpus
 
 
-def _rows_of_pair(data: Any) -> Iterator[tuple[str, str, str]]:
-    pairs = zip(*columns.read_columns(data, ("sources", "targets")), strict=True)
-    for index, (source, target) in enumerate(pairs):
-        yield (
+class _Row(NamedTuple):
+    place: str
+    source: str
+    target: str
+    group: str = ""
+
+
+def _rows_of_columns(data: Any, grouped: bool) -> Iterator[_Row]:
+    given = columns.read_columns(data, ("sources", "targets"), ("groups",))
+    for index, (source, target, *group) in enumerate(zip(*given, strict=True)):
+        yield _Row(
             f"row {index}",
             columns.text_of(source, f"source {index}"),
             columns.text_of(target, f"target {index}"),
+            columns.label_of(*group, f"group {index}") if group and grouped else "",
         )
 
 
@@ -160,16 +179,20 @@ def _usual_names(source: str | None, target: str | None) -> dict[str, tuple[str,
 
 
 def _rows_of_path(
-    path: Path, source: str | None, target: str | None, wanted: Sequence[headers.Column]
-) -> Iterator[tuple[str, str, str]]:
+    path: Path,
+    source: str | None,
+    target: str | None,
+    wanted: Sequence[headers.Column],
+    optional: Sequence[headers.Column],
+) -> Iterator[_Row]:
     if path.is_file():
         suffix = path.suffix.lower()
         if suffix not in SUFFIXES:
             raise CallError(f"{path}: not a supported corpus format. Expected {EXPECTED}.")
         chosen = any((column.given or column.fallback) is not None for column in wanted)
         if chosen or suffix in (".csv", ".jsonl"):
-            return _rows_of_named(path, wanted)
-        return _rows_of_table(path, source, target, wanted)
+            return _rows_of_named(path, wanted, optional)
+        return _rows_of_table(path, source, target, wanted, optional)
     headers.refuse(wanted, f"{path}, a file per language,")
     codes = sorted(
         file.name.removeprefix(f"{path.name}.")
@@ -191,7 +214,7 @@ def _rows_of_path(
     return _rows_of_files(*(path.with_name(f"{path.name}.{code}") for code in (source, target)))
 
 
-def _rows_of_files(source: Path, target: Path) -> Iterator[tuple[str, str, str]]:
+def _rows_of_files(source: Path, target: Path) -> Iterator[_Row]:
     sides = [tables.all_lines(path) for path in (source, target)]
     if len(sides[0]) != len(sides[1]):
         raise DataError(
@@ -199,25 +222,31 @@ def _rows_of_files(source: Path, target: Path) -> Iterator[tuple[str, str, str]]
             "numbers, a sentence and its translation on the same line."
         )
     for number, (text, translation) in enumerate(zip(*sides, strict=True), 1):
-        yield f"{source}:{number}", text, translation
+        yield _Row(f"{source}:{number}", text, translation)
 
 
-def _rows_of_named(path: Path, wanted: Sequence[headers.Column]) -> Iterator[tuple[str, str, str]]:
+def _rows_of_named(
+    path: Path, wanted: Sequence[headers.Column], optional: Sequence[headers.Column]
+) -> Iterator[_Row]:
     """Read the columns that are named by a header or by the settings."""
-    for place, sides in tables.read_rows(path, wanted):
-        texts = ["" if text is None else text for text in sides]
-        if not all(isinstance(text, str) for text in texts):
-            raise DataError(f"{place}: expected {headers.join(wanted)} to be strings.")
-        yield place, *texts
+    for place, row in tables.read_rows(path, wanted, optional):
+        source, target, *group = ("" if value is None else value for value in row)
+        if not isinstance(source, str) or not isinstance(target, str):
+            raise DataError(f"{place}: expected {headers.join(wanted[:2])} to be strings.")
+        yield _Row(place, source, target, *(columns.label_of(g, f"{place}: group") for g in group))
 
 
 def _rows_of_table(
-    path: Path, source: str | None, target: str | None, wanted: Sequence[headers.Column]
-) -> Iterator[tuple[str, str, str]]:
+    path: Path,
+    source: str | None,
+    target: str | None,
+    wanted: Sequence[headers.Column],
+    optional: Sequence[headers.Column],
+) -> Iterator[_Row]:
     """Read tab-separated columns: those that a header names, else the first two."""
     rows = [*tables.rows_of_tsv(path)]
     if rows and _is_header(path, rows, source, target, wanted):
-        yield from _rows_of_named(path, wanted)
+        yield from _rows_of_named(path, wanted, optional)
         return
     for number, fields in rows:
         if len(fields) < 2:
@@ -227,7 +256,7 @@ def _rows_of_table(
     if rows:
         _check_order(path, [fields for _, fields in rows], source, target, wanted)
     for number, fields in rows:
-        yield f"{path}:{number}", fields[0], fields[1]
+        yield _Row(f"{path}:{number}", fields[0], fields[1])
 
 
 def _is_header(

@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from lstm_zoo import families
 from lstm_zoo.data import batching
+from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
 from lstm_zoo.recurrent import layer_names, state_names
-from lstm_zoo.text import tokenizers
+from lstm_zoo.text import encoding
 from lstm_zoo.text.tokenizers import END, START, PieceTokenizer
 from lstm_zoo.translation import corpus, decoding, demo, metrics
 from lstm_zoo.translation.corpus import Corpus
@@ -33,15 +34,15 @@ class Examples(families.Examples):
     """An encoded corpus.
 
     Attributes:
-        sources: the ids of each source with the end token, int32 `(time,)` each.
-        targets: the ids of each target with the start and end tokens, int32 `(time,)` each.
+        sources: the ids of each source, int32 `(time,)`, without the end token.
+        targets: the ids of each target, int32 `(time,)`, without the start and end tokens.
         texts: (sources, targets) as texts.
         skipped: a (place, reason) for each skipped pair.
         cut: how many pairs are longer than `max_length` on one side at least.
     """
 
-    sources: list[np.ndarray]
-    targets: list[np.ndarray]
+    sources: Arrays
+    targets: Arrays
     texts: tuple[list[str], list[str]]
     skipped: list[tuple[str, str]]
     cut: int = 0
@@ -51,10 +52,8 @@ class Examples(families.Examples):
 
     @property
     def lengths(self) -> np.ndarray:
-        """The number of ids of each example, source and target together."""
-        return np.array(
-            [len(a) + len(b) - 1 for a, b in zip(self.sources, self.targets, strict=True)]
-        )
+        """The number of ids of each example, source and target together, with an end token each."""
+        return self.sources.lengths + self.targets.lengths + 2
 
 
 class Tokenizers(NamedTuple):
@@ -127,15 +126,15 @@ class Task(families.Task):
         """
         if tokenizer is not None:
             return cls(settings, *tokenizer)
-        size = settings["vocabulary_size"]
 
-        def learn_pieces(*texts: str) -> PieceTokenizer:
-            return PieceTokenizer.learn(texts, size, fold_case=False, seed=seed)
+        def learn_pieces(texts: Sequence[str]) -> PieceTokenizer:
+            size, sample = settings["vocabulary_size"], settings["vocabulary_sample"]
+            return PieceTokenizer.learn(texts, size, fold_case=False, seed=seed, sample=sample)
 
         if settings["vocabulary"] == "joint":
-            joint = learn_pieces(*training.sources, *training.targets)
+            joint = learn_pieces([*training.sources, *training.targets])
             return cls(settings, joint, joint)
-        return cls(settings, learn_pieces(*training.sources), learn_pieces(*training.targets))
+        return cls(settings, learn_pieces(training.sources), learn_pieces(training.targets))
 
     @classmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> "Task":
@@ -224,7 +223,7 @@ class Task(families.Task):
             corpus: the corpus.
             training: whether to skip pairs that are too long or have unbalanced lengths, by
                 `max_length` and `max_ratio`.
-            cache: ignored: tokenizing is faster than reading a cache.
+            cache: the folder of prepared examples, for many texts; None for memory alone.
 
         Returns:
             The examples, in the order of the corpus.
@@ -233,27 +232,32 @@ class Task(families.Task):
             DataError: if no pair is left; the message names the first skipped one.
         """
         longest, ratio = self.settings["max_length"], self.settings["max_ratio"]
-        limit = 2 * longest  # enough to recognize pairs that are too long
-        sources = tokenizers.encode(self.source, corpus.sources, limit)
-        targets = tokenizers.encode(self.target, corpus.targets, limit)
-        kept, skipped = [], []
-        for index, place in enumerate(corpus.places):
-            counts = len(sources[index]), len(targets[index])
-            if training and max(counts) > longest:
-                skipped.append((place, f"more than {longest} pieces (max_length)"))
-            elif training and max(counts) > ratio * max(1, min(counts)):
-                skipped.append((place, f"{counts[0]} pieces to {counts[1]} (max_ratio {ratio:g})"))
-            else:
-                kept.append(index)
-        if not kept:
+        limit = longest + 1  # enough to recognize pairs that are too long
+        sources = encoding.encode(self.source, corpus.sources, limit, cache)
+        targets = encoding.encode(self.target, corpus.targets, limit, cache)
+        counts = np.stack([sources.lengths, targets.lengths])
+        too_long = counts.max(axis=0) > longest
+        unbalanced = counts.max(axis=0) > ratio * np.maximum(1, counts.min(axis=0))
+        unusable = (too_long | unbalanced) & training
+        skipped = [
+            (
+                corpus.places[index],
+                f"more than {longest} pieces (max_length)"
+                if too_long[index]
+                else f"{counts[0, index]} pieces to {counts[1, index]} (max_ratio {ratio:g})",
+            )
+            for index in np.flatnonzero(unusable)
+        ]
+        kept = np.flatnonzero(~unusable)
+        if not len(kept):
             place, reason = skipped[0]
             raise DataError(f"No pair can be used; the first, {place}: {reason}")
         return Examples(
-            [np.append(sources[index][:longest], END).astype(np.int32) for index in kept],
-            [np.concatenate([[START], targets[i][:longest], [END]]).astype(np.int32) for i in kept],
+            sources.take(kept).cut(longest),
+            targets.take(kept).cut(longest),
             ([corpus.sources[index] for index in kept], [corpus.targets[index] for index in kept]),
             skipped,
-            sum(max(len(sources[index]), len(targets[index])) > longest for index in kept),
+            int(np.count_nonzero(too_long[kept])),
         )
 
     def batch(
@@ -274,11 +278,12 @@ class Task(families.Task):
             `(batch, target time)`. Targets: target ids up to the end token, of the same shape. All
             int32, padded with 0.
         """
+        sources = [examples.sources[index] for index in indices]
         targets = [examples.targets[index] for index in indices]
         return (
-            batching.pad([examples.sources[index] for index in indices]),
-            batching.pad([row[:-1] for row in targets]),
-        ), batching.pad([row[1:] for row in targets])
+            batching.pad(sources, last=END),
+            batching.pad(targets, first=START),
+        ), batching.pad(targets, last=END)
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss on (targets, logits)."""

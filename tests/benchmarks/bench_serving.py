@@ -35,7 +35,7 @@ import lstm_zoo
 from lstm_zoo import families
 from lstm_zoo.data import batching
 from lstm_zoo.speech.audio import read_audio
-from lstm_zoo.text import tokenizers
+from lstm_zoo.text import encoding, tokenizers
 from lstm_zoo.translation.model import encoder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -191,9 +191,7 @@ def network_inputs(pipeline: Any):
         return lambda batch: feature_inputs(pipeline, batch)
     if pipeline.config["family"] == "sentiment":
         return lambda batch: {
-            "ids": batching.pad(
-                tokenizers.encode(pipeline.tokenizer, batch, settings["max_length"])
-            )
+            "ids": batching.pad(encoding.encode(pipeline.tokenizer, batch, settings["max_length"]))
         }
     return lambda batch: {"source": pipeline.source_ids(tf.constant(batch)).numpy()}
 

@@ -63,3 +63,7 @@ def test_padding_is_on_the_right_and_has_a_time_step():
     assert pad([np.array([3, 4]), np.array([5])]).tolist() == [[3, 4], [5, 0]]
     assert pad([np.array([], dtype=np.int32)]).tolist() == [[0]]
     assert pad([]).shape == (0, 1)
+    rows = [np.array([3, 4]), np.array([], int)]
+    assert pad(rows, last=9).tolist() == [[3, 4, 9], [9, 0, 0]]
+    assert pad(rows, first=8).tolist() == [[8, 3, 4], [8, 0, 0]]
+    assert pad(rows, first=8, last=9).dtype == np.int32

@@ -190,3 +190,46 @@ def test_lines_of_fasttext(tmp_path):
             read(path)
     with pytest.raises(CallError, match="text_column has no effect: .*fastText's format"):
         read(path, given={"text_column": "text"})
+
+
+def test_a_split_has_no_group_on_both_sides(tmp_path):
+    films = [f"film {i // 5}" for i in range(100)]
+    rows = [(f"text {i}", "np"[i % 2], film) for i, film in enumerate(films)]
+    path = tmp_path / "reviews.csv"
+    path.write_text("text,label,film\n" + "".join(",".join(row) + "\n" for row in rows))
+    named = read(path, given={"group_column": "film"})
+    path.write_text("text,label,Group\n" + "".join(",".join(row) + "\n" for row in rows))
+    found = read(path, given={"group_column": "auto"})
+    positions = {"text_column": 1, "label_column": 2, "group_column": 3}
+    path.write_text("".join(",".join(row) + "\n" for row in rows))
+    memory = read([*zip(*rows, strict=True)], given={"group_column": "auto"})
+    corpora = [named, found, memory, read(path, given=positions)]
+    for corpus in corpora:
+        assert corpus.groups == films and corpus.columns == (corpus.texts, corpus.labels, films)
+        rest, held_out = corpus.split(0.1, seed=1)
+        assert held_out.texts == named.split(0.1, seed=1)[1].texts and len(held_out) == 10
+        assert not {*rest.groups} & {*held_out.groups}
+    assert named.identity == (named.texts, named.labels)
+
+
+def test_groups_are_read_where_they_are_asked_for(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("text\tgroup\ngood\ta\nbad\tb\n")
+    for given in (None, {"group_column": None}, {"group_column": "auto"}):
+        # The column of the labels is not that of the groups too.
+        corpus = read(path, given={"label_column": "group", **(given or {})})
+        assert (corpus.labels, corpus.groups) == (["a", "b"], [])
+    assert read((["good"], ["pos"], ["a"])).columns == (["good"], ["pos"])
+    for data in (["good"], ["pos"]), tmp_path:
+        (tmp_path / "pos").mkdir(exist_ok=True)
+        (tmp_path / "pos/1.txt").write_text("good")
+        with pytest.raises(CallError, match="group_column has no effect"):
+            read(data, given={"group_column": "film"})
+    with pytest.raises(DataError, match="a.tsv:1: no column named film in the header.*--group-col"):
+        read(path, given={"label_column": "group", "group_column": "film"})
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a", "label": "x", "group": 7}\n{"text": "b", "label": "x"}\n')
+    assert read(path, given={"group_column": "auto"}).groups == ["7", ""]
+    path.write_text('{"text": "a", "label": "x", "group": [7]}\n')
+    with pytest.raises(DataError, match="a.jsonl:1: group: expected a str or a number"):
+        read(path, given={"group_column": "auto"})

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from lstm_zoo.errors import DataError
 from lstm_zoo.speech import corpus
 from lstm_zoo.speech.alphabet import CharacterTokenizer
-from lstm_zoo.text.tokenizers import PieceTokenizer, encode
+from lstm_zoo.text.encoding import encode
+from lstm_zoo.text.tokenizers import PieceTokenizer
 
 
 def test_the_alphabet_is_the_sorted_characters_of_the_training_data():

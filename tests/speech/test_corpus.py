@@ -186,6 +186,30 @@ def test_a_split_shares_no_transcript_and_keeps_every_speaker(digits):
     assert abs(len(held_out) / len(digits) - 0.2) < 0.03
 
 
+def test_a_split_has_no_speaker_on_both_sides_where_groups_are_asked_for(tmp_path):
+    speakers = [str(i // 5) for i in range(100)]
+    columns = [CLIP] * 100, [f"text {i}" for i in range(100)], speakers
+    corpus = read(columns, given={"group_column": "auto"})
+    rest, held_out = corpus.split(0.1, seed=1)
+    assert len(held_out) == 10 and not {*rest.groups} & {*held_out.groups}
+    assert read(corpus.columns).groups == []
+
+    clips(tmp_path, "a.wav", "train/84/84-1-0.flac", "LJ/wavs/LJ1.wav")
+    (tmp_path / "train/84/84-1.trans.txt").write_text("84-1-0 ONE\n")
+    (tmp_path / "LJ/metadata.csv").write_text("LJ1|One.|one\n")
+    for header, name in (("speaker", "auto"), ("client_id", "auto"), ("village", "village")):
+        (tmp_path / "a.csv").write_text(f"path,text,{header}\na.wav,one,ann\n")
+        assert read(tmp_path / "a.csv", given={"group_column": name}).groups == ["ann"]
+    (tmp_path / "a.csv").write_text("path,text,speaker,group\na.wav,one,ann,west\n")
+    assert read(tmp_path / "a.csv", given={"group_column": "auto"}).groups == ["west"]
+    assert read(tmp_path / "a.csv").speakers == ["ann"]
+    assert read(tmp_path / "train", given={"group_column": "auto"}).groups == ["84"]
+    assert read(tmp_path / "LJ", given={"group_column": "auto"}).groups == []
+    assert read(tmp_path / "LJ", given={"group_column": 1}).groups == ["LJ1"]
+    with pytest.raises(CallError, match="group_column has no effect"):
+        read(tmp_path / "train", given={"group_column": "chapter"})
+
+
 @pytest.mark.parametrize("clips_a_speaker", [1, 3, 12])
 def test_speakers_with_few_clips_are_one_stratum(clips_a_speaker):
     count = 600

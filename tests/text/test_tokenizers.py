@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from lstm_zoo.errors import DataError
 from lstm_zoo.text import tokenizers
+from lstm_zoo.text.encoding import encode
 from lstm_zoo.text.tokenizers import (
     UNKNOWN,
     PieceTokenizer,
     WordTokenizer,
     as_bytes,
-    encode,
     normalize,
     pad,
     split_words,
@@ -102,7 +102,7 @@ def test_a_lone_surrogate_is_tokenized(tokenizer):
 def test_empty_batches_and_texts(tokenizer):
     assert pad(tokenizer.tokenize(tf.constant([], tf.string)), 9).shape[0] == 0
     assert pad(tokenizer.tokenize(tf.constant([""])), 9).numpy().tolist() == [[0]]
-    assert encode(tokenizer, [], 9) == []
+    assert len(encode(tokenizer, [], 9)) == 0
     assert [len(ids) for ids in encode(tokenizer, ["", "good", ""], 9)] == [0, 1, 0]
 
 
@@ -200,3 +200,21 @@ def test_a_word_that_python_treats_as_a_line_end_is_saved(tmp_path):
 def test_a_long_text_is_cut():
     text = tf.constant(["\U0001f600" * (tokenizers.MAX_CHARACTERS + 5)])
     assert tf.strings.length(normalize(text, True), "UTF8_CHAR").numpy() == [100_000]
+
+
+def test_rare_words_are_dropped_where_there_are_more_than_can_be_counted(monkeypatch):
+    monkeypatch.setattr(tokenizers, "MAX_COUNTED", 50)
+    monkeypatch.setattr(tokenizers, "BATCH", 4)
+    texts = [f"often sometimes{n % 2} rare{n}" for n in range(400)]
+    words = tokenizers.WordTokenizer.learn(texts, 10, min_count=100).words
+    assert words == ("often", "sometimes0", "sometimes1")
+
+
+def test_pieces_are_learned_from_a_seeded_sample():
+    texts = [f"{n} good films" for n in range(300)]
+    learn = tokenizers.PieceTokenizer.learn
+    sampled, again, other = (learn(texts, 300, seed=s, sample=40).model for s in (0, 0, 1))
+    drawn = np.sort(np.random.default_rng(0).choice(300, 40, replace=False))
+    assert sampled == again == learn([texts[index] for index in drawn], 300, seed=0).model
+    assert other != sampled
+    assert learn(texts, 300, sample=300).model == learn(texts, 300).model

@@ -218,3 +218,19 @@ def test_columns_need_a_table(tmp_path):
     write(tmp_path, a_jsonl='{"de": "eins", "en": 1}\n')
     with pytest.raises(DataError, match="a.jsonl:1: expected .* to be strings"):
         read(tmp_path / "a.jsonl", "de", "en")
+
+
+def test_a_split_has_no_group_on_both_sides(tmp_path):
+    talks = [str(i // 5) for i in range(100)]
+    sides = [f"Satz {i}" for i in range(100)], [f"sentence {i}" for i in range(100)]
+    table(tmp_path / "pairs.tsv", *sides, talks, header=("de", "en", "group"))
+    auto = read(tmp_path / "pairs.tsv", "de", "en", given={"group_column": "auto"})
+    table(tmp_path / "pairs.tsv", *sides, talks, header=("de", "en", "talk"))
+    named = read(tmp_path / "pairs.tsv", "de", "en", given={"group_column": "talk"})
+    for corpus in (auto, named, read(auto.columns, given={"group_column": "auto"})):
+        rest, held_out = corpus.split(0.1, seed=1)
+        assert len(held_out) == 10 and not {*rest.groups} & {*held_out.groups}
+    assert read(tmp_path / "pairs.tsv", "de", "en").groups == []
+    write(tmp_path, train_de="eins\n", train_en="one\n")
+    with pytest.raises(CallError, match="group_column has no effect"):
+        read(tmp_path / "train", "de", "en", given={"group_column": "talk"})

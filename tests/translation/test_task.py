@@ -50,7 +50,8 @@ def test_long_and_unbalanced_pairs_are_skipped_in_training_only(corpus):
     assert "more than 12 pieces (max_length)" in examples.skipped[0][1]
     evaluated = learned.encode(pairs, training=False)
     assert len(evaluated) == 4 and not evaluated.skipped
-    assert len(evaluated.sources[1]) == 13 and evaluated.sources[1][-1] == END
+    (sources, _), _ = learned.batch(evaluated, np.array([1]))
+    assert sources.shape == (1, 13) and sources[0, -1] == END
     with pytest.raises(DataError, match="No pair can be used; the first, row 1: more than 12"):
         learned.encode(pairs.take([1]), training=True)
 
