@@ -176,7 +176,7 @@ def test_paths_and_columns_are_not_inherited():
         not_inherited = {
             name for name in families.module(family).SETTINGS if not table[name].inherited
         }
-        assert {*families.module(family).COLUMNS} <= not_inherited
+        assert {*families.module(family).COLUMNS, "group_column"} <= not_inherited
     assert not families.settings("sentiment")["vectors"].inherited
     assert not families.settings("speech")["cache"].inherited
 
