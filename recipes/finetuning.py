@@ -1,15 +1,30 @@
 """Recipes of fine-tuning: a training that starts from another run, and one from scratch."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from common import Recipe
 
-from lstm_zoo import families
-from lstm_zoo.settings import resolve
+FOLDS = 10
+
+
+def folds(*columns: Sequence[str]) -> Any:
+    """Cut a corpus in ten, by a fixed seed; rows that share a text of any column stay together.
+
+    Args:
+        *columns: texts, one of each column for each row.
+
+    Returns:
+        The fold of each row, integers `(rows,)` from 0 to 9.
+    """
+    from lstm_zoo.data.splits import connect, content_hashes
+
+    first = connect(*map(content_hashes, columns))
+    return np.random.default_rng(0).integers(FOLDS, size=len(first))[first]
 
 
 @dataclass(frozen=True)
@@ -46,11 +61,18 @@ class FineTuning(Recipe):
         """Return the training data and the validation data of the source."""
         raise NotImplementedError
 
+    @property
+    def tunings(self) -> tuple[dict[str, Any], ...]:
+        """A value for every setting, of the source and of the fine-tuning."""
+        return tuple(
+            replace(self, settings=settings).resolved_settings()
+            for settings in (self.source, {**self.source, **self.tuned})
+        )
+
     def digest(self) -> str:
-        tuned = {**self.source, **self.tuned}
         digests = [
             super(FineTuning, replace(self, settings=settings)).digest()
-            for settings in (self.settings, self.source, tuned)
+            for settings in (self.settings, *self.tunings)
         ]
         text = " ".join([*digests, str(self.examples), str(self.one_source)])
         return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -81,11 +103,11 @@ class FineTuning(Recipe):
 
         source = self.train_source(corpus, run, seed)
         training, test = self.split_data(corpus, seed)
-        table = families.settings(self.family)
+        _, settings = self.tunings
+        del settings["seed"]
         tuned = self.train(
             training, run / "fine-tuned", seed,
-            **{**resolve(table, {**self.source, **self.tuned}), "seed": seed},
-            init_from=source.run, keep_vocabulary=True,
+            **settings, init_from=source.run, keep_vocabulary=True,
         )  # fmt: skip
         scratch = self.train(training, run / "scratch", seed)
         results: dict[str, Any] = {}
@@ -110,10 +132,10 @@ class FineTuning(Recipe):
         seed = 0 if self.one_source else seed
         folder = run.parent / "source" if self.one_source else run / "source"
         training, validation = self.source_data(corpus, seed)
-        settings = resolve(families.settings(self.family), {**self.source, "seed": seed})
+        settings, _ = self.tunings
         return lstm_zoo.train(
             self.family, training.columns, validation=validation.columns, run=folder,
-            resume=(folder / CONFIG).exists(), **settings,
+            resume=(folder / CONFIG).exists(), **{**settings, "seed": seed},
         )  # fmt: skip
 
     def evaluate(self, pipeline: Any, training: Any, test: Any, seed: int) -> dict[str, float]:
