@@ -318,6 +318,7 @@ def group_setting(*usual: str) -> Setting:
         f"side; auto: {' or '.join(usual)}, if there is one; none: no groups",
         neutral=None,
         metavar="NAME",
+        inherited=False,
     )
 
 

@@ -40,14 +40,17 @@ def data_of(family):
     return phrases(80, seed=1), settings
 
 
-def train(family, run, resume=False, kill_at=None, delay=0.0, counted=None):
-    """Train a run in this process, which is killed `delay` seconds after a number of places."""
+def train(family, run, resume=False, kill_at=None, delay=0.0, counted=None, **options):
+    """Train a run in this process, which is killed `delay` seconds after a number of places.
+
+    The options are for a training that is not resumed.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import lstm_zoo
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     data, settings = data_of(family)
-    settings = {} if resume else {**SMALL, **settings}
+    settings = {} if resume else {**SMALL, **settings, **options}
     seen = 0
 
     def kill():
@@ -87,9 +90,9 @@ def files_of(run):
     return {name: path.read_bytes() for name, path in files.items() if name not in UNEQUAL}
 
 
-def kill_family(family, kills, folder, seed=0):
+def kill_family(family, kills, folder, seed=0, **options):
     """Kill trainings of a family, and yield for each the place and how the finished run differs."""
-    status, places = run_process(family, folder / "whole")
+    status, places = run_process(family, folder / "whole", **options)
     assert status == 0, f"{family}: the training that is not killed fails"
     expected, generator = files_of(folder / "whole"), random.Random(seed)
     for number in range(kills):
@@ -97,7 +100,7 @@ def kill_family(family, kills, folder, seed=0):
         first, last = number * places // kills + 1, (number + 1) * places // kills
         place, delay = generator.randint(first, max(first, last)), generator.choice([0, 0, 0.003])
         run = folder / f"killed-{number}"
-        status, _ = run_process(family, run, kill_at=place, delay=delay)
+        status, _ = run_process(family, run, kill_at=place, delay=delay, **options)
         description = f"{family}: kill {number + 1} at place {place} of {places}, {delay} s after"
         if not run.exists():
             yield description, "" if status == -signal.SIGKILL else f"status {status}"
