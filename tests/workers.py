@@ -62,7 +62,9 @@ def start(job, environment=None):
 def finish(*processes, limit=300):
     """Wait for processes; return the exit status and the output of each."""
     outputs = [process.communicate(timeout=limit)[0] for process in processes]
-    return [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)]
+    return [
+        (process.returncode, output) for process, output in zip(processes, outputs, strict=True)
+    ]
 
 
 def main(text):
