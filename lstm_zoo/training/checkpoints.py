@@ -197,5 +197,5 @@ def _weights_path(run: Path, epoch: int) -> Path:
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
-    optimizer.build(model)
+    optimizer.build_optimizer(model)
     return [*model.variables, *model.optimizer.variables]

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from lstm_zoo.errors import TrainingError
 from lstm_zoo.training.checkpoints import START, Position
-from lstm_zoo.training.optimizer import build, skips_infinite
+from lstm_zoo.training.optimizer import build_optimizer, skips_infinite
 from lstm_zoo.training.workers import ALONE, Workers
 
 SEED_DISTANCE = 1_000_003  # between the dropout seeds of two replicas
@@ -97,7 +97,7 @@ def make_step(
     """
     optimizer, weights = model.optimizer, model.trainable_variables
     with strategy.scope():
-        build(model)
+        build_optimizer(model)
 
     seeds = [v for v in model.non_trainable_variables if v.name == "seed_generator_state"]
 

@@ -234,7 +234,7 @@ def dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def build(model: keras.Model) -> None:
+def build_optimizer(model: keras.Model) -> None:
     """Create the variables of a compiled model's optimizer, if it has none yet."""
     if not model.optimizer.built:  # LossScaleOptimizer.build would create them again
         model.optimizer.build(model.trainable_variables)

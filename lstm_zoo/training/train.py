@@ -22,7 +22,7 @@ from lstm_zoo.training.callbacks import EpochEnd, Evaluation, log_samples
 from lstm_zoo.training.checkpoints import START, Position, State
 from lstm_zoo.training.dataset import BatchOrder, make_dataset
 from lstm_zoo.training.initialization import Start
-from lstm_zoo.training.optimizer import dtype_policy, make_optimizer
+from lstm_zoo.training.optimizer import build_optimizer, dtype_policy, make_optimizer
 from lstm_zoo.training.progress import Progress, log
 from lstm_zoo.training.report import log_data
 from lstm_zoo.training.step_log import StepLog
@@ -156,6 +156,7 @@ def _train(
         depths = layers.depths(model.trainable_variables, task.layers)
         optimizer = make_optimizer(start.settings, order.steps, depths)
         model.compile(optimizer, task.loss(), jit_compile=False)
+        build_optimizer(model)
 
     if start.config is None:
         initialization.create_run(start, model, network, skipped, threads)

@@ -1,10 +1,11 @@
 """The workers of a training: one process on one or several devices, or several processes."""
 
 import contextlib
+import functools
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -49,6 +50,22 @@ class Workers:
         local = self.replicas // self.count
         self.own_replicas = slice(self.number * local, (self.number + 1) * local)
 
+    @functools.cached_property
+    def _gather(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Make the function that joins the workers' int64 vectors, of any lengths."""
+
+        def gather(own: tf.Tensor) -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            number = int(tf.get_static_value(context.replica_id_in_sync_group))
+            return context.all_gather(own if number == self.own_replicas.start else own[:0], axis=0)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
+        def gather_all(own: tf.Tensor) -> tf.Tensor:
+            joined = self.strategy.run(gather, args=(own,))
+            return self.strategy.experimental_local_results(joined)[0]
+
+        return gather_all
+
     def __str__(self) -> str:
         name = type(self.strategy).__name__
         replicas = f"{self.replicas} replica{'s' * (self.replicas > 1)}"
@@ -71,18 +88,7 @@ class Workers:
             return [value]
         line = json.dumps(value).encode() + b"\n"
         line += b" " * (-len(line) % WORD)  # before the next line, where JSON takes no notice
-        own, nothing = (
-            tf.constant(list(memoryview(line).cast("q")), tf.int64),
-            tf.zeros(0, tf.int64),
-        )
-
-        @tf.function(autograph=False)
-        def gather() -> tf.Tensor:
-            context = tf.distribute.get_replica_context()
-            number = int(tf.get_static_value(context.replica_id_in_sync_group))
-            return context.all_gather(own if number == self.own_replicas.start else nothing, axis=0)
-
-        gathered = self.strategy.experimental_local_results(self.strategy.run(gather))[0]
+        gathered = self._gather(tf.constant(memoryview(line).cast("q").tolist(), tf.int64))
         return [
             json.loads(line) for line in gathered.numpy().tobytes().splitlines() if line.strip()
         ]

@@ -314,17 +314,36 @@ class Task(families.Task):
         self, model: keras.Model, examples: Examples, indices: np.ndarray
     ) -> list[tuple[float, int, str]]:
         """Return the summed cross-entropy, its number of pieces and the greedy translation."""
-        found: list[tuple[float, int, str]] = [(0.0, 0, "")] * len(indices)
-        translate, cross_entropy = self._translator(model), SmoothedCrossEntropy()
+        found = [""] * len(indices)
+        translate = self._translator(model)
+        for rows in batching.sorted_batches(examples.lengths[indices], EVALUATION_BATCH):
+            (sources, _), _ = self.batch(examples, indices[rows])
+            texts = translate(tf.constant(sources)).texts[:, 0].numpy()
+            for row, text in zip(rows, texts, strict=True):
+                found[row] = text.decode()
+        sums, counts = self.cross_entropies(model, examples, indices)
+        return [*zip(sums.tolist(), counts.tolist(), found, strict=True)]
+
+    def cross_entropies(
+        self, model: keras.Model, examples: Examples, indices: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the summed cross-entropy of target pieces in nats, and their number, end included.
+
+        Args:
+            model: the network.
+            examples: the examples.
+            indices: the indices of those to compute, `(examples,)`.
+
+        Returns:
+            float64 and int64 `(examples,)`.
+        """
+        sums, counts = np.zeros(len(indices)), np.zeros(len(indices), np.int64)
         for rows in batching.sorted_batches(examples.lengths[indices], EVALUATION_BATCH):
             inputs, targets = self.batch(examples, indices[rows])
-            texts = translate(tf.constant(inputs[0])).texts[:, 0].numpy()
-            losses = cross_entropy.per_token(targets, model.predict_on_batch([*inputs]))
-            sums = tf.reduce_sum(losses, axis=1).numpy()
-            counts = np.count_nonzero(targets, axis=1)
-            for row, *result, text in zip(rows, sums, counts, texts, strict=True):
-                found[row] = float(result[0]), int(result[1]), text.decode()
-        return found
+            losses = SmoothedCrossEntropy().per_token(targets, model.predict_on_batch([*inputs]))
+            sums[rows] = tf.reduce_sum(losses, axis=1)
+            counts[rows] = np.count_nonzero(targets, axis=1)
+        return sums, counts
 
     def scores(
         self, examples: Examples, results: Sequence[tuple[float, int, str]]

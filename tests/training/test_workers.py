@@ -35,7 +35,8 @@ def compare(run, whole, optimizer):
     assert len(steps) == len(expected) >= 50
     assert [row["examples"] for row in steps] == [row["examples"] for row in expected]
     losses, found = ([row["loss"] for row in rows] for rows in (expected, steps))
-    np.testing.assert_allclose(found, losses, atol=1e-3 if optimizer == "adamw" else 1e-5)
+    # A CTC loss is of some hundreds.
+    np.testing.assert_allclose(found, losses, rtol=1e-5, atol=1e-3 if optimizer == "adamw" else 0)
     if optimizer == "sgd":
         first, second = (lstm_zoo.load(path).model.get_weights() for path in (run, whole))
         for array, other in zip(first, second, strict=True):
@@ -45,7 +46,7 @@ def compare(run, whole, optimizer):
 
 # Parts of unequal size; and batches by tokens, some of one example, which leave a replica empty.
 JOBS = {
-    "sgd": {"batch_size": 5, "sgd": True},
+    "sgd": {"batch_size": 5, "batch_tokens": None, "sgd": True},
     "adamw": {"batch_tokens": 40},
 }
 TOKENS = {"sentiment": 40, "speech": 150, "translation": 25}
