@@ -57,7 +57,8 @@ class Workers:
         def gather(own: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
             number = int(tf.get_static_value(context.replica_id_in_sync_group))
-            return context.all_gather(own if number == self.own_replicas.start else own[:0], axis=0)
+            part = own if number == self.own_replicas.start else own[:0]
+            return context.all_gather(tf.identity(part), axis=0)  # on the replica's device
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
         def gather_all(own: tf.Tensor) -> tf.Tensor:
