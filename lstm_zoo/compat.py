@@ -192,6 +192,16 @@ class SummedGradients:
         return super()._all_reduce_sum_gradients(grads_and_vars)
 
 
+def has_started() -> bool:
+    """Return whether TensorFlow has run an op, or set up its devices.
+
+    Private: the handle of TensorFlow's context, which nothing public shows.
+    """
+    from tensorflow.python.eager import context
+
+    return context.context()._context_handle is not None
+
+
 def set_heartbeat(cluster: tf.distribute.cluster_resolver.ClusterResolver, seconds: int) -> None:
     """Set how soon the end of a worker is noticed, before the strategy of several is made.
 

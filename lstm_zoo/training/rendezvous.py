@@ -5,13 +5,13 @@ without letting Ctrl-C through.
 """
 
 import contextlib
-import json
 import socket
 import time
 from collections.abc import Sequence
 
 from lstm_zoo.errors import TrainingError
 
+ANSWER = b"all are here\n"
 RETRY = 0.5  # seconds between attempts to reach the first worker
 
 
@@ -53,12 +53,12 @@ def _gather(addresses: Sequence[str], deadline: float) -> None:
                 server.settimeout(_left(deadline))
                 connection = stack.enter_context(server.accept()[0])
                 connection.settimeout(_left(deadline))
-                with contextlib.suppress(ValueError, TypeError):  # of another program
-                    waiting[int(json.loads(connection.makefile().readline()))] = connection
+                with contextlib.suppress(ValueError):  # of another program
+                    waiting[int(connection.makefile("rb").readline())] = connection
             except TimeoutError as error:
                 raise TimeoutError(missing) from error
         for connection in waiting.values():
-            connection.sendall(b"true\n")
+            connection.sendall(ANSWER)
 
 
 def _report(address: str, number: int, deadline: float) -> None:
@@ -69,7 +69,7 @@ def _report(address: str, number: int, deadline: float) -> None:
             with socket.create_connection((host.strip("[]"), int(port)), _left(deadline)) as link:
                 link.settimeout(_left(deadline))
                 link.sendall(f"{number}\n".encode())
-                if link.makefile().readline() == "true\n":
+                if link.makefile("rb").readline() == ANSWER:
                     return
         except OSError as error:  # not started yet, or ended
             if deadline - time.monotonic() < RETRY:

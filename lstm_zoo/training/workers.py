@@ -219,11 +219,12 @@ def _cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
                 f"{json.dumps(task)} of {json.dumps(cluster)}"
             )
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        # Without nvidia-smi the resolver fails to count GPUs, where there are none.
-        without_gpus = {} if shutil.which("nvidia-smi") else {"gpus_per_node": 0}
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(**without_gpus)
-        resolver.cluster_spec()  # resolves the task
+    if (count := int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))) > 1:
+        options: dict[str, Any] = {}
+        if not shutil.which("nvidia-smi"):  # the resolver fails where there are no GPUs to share
+            options = {"gpus_per_node": count, "gpus_per_task": 1, "auto_set_gpu": False}
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(**options)
+        resolver.cluster_spec()  # finds out which task this is
         return resolver
     return None
 
@@ -237,20 +238,16 @@ def _tasks(cluster: tf.distribute.cluster_resolver.ClusterResolver) -> list[tupl
 
 def _start(cluster: tf.distribute.cluster_resolver.ClusterResolver) -> Workers:
     """Start this worker's server, and wait for the others."""
+    if compat.has_started():
+        raise CallError(
+            "Several workers must be set up before TensorFlow's first op: call train in a fresh "
+            'process, or give strategy="none".'
+        )
     spec = cluster.cluster_spec()
     addresses = [spec.task_address(*task) for task in _tasks(cluster)]
     log(
-        f"Waiting for {len(addresses)} workers, {WAIT // 60} minutes at most: "
-        + ", ".join(addresses)
+        f"Waiting for {len(addresses)} workers, {WAIT // 60} minutes at most: {', '.join(addresses)}"
     )
-    number = _tasks(cluster).index((cluster.task_type, cluster.task_id))
-    wait_for_all(addresses, number, WAIT)
+    wait_for_all(addresses, _tasks(cluster).index((cluster.task_type, cluster.task_id)), WAIT)
     compat.set_heartbeat(cluster, HEARTBEAT)
-    try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster)
-    except RuntimeError as error:
-        raise CallError(
-            "Several workers must be set up before TensorFlow's first op: call train in a fresh "
-            f'process, or give strategy="none" ({error}).'
-        ) from error
-    return Workers(strategy, cluster)
+    return Workers(tf.distribute.MultiWorkerMirroredStrategy(cluster), cluster)
