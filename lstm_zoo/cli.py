@@ -20,7 +20,7 @@ from lstm_zoo.errors import BackendError, CallError, DataError, ExportError, Tra
 from lstm_zoo.export.formats import EXPORTERS
 from lstm_zoo.files import user_path, write_table
 from lstm_zoo.printing import escape, use_utf8, write_line
-from lstm_zoo.settings import MAX_BEAM_WIDTH, Setting, format_value
+from lstm_zoo.settings import MAX_BEAM_WIDTH, STRATEGIES, Setting, format_value
 
 STREAM_BATCH = 1_024  # the maximum number of inputs of one call of `predict`
 
@@ -192,9 +192,12 @@ def _family_group(family: str) -> click.Group:
                   help="Keep the tokenizer of --init-from. [learn one; rows of equal tokens, and "
                   "of equal classes in any case, are taken over]")  # fmt: skip
     @click.option("--resume", is_flag=True,
-                  help="Continue the training of RUN after its last completed epoch.")  # fmt: skip
+                  help="Continue the training of RUN from its last checkpoint.")  # fmt: skip
     @click.option("--strict", is_flag=True, help="Stop at rows that can't be used. [skip them]")
     @click.option("--threads", type=click.IntRange(1), help="CPU threads to use. [all]")
+    @click.option("--strategy", type=click.Choice(STRATEGIES), default="auto",
+                  help="Devices to train on: none (one), mirrored (all GPUs), multi-worker (as "
+                       "TF_CONFIG or SLURM says), auto (what there is). [auto]")  # fmt: skip
     @click.option("--export", "export_to", metavar="DIR",
                   help="After the training, write a SavedModel for TF Serving to DIR.")  # fmt: skip
     def train(assignments: tuple[str, ...], export_to: str | None, **options: Any) -> None:
@@ -216,7 +219,10 @@ def _family_group(family: str) -> click.Group:
         pipeline = lstm_zoo.train(family, **options, **settings)
         write_line(pipeline.run)
         if export_to:
-            write_line(pipeline.export(export_to))
+            from lstm_zoo.training.workers import is_first
+
+            if is_first():
+                write_line(pipeline.export(export_to))
 
     decodes = package.DECODES
 

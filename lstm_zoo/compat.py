@@ -173,6 +173,61 @@ def set_directions(
             callback.mode = directions[callback.monitor]
 
 
+class SummedGradients:
+    """A mixin of Keras's optimizers that can take gradients already summed over all replicas.
+
+    Private: `_all_reduce_sum_gradients`, in which Keras sums the gradients of the replicas after it
+    has clipped those of each. The sum of all must be clipped.
+
+    Attributes:
+        gradients_are_summed: whether the gradients of `apply` are sums, equal on all replicas. It
+            is not part of the configuration: a loaded optimizer is as Keras's.
+    """
+
+    gradients_are_summed = False
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        if self.gradients_are_summed:
+            return grads_and_vars
+        return super()._all_reduce_sum_gradients(grads_and_vars)
+
+
+def has_started() -> bool:
+    """Return whether TensorFlow has run an op, or set up its devices.
+
+    Private: the handle of TensorFlow's context, which nothing public shows.
+    """
+    from tensorflow.python.eager import context
+
+    return context.context()._context_handle is not None
+
+
+def set_heartbeat(cluster: tf.distribute.cluster_resolver.ClusterResolver, seconds: int) -> None:
+    """Set how soon the end of a worker is noticed, before the strategy of several is made.
+
+    Private: TensorFlow's coordination service, whose limits no public function sets.
+
+    Args:
+        cluster: the workers.
+        seconds: the time without a sign of life after which a worker counts as ended.
+    """
+    from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+    from tensorflow.python.distribute import multi_worker_util
+    from tensorflow.python.eager import context
+
+    spec = cluster.cluster_spec()
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader=multi_worker_util.coordination_leader(spec),
+        heartbeat_timeout_in_ms=seconds * 1_000,
+        coordinated_jobs=[
+            coordination_config_pb2.CoordinatedJob(name=job, num_tasks=spec.num_tasks(job))
+            for job in ("chief", "worker")
+            if job in spec.jobs
+        ],
+    )
+
+
 class ScaledRates:
     """A mixin of Keras's AdamW, in which the learning rate has a factor for each weight.
 

@@ -68,9 +68,9 @@ class Corpus(Protocol):
             a row without one. Empty if there are none.
     """
 
-    places: list[str]
-    skipped: list[tuple[str, str]]
-    skipped_rows: list[int]
+    places: Sequence[str]
+    skipped: Sequence[tuple[str, str]]
+    skipped_rows: Sequence[int]
     groups: Sequence[str] = ()
 
     def __len__(self) -> int: ...
@@ -146,7 +146,7 @@ class Task(Protocol):
     """What a family implements for training; its `Task` inherits from this class.
 
     Attributes:
-        directions: the metrics of `evaluate` but the loss, each "max" or "min": whether a higher or
+        directions: the metrics of `scores` but the loss, each "max" or "min": whether a higher or
             a lower value is better. The name of a metric of decoded text ends with its decoder.
         monitor: the metric that chooses the best epoch.
         summary_metrics: the metrics of the pipeline's `evaluate` that are printed at the end of
@@ -166,13 +166,17 @@ class Task(Protocol):
 
     @staticmethod
     @abstractmethod
-    def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+    def read(
+        data: Any, settings: Mapping[str, Any], strict: bool = False, cache: Path | None = None
+    ) -> Corpus:
         """Read a corpus from a path, or from columns in memory.
 
         Args:
             data: a path, or columns in memory.
             settings: a value for every setting.
             strict: whether a row that can't be used is an error, rather than skipped.
+            cache: the folder of prepared examples, where many rows may be kept on disk; None for
+                memory alone.
 
         Raises:
             CallError: if the path does not exist.
@@ -277,25 +281,63 @@ class Task(Protocol):
 
     @abstractmethod
     def batch(
-        self, examples: Examples, indices: np.ndarray, generator: np.random.Generator
+        self,
+        examples: Examples,
+        indices: np.ndarray,
+        generator: np.random.Generator,
+        rows: np.ndarray | slice = slice(None),
     ) -> tuple[Any, ...]:
         """Return a training batch as `keras.Model.fit` takes it: inputs, targets and weights.
+
+        Of several workers, each asks for its rows alone. They are equal to those of the whole
+        batch: padded to the width of the whole, and with the same random draws, which are made for
+        the whole batch. Nothing but the lengths of the other examples need be read.
 
         Args:
             examples: the examples.
             indices: the indices of the batch's examples, `(batch,)`.
             generator: the source of random augmentation.
+            rows: the rows of the batch to return, positions or a slice.
         """
 
     @abstractmethod
     def loss(self) -> keras.losses.Loss:
-        """Return the loss, a function of targets and logits."""
+        """Return the loss, a function of targets and logits: a mean of `loss_terms` terms."""
+
+    def loss_terms(self, targets: Any) -> tf.Tensor:
+        """Return the number of terms of which a batch's loss is the mean; by default, the rows.
+
+        Several replicas' losses are weighted by it, so that their sum is the loss of all.
+
+        Args:
+            targets: the targets of a batch, or of a replica's part of it.
+        """
+        import tensorflow as tf
+
+        return tf.shape(targets)[0]
 
     @abstractmethod
-    def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Evaluate the network after an epoch.
+    def results(self, model: keras.Model, examples: Examples, indices: np.ndarray) -> list[Any]:
+        """Apply the network to some examples after an epoch, for `scores`.
 
         It is called after each epoch with the same model: what it traces should be kept.
+
+        Args:
+            model: the network.
+            examples: the validation examples.
+            indices: the indices of those to compute, `(examples,)`; several workers share them.
+
+        Returns:
+            A JSON value for each index, in order.
+        """
+
+    @abstractmethod
+    def scores(self, examples: Examples, results: Sequence[Any]) -> dict[str, Any]:
+        """Compute the metrics of an epoch.
+
+        Args:
+            examples: the validation examples.
+            results: the value of `results` for each example.
 
         Returns:
             `loss` and the metrics of `directions` as floats. A family that decodes adds

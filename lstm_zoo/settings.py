@@ -22,6 +22,7 @@ MAX_LAYERS = 64
 MAX_TOKENS = 100_000  # of a text, which tokenizers cut to as many characters
 MAX_VOCABULARY = 2_000_000
 MAX_BEAM_WIDTH = 1_000
+STRATEGIES = ("auto", "none", "mirrored", "multi-worker")  # of training
 
 
 class Needs(NamedTuple):
@@ -317,6 +318,7 @@ def group_setting(*usual: str) -> Setting:
         f"side; auto: {' or '.join(usual)}, if there is one; none: no groups",
         neutral=None,
         metavar="NAME",
+        inherited=False,
     )
 
 
@@ -424,8 +426,28 @@ TRAINING = {
         "time steps per training step, padding included; none: batch_size examples",
         neutral=None,
     ),
+    "accumulate": Setting(
+        1,
+        integer(1, 1_000_000),
+        "chunks of a batch, computed one after another in less memory, with the gradient of all",
+        neutral=1,
+    ),
+    "precision": Setting(
+        "float32",
+        choice("float32", "mixed_bfloat16", "mixed_float16"),
+        "mixed: products in 16 bits, for GPUs with tensor cores; weights and loss in float32",
+        neutral="float32",
+    ),
     "learning_rate": Setting(0.002, number(0), "peak learning rate of AdamW", metavar="F"),
     "warmup": Setting(0.1, number(0, 1), "share of all steps in which the learning rate rises"),
+    "schedule": Setting(
+        "cosine",
+        choice("cosine", "linear", "inverse_sqrt", "constant"),
+        "learning rate after the warmup: cosine or linear falls to 0 at the last of the epochs; "
+        "inverse_sqrt falls as 1/sqrt(step), and constant stays, for a number of epochs that is "
+        "not known before",
+        neutral="cosine",
+    ),
     "weight_decay": Setting(0.01, number(0), "AdamW's weight decay, of all weights but biases"),
     "epsilon": Setting(1e-7, number(0), "AdamW's epsilon"),
     "clip_norm": Setting(1.0, number(0), "global-norm gradient clipping; 0: none"),
@@ -451,6 +473,22 @@ TRAINING = {
         5,
         integer(1, 1_000_000),
         "epochs without a better score (of equal ones, lower loss) before early stopping",
+    ),
+    "checkpoint_minutes": Setting(
+        None,
+        optional(number(0)),
+        "minutes between checkpoints within an epoch; none: only at its end",
+        neutral=None,
+    ),
+    "tensorboard": Setting(
+        False,
+        boolean,
+        "write event files for TensorBoard: loss, learning rate, gradient norm and examples per "
+        "second of each step, metrics of each epoch",
+        neutral=False,
+    ),
+    "log_steps": Setting(
+        False, boolean, "write the same of each step as a line of JSON: steps.jsonl", neutral=False
     ),
     "seed": Setting(
         0, integer(0), "seed of splits, initial weights, batch order and dropout", metavar="N"

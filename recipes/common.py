@@ -39,6 +39,10 @@ network that is trained without augmentation.
 
 Translation: BLEU and chrF are sacrebleu's, cased and detokenized. "greedy" is greedy decoding,
 "beam" a beam search of the run's width. "perplexity" is per subword token of the references.
+
+Fine-tuning: "source" is the run that it starts from, before it; "scratch" a network trained on the
+same few examples alone; "TF-IDF" the baseline trained on all of these. "minutes" are of all
+trainings, the source's included.
 """
 # The benchmark's section follows the recipes' tables, from this heading on.
 LATENCY = """# Latency

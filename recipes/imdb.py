@@ -35,12 +35,23 @@ SETTINGS = {
 
 
 def read(path: Path) -> tuple[list[str], list[str]]:
-    """Read the folder, or the archive without extracting it to disk."""
+    """Return the texts and the labels."""
+    texts, labels, _ = read_reviews(path)
+    return texts, labels
+
+
+def read_reviews(path: Path) -> tuple[list[str], list[str], list[int]]:
+    """Read the folder, or the archive without extracting it to disk.
+
+    Returns:
+        The texts, the labels and the ids: reviews of one film have ids near each other.
+    """
     from lstm_zoo.sentiment import corpus
 
     if path.is_dir():
-        return corpus.read(path).columns
-    texts, labels = [], []
+        reviews = corpus.read(path)
+        return *reviews.columns, [*map(_id, reviews.places)]
+    texts, labels, ids = [], [], []
     try:
         with tarfile.open(path) as archive:
             members = {member.name: member for member in archive if member.name.endswith(".txt")}
@@ -48,9 +59,15 @@ def read(path: Path) -> tuple[list[str], list[str]]:
                 if name.split("/")[-3:-1] in (["train", "neg"], ["train", "pos"]):
                     texts.append(archive.extractfile(members[name]).read().decode("utf-8"))
                     labels.append(name.split("/")[-2])
+                    ids.append(_id(name))
     except tarfile.ReadError as error:
         raise DataError(f"{path}: expected aclImdb/train or a .tar.gz that holds it.") from error
-    return texts, labels
+    return texts, labels, ids
+
+
+def _id(name: str) -> int:
+    """Return the id of a review's file, named `<id>_<rating>.txt`."""
+    return int(Path(name).stem.split("_")[0])
 
 
 RECIPE = Classification(

@@ -1,8 +1,10 @@
 """Kills of trainings: `python -m tests.kills [KILLS] [FAMILY...]`, 20 of each family unless given.
 
 A training is killed by SIGKILL at a place chosen by seed: at or shortly after one of the system
-calls by which it opens, renames or removes something in its run. It is resumed (and killed again,
-every third time), and the finished run is compared, bit for bit, with one that was never killed.
+calls by which it opens, renames or removes something in its run or in the cache next to it: while
+it prepares its examples, in an epoch (there is a checkpoint after each step), at its end, or in the
+final evaluation. It is resumed (and killed again, every third time), and the finished run is
+compared, bit for bit, with one that was never killed.
 """
 
 import multiprocessing
@@ -40,14 +42,17 @@ def data_of(family):
     return phrases(80, seed=1), settings
 
 
-def train(family, run, resume=False, kill_at=None, delay=0.0, counted=None):
-    """Train a run in this process, which is killed `delay` seconds after a number of places."""
+def train(family, run, resume=False, kill_at=None, delay=0.0, counted=None, **options):
+    """Train a run in this process, which is killed `delay` seconds after a number of places.
+
+    The options are for a training that is not resumed.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import lstm_zoo
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     data, settings = data_of(family)
-    settings = {} if resume else {**SMALL, **settings}
+    settings = {} if resume else {**SMALL, **settings, **options}
     seen = 0
 
     def kill():
@@ -55,7 +60,7 @@ def train(family, run, resume=False, kill_at=None, delay=0.0, counted=None):
 
     def watch(event, arguments):
         nonlocal seen
-        if event in PLACES and str(arguments[0]).startswith(str(run.parent / run.name)):
+        if event in PLACES and str(arguments[0]).startswith(f"{run.parent}/"):
             seen += 1
             if seen == kill_at:
                 threading.Timer(delay, kill).start() if delay else kill()
@@ -87,17 +92,17 @@ def files_of(run):
     return {name: path.read_bytes() for name, path in files.items() if name not in UNEQUAL}
 
 
-def kill_family(family, kills, folder, seed=0):
+def kill_family(family, kills, folder, seed=0, **options):
     """Kill trainings of a family, and yield for each the place and how the finished run differs."""
-    status, places = run_process(family, folder / "whole")
+    status, places = run_process(family, folder / "whole", **options)
     assert status == 0, f"{family}: the training that is not killed fails"
-    expected, generator = files_of(folder / "whole"), random.Random(seed)
+    expected, generator = files_of(folder / "whole" / "run"), random.Random(seed)
     for number in range(kills):
         # One in each of equal parts of the training, so that every kind of file is met.
         first, last = number * places // kills + 1, (number + 1) * places // kills
         place, delay = generator.randint(first, max(first, last)), generator.choice([0, 0, 0.003])
-        run = folder / f"killed-{number}"
-        status, _ = run_process(family, run, kill_at=place, delay=delay)
+        run = folder / f"killed-{number}" / "run"
+        status, _ = run_process(family, run, kill_at=place, delay=delay, **options)
         description = f"{family}: kill {number + 1} at place {place} of {places}, {delay} s after"
         if not run.exists():
             yield description, "" if status == -signal.SIGKILL else f"status {status}"

@@ -146,7 +146,7 @@ def test_a_task_without_a_required_method_is_an_error_that_names_it():
         def loss(self):
             return None
 
-    with pytest.raises(TypeError, match="abstract methods .*batch.*evaluate"):
+    with pytest.raises(TypeError, match="abstract methods .*batch.*results"):
         Half()
 
 

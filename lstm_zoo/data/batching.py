@@ -1,10 +1,17 @@
-"""Batches of examples of similar length, with seeded shuffling and right padding."""
+"""Batches of examples of similar length, with seeded shuffling and right padding.
+
+An epoch of 100 million examples is one array of 32-bit indices, sorted in place, so that every
+worker can hold the whole order: `tests/benchmarks/sim_scale.py` measures it.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 POOL = 50  # batches sorted by length together: little padding, still well shuffled
+CHUNK = 2**20  # examples looked at together
+BAND = 6 * 2**20  # examples sorted together; more are split into
+PARTS = 4
 
 
 def count(examples: int, batch_size: int) -> int:
@@ -35,18 +42,50 @@ def token_sizes(lengths: np.ndarray, batch_tokens: int) -> list[int]:
     >>> token_sizes(np.array([4, 4, 2, 2, 2, 2, 2]), batch_tokens=8)
     [2, 4, 1]
     """
-    descending = np.sort(lengths)[::-1]
-    sizes, start = [], 0
-    while start < len(descending):
-        limit = max(1, batch_tokens // max(1, int(descending[start])))
+    counts = _count_lengths(lengths).tolist()
+    sizes, start, length, reached = [], 0, len(counts), 0
+    while start < len(lengths):
+        while reached <= start:  # the examples that are at least as long
+            length -= 1
+            reached += counts[length]
+        limit = max(1, batch_tokens // max(1, length))
         power = 2 ** (limit.bit_length() - 1)
         size = power + power // 2 if limit >= power + power // 2 else power
-        sizes.append(min(size, len(descending) - start))
+        sizes.append(min(size, len(lengths) - start))
         start += size
     return sizes
 
 
-def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list:
+class Batches(Sequence):
+    """The batches of an epoch: int64 index arrays `(batch,)`, each made when it is asked for.
+
+    Args:
+        order: the indices of the examples, batch after batch.
+        ends: the number of examples up to the end of each batch.
+        numbers: the numbers of the batches, in the order of the epoch.
+
+    Example:
+
+    >>> batches = Batches(np.array([4, 3, 5, 6], np.int32), np.array([2, 4]), np.array([1, 0]))
+    >>> [batch.tolist() for batch in batches]
+    [[5, 6], [4, 3]]
+    """
+
+    def __init__(self, order: np.ndarray, ends: np.ndarray, numbers: np.ndarray):
+        self._order, self._ends, self._numbers = order, ends, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int | slice) -> "np.ndarray | Batches":
+        if isinstance(index, slice):
+            return Batches(self._order, self._ends, self._numbers[index])
+        number = self._numbers[index]
+        start = self._ends[number - 1] if number else 0
+        return self._order[start : self._ends[number]].astype(np.int64)
+
+
+def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> Batches:
     """Split an epoch into batches of similar length, in random order.
 
     Args:
@@ -56,7 +95,7 @@ def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int
         epoch: the number of the epoch. Seed and epoch decide the order.
 
     Returns:
-        A list of int64 index arrays, which contain each example once.
+        The batches, which contain each example once.
 
     Example:
 
@@ -65,16 +104,16 @@ def shuffled_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int
     ([1, 2, 2], [0, 1, 2, 3, 4])
     """
     generator = np.random.default_rng((seed, epoch))
-    order = generator.permutation(len(lengths))
-    batches = []
+    order, lengths = _permutation(len(lengths), generator), np.asarray(lengths)
     for start in range(0, len(order), POOL * batch_size):
-        pool = order[start : start + POOL * batch_size]
-        pool = pool[np.argsort(lengths[pool], kind="stable")]
-        batches += np.split(pool, range(batch_size, len(pool), batch_size))
-    return [batches[index] for index in generator.permutation(len(batches))]
+        pool = order[start : start + POOL * batch_size]  # a view
+        pool[:] = pool[np.argsort(lengths[pool], kind="stable")]
+    batches = count(len(order), batch_size)
+    ends = np.minimum(np.arange(1, batches + 1) * batch_size, len(order))
+    return Batches(order, ends, generator.permutation(batches))
 
 
-def token_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int) -> list:
+def token_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int) -> Batches:
     """Split an epoch into batches of similar length and number of time steps, in random order.
 
     Args:
@@ -84,8 +123,8 @@ def token_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int)
         epoch: the number of the epoch. Seed and epoch decide the order.
 
     Returns:
-        A list of int64 index arrays, which contain each example once. Every epoch has the same
-        number of batches, of the same sizes.
+        The batches, which contain each example once. Every epoch has the same number of batches,
+        of the same sizes.
 
     Example:
 
@@ -94,10 +133,73 @@ def token_batches(lengths: np.ndarray, batch_tokens: int, seed: int, epoch: int)
     ([1, 2, 2], [0, 1, 2, 3, 4])
     """
     generator = np.random.default_rng((seed, epoch))
-    order = generator.permutation(len(lengths))  # breaks ties of length
-    order = order[np.argsort(-lengths[order], kind="stable")]
-    batches = np.split(order, np.cumsum(token_sizes(lengths, batch_tokens))[:-1])
-    return [batches[index] for index in generator.permutation(len(batches))]
+    order = _permutation(len(lengths), generator)  # breaks ties of length
+    _sort_descending(order, np.asarray(lengths), _count_lengths(lengths))
+    ends = np.cumsum(token_sizes(lengths, batch_tokens), dtype=np.int64)
+    return Batches(order, ends, generator.permutation(len(ends)))
+
+
+def _permutation(examples: int, generator: np.random.Generator) -> np.ndarray:
+    """Return what `generator.permutation(examples)` does, in 32 bits if they suffice."""
+    order = np.arange(examples, dtype=np.int32 if examples < 2**31 else np.int64)
+    generator.shuffle(order)
+    return order
+
+
+def _count_lengths(lengths: np.ndarray) -> np.ndarray:
+    """Return how many examples have each length, from 0 to the longest."""
+    counts = np.zeros(int(np.max(lengths, initial=0)) + 1, dtype=np.int64)
+    for start in range(0, len(lengths), CHUNK):
+        counts += np.bincount(lengths[start : start + CHUNK], minlength=len(counts))
+    return counts
+
+
+def _sort_descending(
+    order: np.ndarray, lengths: np.ndarray, counts: np.ndarray, shortest: int = 0
+) -> None:
+    """Sort indices in place by length, the longest first; those of one length keep their order.
+
+    A sort of all at once would need several times the memory of `order`. So they are split into
+    parts by length, the shortest first: they move to the end, which the others leave free.
+
+    Args:
+        order: the indices of all examples of some lengths, changed.
+        lengths: the length of each example.
+        counts: how many of them have each length, from `shortest` on.
+        shortest: the least length.
+    """
+    if len(counts) == 1:
+        return
+    if len(order) <= BAND:
+        keys = shortest + len(counts) - 1 - lengths[order].astype(np.int32)
+        keys = keys.astype(np.min_scalar_type(len(counts)))  # 8 and 16 bits sort fast
+        order[:] = order[np.argsort(keys, kind="stable")]
+        return
+    ends, first = np.cumsum(counts), 0  # `first`: the least length that is left
+    while first < len(counts):
+        end = counts[first:].sum()
+        limit = np.searchsorted(ends, len(order) - end + len(order) // PARTS, side="right")
+        stop = max(first + 1, int(limit))
+        start = end - counts[first:stop].sum()
+        if start:
+            _move_to_end(order[:end], lengths, shortest + stop)
+        _sort_descending(order[start:end], lengths, counts[first:stop], shortest + first)
+        first = stop
+
+
+def _move_to_end(order: np.ndarray, lengths: np.ndarray, below: int) -> None:
+    """Move the indices of examples shorter than `below` to the end; both keep their order."""
+    shorter, end = [], 0
+    for start in range(0, len(order), CHUNK):
+        chunk = order[start : start + CHUNK]
+        is_shorter = lengths[chunk] < below
+        shorter.append(chunk[is_shorter])
+        longer = chunk[~is_shorter]
+        order[end : end + len(longer)] = longer
+        end += len(longer)
+    for chunk in shorter:
+        order[end : end + len(chunk)] = chunk
+        end += len(chunk)
 
 
 def sorted_batches(lengths: np.ndarray, batch_size: int, batch_steps: int | None = None) -> list:
@@ -129,7 +231,11 @@ def sorted_batches(lengths: np.ndarray, batch_size: int, batch_steps: int | None
 
 
 def pad(
-    sequences: Sequence[np.ndarray], first: int | None = None, last: int | None = None
+    sequences: Sequence[np.ndarray],
+    first: int | None = None,
+    last: int | None = None,
+    *,
+    longest: int = 0,
 ) -> np.ndarray:
     """Pad integer sequences on the right with 0.
 
@@ -137,6 +243,8 @@ def pad(
         sequences: integer arrays `(time,)`.
         first: an integer to put before each sequence; None for none.
         last: an integer to put after each sequence; None for none.
+        longest: pad as if there were a sequence of this length too, such as one of another
+            replica's.
 
     Returns:
         An int32 array `(batch, time)` of at least one time step.
@@ -149,7 +257,7 @@ def pad(
     [[2, 4, 5, 3], [2, 6, 3, 0]]
     """
     start = int(first is not None)
-    width = start + max([0, *map(len, sequences)]) + int(last is not None)
+    width = start + max([longest, *map(len, sequences)]) + int(last is not None)
     padded = np.zeros((len(sequences), max(1, width)), dtype=np.int32)
     if first is not None:
         padded[:, 0] = first

@@ -4,12 +4,12 @@ A folder next to the runs, `cache`, holds them in shards for all runs. A shard c
 time: it is computed again.
 """
 
+import contextlib
 import hashlib
-import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from lstm_zoo.data.arrays import Arrays, offsets_of
+from lstm_zoo.data.arrays import Arrays, Texts, offsets_of
 from lstm_zoo.errors import DataError, FileReadError
-from lstm_zoo.files import atomic_write
+from lstm_zoo.files import atomic_write, read_json, write_json
 
 INDEX = "index.json"
 SHARD = 1_024  # arrays written together: an interrupt loses no more
@@ -71,7 +71,9 @@ def prepare(
             shard = prefix.with_name(f"{prefix.name}-{indices.start}-{indices.stop}")
             found = _read(shard, len(indices), dtype)
             if found is None:
-                _write_shard(shard, compute, indices, dtype, block, bar)
+                # One that is there is damaged, or has errors that may pass.
+                with writing(shard) as staging:
+                    _write_shard(staging, compute, indices, dtype, block, bar)
                 found = _read(shard, len(indices), dtype, retry=False)
             if found is None:
                 raise DataError(f"{shard}: can't be read back after it was written.")
@@ -104,43 +106,91 @@ def fingerprint(*columns: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _write_shard(
-    shard: Path, compute: Compute, indices: range, dtype: str, block: int, bar: tqdm
-) -> None:
-    shard.parent.mkdir(parents=True, exist_ok=True)
+def remember(name: str, columns: Sequence[Sequence[str]], compute: Callable[[], Any]) -> Any:
+    """Return what is computed from columns; of columns on disk, it is kept there for later runs.
+
+    Args:
+        name: what it is, in the file's name; another computation must have another.
+        columns: the columns, lists or `lstm_zoo.data.arrays.Texts`.
+        compute: computes a JSON object.
+
+    Example:
+
+    >>> remember("count", [["good", "bad"]], lambda: {"texts": 2})
+    {'texts': 2}
+    """
+    if not all(isinstance(column, Texts) for column in columns):
+        return compute()
+    key = hashlib.sha256("".join(column.key for column in columns).encode()).hexdigest()
+    path = columns[0].folder / f"{name}-{key[:16]}.json"
+    with contextlib.suppress(DataError):  # missing or damaged
+        return read_json(path)
+    value = compute()
+    write_json(path, value)
+    return value
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[Path]:
+    """Write a folder of prepared data atomically; one that is there, such as a damaged, goes.
+
+    Args:
+        folder: its path; the folder that it is in is created.
+
+    Yields:
+        An empty folder to write to. If the block raises, it is removed.
+
+    Example:
+
+    >>> with writing(Path("cache/doc")) as staging:
+    ...     _ = (staging / "values").write_text("1 2 3")
+    >>> Path("cache/doc/values").read_text()
+    '1 2 3'
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with atomic_write(shard) as temporary:
-            _write(temporary, compute, indices, dtype, block, bar)
-            # A damaged one, or one with errors that may pass, which no rename would replace.
-            shutil.rmtree(shard, ignore_errors=True)
+        with atomic_write(folder) as temporary:
+            temporary.mkdir()
+            yield temporary
+            shutil.rmtree(folder, ignore_errors=True)  # no rename would replace it
     except OSError:
-        if not shard.exists():  # else another process was faster
+        if not folder.exists():  # else another process was faster
             raise
 
 
-def _write(
+def memory_map(path: Path, dtype: str) -> np.ndarray:
+    """Return the values of a file, read-only and memory-mapped, `(values,)`."""
+    if not path.stat().st_size:
+        return np.zeros(0, dtype)  # an empty file can't be mapped
+    # A plain view of the map: slicing a np.memmap costs much more.
+    return np.asarray(np.memmap(path, dtype, "r"))
+
+
+def _write_shard(
     shard: Path, compute: Compute, indices: range, dtype: str, block: int, bar: tqdm
 ) -> None:
-    shard.mkdir()
     lengths, errors, width, may_pass = [], {}, 0, False
     processors = os.cpu_count() or 1
     blocks = [indices[start : start + block] for start in range(0, len(indices), block)]
     ahead = processors * max(4, AHEAD // block)
     with _data(shard, dtype).open("wb") as file, ThreadPoolExecutor(processors) as pool:
         for start in range(0, len(blocks), ahead):
-            computed = pool.map(compute, blocks[start : start + ahead])
-            for result in itertools.chain.from_iterable(computed):
-                if isinstance(result, DataError):
-                    errors[str(len(lengths))] = str(result)
-                    may_pass |= isinstance(result, FileReadError)
-                    lengths.append(0)
-                else:
-                    file.write(np.ascontiguousarray(result, dtype).data)
-                    lengths.append(len(result))
-                    width = result.shape[1] if result.ndim > 1 else None
-                bar.update()
+            for results in pool.map(compute, blocks[start : start + ahead]):
+                arrays = []
+                for result in results:
+                    if isinstance(result, DataError):
+                        errors[str(len(lengths))] = str(result)
+                        may_pass |= isinstance(result, FileReadError)
+                        lengths.append(0)
+                    else:
+                        arrays.append(result)
+                        lengths.append(len(result))
+                if arrays:
+                    width = arrays[0].shape[1] if arrays[0].ndim > 1 else None
+                    file.write(np.ascontiguousarray(np.concatenate(arrays), dtype).data)
+                bar.update(len(results))
     index = {"lengths": lengths, "width": width, "errors": errors, "may_pass": may_pass}
-    index["sha256"] = _digest(index, _map(shard, dtype))
+    index["sha256"] = _digest(index, memory_map(_data(shard, dtype), dtype))
     (shard / INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
@@ -158,7 +208,7 @@ def _read(
     try:
         index = json.loads((shard / INDEX).read_text(encoding="utf-8"))
         digest = index.pop("sha256")
-        data = _map(shard, dtype)
+        data = memory_map(_data(shard, dtype), dtype)
         if _digest(index, data) != digest or len(index["lengths"]) != count:
             return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -173,15 +223,6 @@ def _read(
 
 def _data(shard: Path, dtype: str) -> Path:
     return shard / f"data.{dtype}"
-
-
-def _map(shard: Path, dtype: str) -> np.ndarray:
-    """Return a shard's data, memory-mapped."""
-    path = _data(shard, dtype)
-    if not path.stat().st_size:
-        return np.zeros(0, dtype)  # an empty file can't be mapped
-    # A plain view of the map: slicing a np.memmap costs much more.
-    return np.asarray(np.memmap(path, dtype, "r"))
 
 
 def _digest(index: Mapping[str, Any], data: np.ndarray) -> str:

@@ -10,6 +10,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from lstm_zoo.data.arrays import Texts, take
+
+LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 
 def content_key(text: str) -> str:
     """Return a key that equal texts share, up to what `lstm_zoo.text.tokenizers` normalizes.
@@ -21,9 +26,13 @@ def content_key(text: str) -> str:
     >>> content_key("A good<br/>film ")
     'a good film'
     """
-    text = re.sub(r"<br\s*/?>", " ", text, flags=re.IGNORECASE)
-    text = re.sub(r"[\x00-\x1f\x7f]", " ", text)
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    if "<" in text:
+        text = LINE_BREAK.sub(" ", text)
+    if not text.isprintable():
+        text = CONTROL.sub(" ", text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().split())
 
 
 def content_hashes(texts: Iterable[str]) -> np.ndarray:
@@ -33,7 +42,7 @@ def content_hashes(texts: Iterable[str]) -> np.ndarray:
     stay on one side of a split.
 
     Args:
-        texts: the texts, each of which is read once.
+        texts: the texts, each of which is read once; columns on disk have their hashes there.
 
     Returns:
         uint64 `(texts,)`, the same in every process.
@@ -44,6 +53,8 @@ def content_hashes(texts: Iterable[str]) -> np.ndarray:
     >>> bool(first == same), bool(first == other)
     (True, False)
     """
+    if isinstance(texts, Texts):
+        return texts.hashes
     return np.fromiter((_hash(content_key(text)) for text in texts), np.uint64)
 
 
@@ -151,13 +162,17 @@ def _hold_out(units: np.ndarray, labels: Sequence[str], fraction: float, seed: i
     _, first, unit, size = np.unique(
         units, return_index=True, return_inverse=True, return_counts=True
     )
-    units_of_class: dict[str, list[int]] = {}
-    for index in np.argsort(first):  # in the order of the corpus, whatever the hashes are
-        units_of_class.setdefault(labels[first[index]], []).append(index)
+    order = np.argsort(first)  # the order of the corpus, whatever the hashes are
+    number: dict[str, int] = {}
+    labels = take(labels, first[order])
+    codes = np.fromiter((number.setdefault(label, len(number)) for label in labels), np.int64)
+    by_class = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes))
+    units_of_class = dict(zip(number, np.split(order[by_class], ends), strict=False))
     generator = np.random.default_rng(seed)
     chosen = np.zeros(len(first), dtype=bool)
     for label in sorted(units_of_class):
-        indices = np.array(units_of_class[label])
+        indices = units_of_class[label]
         wanted = fraction * int(size[indices].sum())
         taken = 0
         # The first unit is never held out: every class keeps a text.

@@ -2,14 +2,13 @@
 
 import contextlib
 import csv
-import io
 import itertools
 import json
 import re
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from lstm_zoo.data.headers import (
     Column,
@@ -27,6 +26,7 @@ from lstm_zoo.errors import DataError
 SUFFIXES = (".tsv", ".csv", ".jsonl")
 DELIMITERS = ",;\t|"  # of .csv
 SAMPLE = 20  # rows from which the delimiter of a .csv without a header is found
+ROWS = 256  # of a .csv, read at once
 _FIELD_LIMIT = threading.Lock()
 
 
@@ -96,24 +96,12 @@ def decode(path: Path) -> str:
     Raises:
         DataError: if it is not UTF-8; the message names the file and the line.
     """
-    data = path.read_bytes()
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:2]:
-        raise DataError(
-            f"{path}: UTF-16, as it seems; expected UTF-8. Save it as UTF-8, such as with "
-            "iconv -f UTF-16 -t UTF-8."
-        )
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; expected UTF-8. "
-            "Save it as UTF-8, such as with iconv -f ENCODING -t UTF-8."
-        ) from error
+    with _opened(path, newline="") as file:
+        return file.read()
 
 
-def all_lines(path: Path) -> list[str]:
-    """Read the lines of a file, empty ones included.
+def all_lines(path: Path) -> Iterator[str]:
+    """Read the lines of a file one by one, empty ones included.
 
     Only LF and CRLF end a line; Unicode's other line ends stay in the text.
 
@@ -123,10 +111,47 @@ def all_lines(path: Path) -> list[str]:
     Example:
 
     >>> _ = Path("a.txt").write_bytes(b"one\\r\\n\\ntwo\\n")
-    >>> all_lines(Path("a.txt"))
+    >>> list(all_lines(Path("a.txt")))
     ['one', '', 'two']
     """
-    return [line.removesuffix("\r") for line in decode(path).removesuffix("\n").split("\n")]
+    line = None
+    with _opened(path, newline="\n") as file:
+        for line in file:
+            yield line.removesuffix("\n").removesuffix("\r")
+    if line is None:
+        yield ""  # an empty file has one line, as one without a line end
+
+
+@contextlib.contextmanager
+def _opened(path: Path, newline: str) -> Iterator[TextIO]:
+    """Open a UTF-8 file, with or without a byte order mark, for the block to read.
+
+    Raises:
+        DataError: if the block finds that it is not UTF-8.
+    """
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start in (b"\xff\xfe", b"\xfe\xff") or b"\0" in start:
+        raise DataError(
+            f"{path}: UTF-16, as it seems; expected UTF-8. Save it as UTF-8, such as with "
+            "iconv -f UTF-16 -t UTF-8."
+        )
+    try:
+        with path.open(encoding="utf-8-sig", newline=newline) as file:
+            yield file
+    except UnicodeDecodeError as error:
+        # No character of UTF-8 but a line feed has its byte.
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    line.decode()
+                except UnicodeDecodeError as error_of_line:
+                    byte = line[error_of_line.start]
+                    raise DataError(
+                        f"{path}:{number}: byte 0x{byte:02x} is not UTF-8; expected UTF-8. "
+                        "Save it as UTF-8, such as with iconv -f ENCODING -t UTF-8."
+                    ) from error
+        raise DataError(f"{path}: changed while it was read.") from error
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -156,28 +181,25 @@ def rows_of_tsv(path: Path) -> Iterator[tuple[int, list[str]]]:
     >>> list(rows_of_tsv(Path("a.tsv")))
     [(1, ['one', 'two'])]
     """
-    rows = [(number, line) for number, line in enumerate(all_lines(path), 1) if line]
-    if number := _quoting(rows):
+    if number := _quoting(lines(path)):
         raise DataError(
             f"{path}:{number}: fields are quoted as in CSV, but a tab-separated file has no "
             "quoting: the quotes would stay in the texts. Name the file .csv; its delimiter is "
             "found."
         )
-    return ((number, line.split("\t")) for number, line in rows)
+    return ((number, line.split("\t")) for number, line in lines(path))
 
 
-def _quoting(rows: Sequence[tuple[int, str]]) -> int | None:
+def _quoting(rows: Iterator[tuple[int, str]]) -> int | None:
     """Return the first line that proves that a table's fields are quoted as in CSV, if they are.
 
     A proof is a header in quotes, or a field in quotes with doubled quotes inside of it; no field
     of the table may have a quote elsewhere.
     """
-    if not rows:
-        return None
     is_quoted = re.compile(r'"(?:[^"]|"")*"').fullmatch
-    number, header = rows[0]
-    proof = number if all(map(is_quoted, header.split("\t"))) and "\t" in header else None
-    for number, line in rows:
+    first, header = next(rows, (0, ""))
+    proof = first if all(map(is_quoted, header.split("\t"))) and "\t" in header else None
+    for number, line in itertools.chain([(first, header)], rows):
         if '"' not in line:
             continue
         for field in line.split("\t"):
@@ -190,11 +212,10 @@ def _quoting(rows: Sequence[tuple[int, str]]) -> int | None:
 
 def _rows_of_csv(path: Path, columns: Sequence[Column]) -> Iterator[tuple[int, list[str]]]:
     """Read all rows of a .csv file, with the delimiter that suits the columns."""
-    text = decode(path)
     positioned = all(column.position is not None for column in columns)
     headers, fitting, errors = [], [], []
     for delimiter in DELIMITERS:
-        rows = _parse_csv(path, text, delimiter)
+        rows = _parse_csv(path, delimiter)
         try:
             line, header = first = next(rows, (1, []))
             rest = [*itertools.islice(rows, SAMPLE)] if positioned else []
@@ -219,18 +240,22 @@ def _rows_of_csv(path: Path, columns: Sequence[Column]) -> Iterator[tuple[int, l
     raise missing(header, columns, f"{path}:{line}")
 
 
-def _parse_csv(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
-    while True:
-        try:
+def _parse_csv(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    with _opened(path, newline="") as file:
+        reader = csv.reader(file, strict=True, delimiter=delimiter)
+        while True:
+            rows, problem = [], None
             with _long_fields():
-                fields = next(reader, None)
-        except csv.Error as error:
-            raise DataError(f"{path}:{reader.line_num}: not valid CSV: {error}.") from error
-        if fields is None:
-            return
-        if fields:  # not an empty line
-            yield reader.line_num, fields
+                try:
+                    for fields in itertools.islice(reader, ROWS):
+                        rows.append((reader.line_num, fields))
+                except csv.Error as error:
+                    problem = error
+            yield from (row for row in rows if row[1])  # not an empty line
+            if problem:
+                raise DataError(f"{path}:{reader.line_num}: not valid CSV: {problem}.") from problem
+            if len(rows) < ROWS:
+                return
 
 
 @contextlib.contextmanager
@@ -238,7 +263,7 @@ def _long_fields() -> Iterator[None]:
     """Let the csv module read fields of any length, for the block.
 
     Its limit, which rejects texts above 131,072 characters, is global to the process: it is raised
-    only while a row is read, by one thread at a time.
+    only while rows are read, by one thread at a time.
     """
     with _FIELD_LIMIT:
         limit = csv.field_size_limit(2**31 - 1)

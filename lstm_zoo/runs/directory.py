@@ -2,7 +2,8 @@
 
 A run holds `config.json` (every setting, the network's arguments, the data's fingerprints),
 `model.weights.h5` (of the best epoch), the tokenizer's file, `history.csv`, `curves.png`,
-`metrics.json`, `environment.json`, `skipped.tsv`, and during training `checkpoint/`.
+`metrics.json`, `environment.json`, `skipped.tsv`, during training `checkpoint/`, and if asked for
+`steps.jsonl` and `tensorboard/`.
 """
 
 import contextlib
@@ -30,6 +31,8 @@ CONFIG = "config.json"
 METRICS = "metrics.json"
 FAILURE = "failure.txt"  # why the training can't go on
 WEIGHTS = "model.weights.h5"
+STEPS = "steps.jsonl"  # only training reads it and the next, when it goes on
+TENSORBOARD = "tensorboard"  # a directory
 FORMAT = 1  # of config.json: raised when an older reader would misread a newer run
 ENTRIES = ("settings", "network", "learned", "data")  # of config.json, objects each
 EXPORTED = ("model.onnx", "model.tflite", "saved_model.pb", "*/saved_model.pb")

@@ -26,7 +26,7 @@ DATA_HELP = """\
 INPUT_HELP = "a text"
 DECODES = False
 COLUMNS = ("text_column", "label_column")
-TOKENIZER = ("tokens", "vocabulary_size", "min_count", "fold_case")
+TOKENIZER = ("tokens", "vocabulary_size", "vocabulary_sample", "min_count", "fold_case")
 
 _COMMON = {
     "cell": "lstm",

@@ -4,19 +4,22 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstm_zoo import families
-from lstm_zoo.data import columns, headers, splits, tables
+from lstm_zoo.data import columns, headers, rows, splits, tables
+from lstm_zoo.data.arrays import take
+from lstm_zoo.data.rows import Source
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import user_path
 
 COLUMNS = {"text_column": ("text",), "label_column": ("label",)}
 GROUPS = ("group",)
+FIELDS = ("texts", "labels", "places", "groups")  # of a corpus
 EXPECTED = (
     "a folder with one folder of .txt files per class, a .tsv or .csv whose header has text and "
     "label, a .jsonl with those keys, or fastText's lines (__label__NAME text)"
@@ -31,7 +34,8 @@ class Corpus(families.Corpus):
     """Labelled texts, and the rows that were skipped.
 
     Attributes:
-        texts: the texts, none of them empty.
+        texts: the texts, none of them empty; like the other columns a list, or
+            `lstm_zoo.data.arrays.Texts`, which are on disk.
         labels: the class name of each text.
         places: where each row comes from, such as `train.tsv:7`.
         skipped: a (place, reason) for each skipped row.
@@ -39,12 +43,12 @@ class Corpus(families.Corpus):
         groups: the group of each text, "" for none; empty if no text has one.
     """
 
-    texts: list[str]
-    labels: list[str]
-    places: list[str]
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    skipped_rows: list[int] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
+    texts: Sequence[str]
+    labels: Sequence[str]
+    places: Sequence[str]
+    groups: Sequence[str] = ()
+    skipped: Sequence[tuple[str, str]] = ()
+    skipped_rows: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -56,12 +60,12 @@ class Corpus(families.Corpus):
         return sorted(names, key=float) if all(map(NUMBER.fullmatch, names)) else names
 
     @property
-    def columns(self) -> tuple[list[str], ...]:
+    def columns(self) -> tuple[Sequence[str], ...]:
         """The texts and the labels, and the groups if there are some, as `read` accepts them."""
         return (self.texts, self.labels, *([self.groups] if self.groups else []))
 
     @property
-    def identity(self) -> tuple[list[str], list[str]]:
+    def identity(self) -> tuple[Sequence[str], Sequence[str]]:
         """The columns of the fingerprint."""
         return self.texts, self.labels
 
@@ -72,11 +76,8 @@ class Corpus(families.Corpus):
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
         """Return the rows at these indices, without the skipped ones."""
-        texts, labels, places, groups = (
-            [column[i] for i in indices] if column else []
-            for column in (self.texts, self.labels, self.places, self.groups)
-        )
-        return Corpus(texts, labels, places, groups=groups)
+        columns = (self.texts, self.labels, self.places, self.groups)
+        return Corpus(*(take(column, indices) for column in columns))
 
     def split(self, fraction: float, seed: int) -> tuple["Corpus", "Corpus"]:
         """Split off a share of the texts, stratified by class; see `lstm_zoo.data.splits.split`."""
@@ -95,13 +96,18 @@ class Corpus(families.Corpus):
             DataError: if a label is not one of them; the message names its place.
         """
         index_of_class = {name: index for index, name in enumerate(classes)}
-        for label, place in zip(self.labels, self.places, strict=True):
-            if label not in index_of_class:
-                raise DataError(
-                    f"{place}: the label {label!r} is not one of the training classes: "
-                    f"{', '.join(classes)}."
-                )
-        return np.array([index_of_class[label] for label in self.labels])
+
+        def index(label: str) -> int:
+            return index_of_class.get(label, -1)
+
+        indices = np.fromiter(map(index, self.labels), np.int64)
+        if (indices < 0).any():
+            row = int(np.argmin(indices))
+            raise DataError(
+                f"{self.places[row]}: the label {self.labels[row]!r} is not one of the training "
+                f"classes: {', '.join(classes)}."
+            )
+        return indices
 
 
 def read(
@@ -109,6 +115,7 @@ def read(
     strict: bool = False,
     given: Mapping[str, Any] | None = None,
     fallback: Mapping[str, Any] | None = None,
+    cache: Path | None = None,
 ) -> Corpus:
     """Read a corpus from a folder, a table, lines in fastText's format or columns in memory.
 
@@ -121,6 +128,8 @@ def read(
         given: the settings `text_column` and `label_column`, which name a table's columns, see
             `lstm_zoo.data.headers.wanted`; and `group_column`, without which no groups are read.
         fallback: names to prefer to the usual ones where none is given.
+        cache: the folder of prepared examples, for large files; see `lstm_zoo.data.rows`. None for
+            lists.
 
     Returns:
         The corpus, in the order of the file; a folder is read in the order of its file names.
@@ -141,31 +150,20 @@ def read(
     if isinstance(data, (str, os.PathLike)):
         path = user_path(data)
         name = str(path)
-        rows = _rows_of_path(path, wanted, optional)
+        found = _rows_of_path(path, wanted, optional)
+        source = cache and Source(path, ("sentiment", wanted, optional), cache)
     else:
-        name = "the given data"
+        name, source = "the given data", None
         headers.refuse(wanted, "data in memory")
-        rows = _rows_of_columns(data, grouped=bool(optional))
-    corpus = Corpus([], [], [])
-    for number, (place, text, label, group) in enumerate(rows):
-        label = label.strip()
-        reason = "no text" if not text.strip() else "no label" if not label else None
-        if reason and strict:
-            raise DataError(f"{place}: {reason}; expected both (without strict it is skipped).")
-        if reason:
-            corpus.skipped.append((place, reason))
-            corpus.skipped_rows.append(number)
-        else:
-            corpus.texts.append(text)
-            corpus.labels.append(label)
-            corpus.places.append(place)
-            corpus.groups.append(group)
-    if not corpus.texts:
-        skipped = f" ({len(corpus.skipped)} rows were skipped)" if corpus.skipped else ""
-        raise DataError(f"{name}: no labelled text{skipped}. Expected {EXPECTED}.")
-    if not any(corpus.groups):
-        corpus.groups.clear()
-    return corpus
+        found = _rows_of_columns(data, grouped=bool(optional))
+    columns, *skipped = rows.gather(
+        map(_check, found), FIELDS, "both", strict=strict, texts=("texts",), source=source
+    )
+    if not len(columns[0]):
+        reason = f" ({len(skipped[0])} rows were skipped)" if skipped[0] else ""
+        raise DataError(f"{name}: no labelled text{reason}. Expected {EXPECTED}.")
+    *columns, groups = columns
+    return Corpus(*columns, groups if any(groups) else [], *skipped)
 
 
 class _Row(NamedTuple):
@@ -173,6 +171,13 @@ class _Row(NamedTuple):
     text: str
     label: str
     group: str = ""
+
+
+def _check(row: _Row) -> tuple[str, tuple[str, ...]]:
+    """Return why a row can't be used, "" if it can, and its fields as in a corpus."""
+    label = row.label.strip()
+    reason = "no text" if not row.text.strip() else "no label" if not label else ""
+    return reason, (row.text, label, row.place, row.group)
 
 
 def _rows_of_columns(data: Any, grouped: bool) -> Iterator[_Row]:

@@ -75,9 +75,11 @@ class Task(families.Task):
         self.tokenizer = tokenizer
 
     @staticmethod
-    def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+    def read(
+        data: Any, settings: Mapping[str, Any], strict: bool = False, cache: Path | None = None
+    ) -> Corpus:
         """Read a corpus with `lstm_zoo.sentiment.corpus.read`, the columns of the settings."""
-        return corpus.read(data, strict, settings)
+        return corpus.read(data, strict, settings, cache=cache)
 
     @staticmethod
     def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
@@ -107,13 +109,14 @@ class Task(families.Task):
         Raises:
             DataError: if there is only one class, or too little text for SentencePiece.
         """
-        if len(training.classes) < 2:
+        classes = training.classes
+        if len(classes) < 2:
             raise DataError(
-                f"Only one class, {training.classes[0]!r}, in {len(training)} examples "
+                f"Only one class, {classes[0]!r}, in {len(training)} examples "
                 f"(the first: {training.places[0]}); a classifier needs at least two."
             )
         if tokenizer is not None:
-            return cls(settings, training.classes, tokenizer)
+            return cls(settings, classes, tokenizer)
         kind = settings["tokens"]
         options = {
             "words": {"min_count": settings["min_count"]},
@@ -123,13 +126,14 @@ class Task(families.Task):
                 "sample": settings["vocabulary_sample"],
             },
         }[kind]
-        tokenizer = tokenizers.TOKENIZERS[kind].learn(
+        tokenizer = encoding.learn(
+            tokenizers.TOKENIZERS[kind],
             training.texts,
             vocabulary_size=settings["vocabulary_size"],
             fold_case=settings["fold_case"],
             **options,
         )
-        return cls(settings, training.classes, tokenizer)
+        return cls(settings, classes, tokenizer)
 
     @classmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> "Task":
@@ -249,41 +253,55 @@ class Task(families.Task):
         return Examples(ids, targets, weights, cut=cut, unknown=unknown)
 
     def batch(
-        self, examples: Examples, indices: np.ndarray, generator: np.random.Generator
+        self,
+        examples: Examples,
+        indices: np.ndarray,
+        generator: np.random.Generator,
+        rows: np.ndarray | slice = slice(None),
     ) -> tuple[np.ndarray, ...]:
-        """Return a training batch.
+        """Return a training batch, or some rows of it.
 
         Args:
             examples: the training examples.
             indices: the indices of the batch's examples, `(batch,)`.
             generator: ignored: nothing in a batch is random.
+            rows: the rows to return, padded like all.
 
         Returns:
             int32 ids `(batch, time)`, right-padded with 0; class indices and float32 weights
             `(batch,)`.
         """
-        ids = batching.pad([examples.ids[index] for index in indices])  # (batch, time)
-        return ids, examples.targets[indices], examples.weights[indices]
+        longest = max(len(examples.ids[index]) for index in indices)
+        chosen = indices[rows]
+        ids = batching.pad([examples.ids[index] for index in chosen], longest=longest)
+        return ids, examples.targets[chosen], examples.weights[chosen]
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss on (targets, logits)."""
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype="float32")
 
-    def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Evaluate a network during training.
+    def results(
+        self, model: keras.Model, examples: Examples, indices: np.ndarray
+    ) -> list[list[float]]:
+        """Return the logits of some examples, `(classes,)` each."""
+        logits = np.zeros((len(indices), len(self.classes)), dtype=np.float32)
+        for rows in batching.sorted_batches(examples.lengths[indices], 128):
+            ids = batching.pad([examples.ids[index] for index in indices[rows]])
+            logits[rows] = model.predict_on_batch(ids)
+        return logits.tolist()
+
+    def scores(self, examples: Examples, results: Sequence[list[float]]) -> dict[str, Any]:
+        """Compute the metrics of an epoch.
 
         Args:
-            model: the network, compiled.
             examples: the validation examples.
+            results: the logits of each.
 
         Returns:
             `loss`, the unweighted mean cross-entropy in nats, and the result of
             `metrics.classification`.
         """
-        logits = np.zeros((len(examples.ids), len(self.classes)), dtype=np.float32)
-        for indices in batching.sorted_batches(examples.lengths, 128):
-            ids = batching.pad([examples.ids[index] for index in indices])
-            logits[indices] = model.predict_on_batch(ids)
+        logits = np.array(results, dtype=np.float32)
         log_probabilities = tf.nn.log_softmax(logits).numpy()
         loss = -log_probabilities[np.arange(len(logits)), examples.targets].mean()
         scores = metrics.classification(examples.targets, logits.argmax(axis=1), self.classes)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from lstm_zoo import families
 from lstm_zoo.data import columns, headers, splits, tables
+from lstm_zoo.data.rows import gather
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import file_digest, user_path
 from lstm_zoo.speech.audio import as_clip
@@ -23,6 +24,7 @@ from lstm_zoo.speech.audio import as_clip
 COLUMNS = {"path_column": ("path",), "text_column": ("text", "sentence")}
 SPEAKERS = ("speaker", "client_id")
 GROUPS = ("group", *SPEAKERS)
+FIELDS = ("clips", "texts", "speakers", "places")  # of a corpus
 CLIPS_FOLDER = "clips"  # paths in Common Voice's manifests are relative to it
 SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")  # tried for clips that are named without one
 EXPECTED = (
@@ -166,33 +168,24 @@ def read(
         name = "the given data"
         headers.refuse(wanted, "data in memory")
         rows = _rows_of_columns(data)
-    corpus = Corpus([], [], [], [], grouped=grouped)
-    for number, row in enumerate(rows):
-        reason = None
-        if not row.text.strip():
-            reason = "no text"
-        elif row.clip is None:
-            reason = f"no such clip: {row.name}" if row.name else "no path"
-        if reason and strict:
-            raise DataError(
-                f"{row.place}: {reason}; expected a clip and its text "
-                "(without strict it is skipped)."
-            )
-        if reason:
-            corpus.skipped.append((row.place, reason))
-            corpus.skipped_rows.append(number)
-        else:
-            corpus.clips.append(row.clip)
-            corpus.texts.append(row.text)
-            corpus.speakers.append(row.speaker)
-            corpus.places.append(row.place)
-    if not corpus.texts:
-        skipped = ""
-        if corpus.skipped:
-            place, reason = corpus.skipped[0]
-            skipped = f" ({len(corpus.skipped)} rows were skipped, the first, {place}: {reason})"
-        raise DataError(f"{name}: no transcribed clip{skipped}. Expected {EXPECTED}.")
-    return corpus
+    columns, *skipped = gather(map(_check, rows), FIELDS, "a clip and its text", strict=strict)
+    if not len(columns[0]):
+        reason = ""
+        if skipped[0]:
+            place, first = skipped[0][0]
+            reason = f" ({len(skipped[0])} rows were skipped, the first, {place}: {first})"
+        raise DataError(f"{name}: no transcribed clip{reason}. Expected {EXPECTED}.")
+    return Corpus(*columns, *skipped, grouped=grouped)
+
+
+def _check(row: _Row) -> tuple[str, tuple[Any, ...]]:
+    """Return why a row can't be used, "" if it can, and its fields as in a corpus."""
+    reason = ""
+    if not row.text.strip():
+        reason = "no text"
+    elif row.clip is None:
+        reason = f"no such clip: {row.name}" if row.name else "no path"
+    return reason, (row.clip, row.text, row.speaker, row.place)
 
 
 def normalize_transcript(text: str, *, lower_case: bool, punctuation: str) -> str:

@@ -41,13 +41,16 @@ class CTCLoss(keras.losses.Loss):
         return negative_log_likelihood(logits, targets[:, 1], targets[:, 2:], targets[:, 0])
 
 
-def pack_targets(labels: Sequence[np.ndarray], num_frames: Sequence[int]) -> np.ndarray:
+def pack_targets(
+    labels: Sequence[np.ndarray], num_frames: Sequence[int], most: int = 0
+) -> np.ndarray:
     """Pack transcripts and lengths into one array, since a Keras loss takes one.
 
     Args:
         labels: the label ids of each row, without blanks.
         num_frames: the number of valid frames of each row's logits; see
             `lstm_zoo.speech.model.output_lengths`.
+        most: pad as if there were a transcript of this many labels too.
 
     Returns:
         int32 `(batch, 2 + max_labels)`: the number of labels, the number of frames, and the labels,
@@ -59,7 +62,7 @@ def pack_targets(labels: Sequence[np.ndarray], num_frames: Sequence[int]) -> np.
     array([[2, 9, 5, 6],
            [1, 4, 7, 0]], dtype=int32)
     """
-    targets = np.zeros((len(labels), 2 + max(map(len, labels), default=0)), np.int32)
+    targets = np.zeros((len(labels), 2 + max([most, *map(len, labels)])), np.int32)
     for target, row, frames in zip(targets, labels, num_frames, strict=True):
         target[:2] = len(row), frames
         target[2 : 2 + len(row)] = row

@@ -1,6 +1,7 @@
 """The training task: examples, batches, loss and metrics."""
 
 import itertools
+import math
 import os
 import textwrap
 from collections import Counter
@@ -95,7 +96,9 @@ class Task(families.Task):
         self._subsampling = self.network_arguments()["subsampling"]
 
     @staticmethod
-    def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+    def read(
+        data: Any, settings: Mapping[str, Any], strict: bool = False, cache: Path | None = None
+    ) -> Corpus:
         """Read a corpus with `lstm_zoo.speech.corpus.read`, the columns of the settings."""
         return corpora.read(data, strict, settings)
 
@@ -302,14 +305,19 @@ class Task(families.Task):
         )
 
     def batch(
-        self, examples: Examples, indices: np.ndarray, generator: np.random.Generator
+        self,
+        examples: Examples,
+        indices: np.ndarray,
+        generator: np.random.Generator,
+        rows: np.ndarray | slice = slice(None),
     ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-        """Return a training batch.
+        """Return a training batch, or some rows of it.
 
         Args:
             examples: the training examples.
             indices: the indices of the batch's examples, `(batch,)`.
-            generator: draws the version of each clip.
+            generator: draws the version of each clip of the batch.
+            rows: the rows to return, padded like all.
 
         Returns:
             Inputs: float32 features `(batch, frames, num_features)` and int32 lengths `(batch,)`.
@@ -318,42 +326,52 @@ class Task(families.Task):
         chosen = generator.integers(len(examples.versions), size=len(indices))
         # A faster copy can be too short for its transcript.
         chosen = np.where(examples.feasible[chosen, indices], chosen, 0)
-        rows = [examples.versions[v][i] for v, i in zip(chosen, indices, strict=True)]
-        features, lengths = self._pad(rows)
+        versions = [examples.versions[v][i] for v, i in zip(chosen, indices, strict=True)]
         labels = [examples.labels[index] for index in indices]
-        return (features, lengths), ctc.pack_targets(labels, self._output_lengths(lengths))
+        # Arrays of prepared examples are read where they are used: here, for their lengths alone.
+        longest, most = max(map(len, versions)), max(map(len, labels))
+        rows = np.arange(len(indices))[rows]
+        features, lengths = self._pad([versions[row] for row in rows], longest)
+        labels = [labels[row] for row in rows]
+        return (features, lengths), ctc.pack_targets(labels, self._output_lengths(lengths), most)
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss on (targets, logits)."""
         return ctc.CTCLoss()
 
-    def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Evaluate a network during training, by greedy decoding.
+    def results(
+        self, model: keras.Model, examples: Examples, indices: np.ndarray
+    ) -> list[tuple[float, str]]:
+        """Return the CTC loss and the greedily decoded text of some examples."""
+        found: list[tuple[float, str]] = [(math.nan, "")] * len(indices)
+        lengths_of_rows = examples.lengths[indices]
+        for rows in batching.sorted_batches(lengths_of_rows, 32, EVALUATION_FRAMES):
+            chosen = indices[rows]
+            features, lengths = self._pad([examples.versions[0][index] for index in chosen])
+            logits = tf.constant(model.predict_on_batch([features, lengths]))
+            num_frames = tf.constant(self._output_lengths(lengths))
+            targets = ctc.pack_targets([examples.labels[i] for i in chosen], num_frames.numpy())
+            losses = ctc.negative_log_likelihood(
+                logits, num_frames, targets[:, 2:], targets[:, 0]
+            ).numpy()
+            texts = decoding.texts(self.tokenizer, decoding.greedy_labels(logits, num_frames))
+            for row, loss, text in zip(rows, losses, texts[:, 0].numpy(), strict=True):
+                found[row] = float(loss), text.decode()
+        return found
+
+    def scores(self, examples: Examples, results: Sequence[tuple[float, str]]) -> dict[str, Any]:
+        """Compute the metrics of an epoch, from greedy decoding.
 
         Args:
-            model: the network, compiled.
             examples: the validation examples.
+            results: the loss and the text of each.
 
         Returns:
             `loss`, the mean CTC loss in nats over the examples where it is finite; `wer_greedy` and
             `cer_greedy`; `predictions`, a dict with `reference` and `hypothesis` for each example.
         """
-        losses = np.full(len(examples), np.nan)
-        hypotheses = [""] * len(examples)
-        for indices in batching.sorted_batches(examples.lengths, 32, EVALUATION_FRAMES):
-            features, lengths = self._pad([examples.versions[0][index] for index in indices])
-            logits = tf.constant(model.predict_on_batch([features, lengths]))
-            num_frames = tf.constant(self._output_lengths(lengths))
-            targets = ctc.pack_targets([examples.labels[i] for i in indices], num_frames.numpy())
-            losses[indices] = ctc.negative_log_likelihood(
-                logits, num_frames, targets[:, 2:], targets[:, 0]
-            )
-            texts = decoding.texts(self.tokenizer, decoding.greedy_labels(logits, num_frames))[
-                :, 0
-            ].numpy()
-            for index, text in zip(indices, texts, strict=True):
-                hypotheses[index] = text.decode()
-        finite = losses[np.isfinite(losses)]
+        losses, hypotheses = zip(*results, strict=True)
+        finite = np.array(losses)[np.isfinite(losses)]
         rates = metrics.error_rates(examples.texts, hypotheses)
         return {
             "loss": float(finite.mean()) if len(finite) else float("nan"),
@@ -384,10 +402,11 @@ class Task(families.Task):
         names = ("reference", "hypothesis")
         return [f"  {name:10}  {row[name]}" for row in predictions for name in names]
 
-    def _pad(self, rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def _pad(self, rows: Sequence[np.ndarray], longest: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Normalize features and pad them with 0 to float32 `(batch, frames, num_features)`."""
         lengths = np.array([len(row) for row in rows], np.int32)
-        shape = (len(rows), lengths.max(), self.features.settings.num_features)
+        frames = max([longest, *lengths])
+        shape = (len(rows), frames, self.features.settings.num_features)
         features = np.zeros(shape, np.float32)
         for padded, row in zip(features, rows, strict=True):
             padded[: len(row)] = self.features.normalize(row)

@@ -11,12 +11,15 @@ import hashlib
 import io
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
+from tqdm import tqdm
 
 from lstm_zoo import compat
 from lstm_zoo.errors import DataError
@@ -113,9 +116,15 @@ class WordTokenizer(tf.Module):
         >>> WordTokenizer.learn(["good film", "good ending"], 100).vocabulary
         ['<pad>', '<unk>', '<s>', '</s>', 'good']
         """
+
+        def count(batch: tf.Tensor) -> dict[bytes, int]:
+            words = split_words(normalize(batch, fold_case)).flat_values
+            unique, _, numbers = tf.unique_with_counts(words)
+            return dict(zip(unique.numpy(), numbers.numpy().tolist(), strict=True))
+
         counts: collections.Counter[bytes] = collections.Counter()
-        for batch in batches(texts):
-            counts.update(split_words(normalize(batch, fold_case)).flat_values.numpy())
+        for found in in_threads(count, batches(_with_bar(texts))):
+            counts.update(found)
             while len(counts) > max(MAX_COUNTED, 2 * vocabulary_size):
                 counts = collections.Counter({w: n - 1 for w, n in counts.items() if n > 1})
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -196,7 +205,7 @@ def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
     for _ in range(2):
         marked = tf.strings.regex_replace(marked, r"([\pL\pM\pN_])['’](\pL)", "\\1\x01\\2")
     spaced = tf.strings.regex_replace(marked, r"([^\pL\pM\pN_\x01\pZ])", r" \1 ")
-    spaced = tf.strings.regex_replace(spaced, r"\pZ", " ")
+    spaced = tf.strings.regex_replace(spaced, r"[^\PZ ]", " ")  # any space but the usual one
     return tf.strings.split(tf.strings.regex_replace(spaced, "\x01", "'"))
 
 
@@ -259,7 +268,7 @@ class PieceTokenizer(tf.Module):
             chosen = (texts[index] for index in np.sort(drawn))
 
         def lines() -> Iterator[str]:
-            for batch in batches(chosen):
+            for batch in batches(_with_bar(chosen)):
                 for text in normalize(batch, fold_case).numpy():
                     yield from _short_lines(text.decode())
 
@@ -392,6 +401,27 @@ def batches(texts: Iterable[str]) -> Iterator[tf.Tensor]:
     iterator = iter(texts)
     while batch := as_bytes(itertools.islice(iterator, BATCH)):
         yield tf.constant(batch)
+
+
+def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """Yield what a function returns for each item, in order, computed by all processors.
+
+    Unlike `ThreadPoolExecutor.map`, it takes few items ahead. TensorFlow's ops run in parallel.
+
+    Example:
+
+    >>> list(in_threads(len, ["good", "film", ""]))
+    [4, 4, 0]
+    """
+    processors, items = os.cpu_count() or 1, iter(items)
+    with ThreadPoolExecutor(processors) as pool:
+        while ahead := [*itertools.islice(items, 4 * processors)]:
+            yield from pool.map(function, ahead)
+
+
+def _with_bar(texts: Iterable[str]) -> Iterable[str]:
+    """Show a progress bar while texts are read, if that takes long."""
+    return tqdm(texts, "vocabulary", unit=" texts", leave=False, disable=None, delay=1)
 
 
 def _fingerprint(tokenizer: WordTokenizer | PieceTokenizer, learned: bytes) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from lstm_zoo import families
 from lstm_zoo.compat import weights_file
@@ -22,9 +23,37 @@ from lstm_zoo.files import atomic_write, replace_files
 from lstm_zoo.runs import directory, plots
 from lstm_zoo.runs.environment import read_environment, write_environment
 from lstm_zoo.training import checkpoints, samples
+from lstm_zoo.training.checkpoints import Position
 from lstm_zoo.training.progress import log
+from lstm_zoo.training.workers import ALONE, Workers
 
 SAMPLES = 3  # predictions logged after each epoch, for families that decode
+
+
+def evaluate(
+    task: families.Task,
+    model: keras.Model,
+    examples: families.Examples,
+    workers: Workers = ALONE,
+) -> dict[str, Any]:
+    """Evaluate a network during training; several workers compute a share each.
+
+    Args:
+        task: the family's task.
+        model: the network; with the same one, what the task traces is traced once.
+        examples: the validation examples.
+        workers: the workers.
+
+    Returns:
+        What `families.Task.scores` returns.
+    """
+    indices = np.arange(len(examples))
+    own = indices[workers.number :: workers.count]
+    shares = workers.exchange(task.results(model, examples, own) if len(own) else [])
+    results: list[Any] = [None] * len(indices)
+    for number, share in enumerate(shares):
+        results[number :: workers.count] = share
+    return task.scores(examples, results)
 
 
 class Evaluation(keras.callbacks.Callback):
@@ -35,6 +64,7 @@ class Evaluation(keras.callbacks.Callback):
         task: the family's task.
         validation: the validation examples.
         settings: a value for every setting.
+        workers: the workers, of which each computes a share.
 
     Attributes:
         metrics: those of the last epoch, by name with `val_` before it.
@@ -47,17 +77,27 @@ class Evaluation(keras.callbacks.Callback):
         task: families.Task,
         validation: families.Examples,
         settings: Mapping[str, Any],
+        workers: Workers = ALONE,
     ):
         super().__init__()
         self.run, self.task, self.validation, self.settings = run, task, validation, settings
+        self.workers = workers
         self.metrics: dict[str, float] = {}
         self.predictions: Sequence[Any] = []
 
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        # Outside of the strategy, on one device: Keras's `predict_on_batch` on several replicas
+        # would take a batch for each.
+        self.network = keras.Model(model.inputs, model.outputs, name=model.name)
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         count = self.settings["average_epochs"]
-        checkpoints.keep_weights(self.run, self.model, epoch + 1, count)
+        if self.workers.is_chief:
+            checkpoints.keep_weights(self.run, self.model, epoch + 1, count)
+        self.workers.exchange(None)  # the others read what the first one has written
         with checkpoints.averaged(self.run, self.model, epoch + 1, count):
-            scores = self.task.evaluate(self.model, self.validation)
+            scores = evaluate(self.task, self.network, self.validation, self.workers)
         self.metrics = {f"val_{k}": float(v) for k, v in scores.items() if isinstance(v, Real)}
         self.predictions = scores.get("predictions", [])
         logs.update(self.metrics)
@@ -86,7 +126,7 @@ class EpochEnd(keras.callbacks.Callback):
         self.run, self.evaluation, self.task = run, evaluation, evaluation.task
         self.settings, self.history, self.threads = settings, history, threads
         self.seconds = read_environment(run)["training_seconds"]
-        self.started = 0.0
+        self.started = self.saved = 0.0
         self.baseline = self.task.baseline_score(evaluation.validation)
 
     @property
@@ -117,7 +157,7 @@ class EpochEnd(keras.callbacks.Callback):
         return f"{reason}; epoch {self.best['epoch']} is kept"
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.started = time.monotonic()
+        self.started = self.saved = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         row = {"epoch": epoch + 1, "loss": float(logs["loss"]), **self.evaluation.metrics}
@@ -125,15 +165,33 @@ class EpochEnd(keras.callbacks.Callback):
         with _interrupts_deferred():  # otherwise the files could be of different epochs
             self.history.append(row)
             self.seconds += seconds
-            # First: whatever of the run's other files a kill prevents is written from the state.
-            checkpoints.save(self.run, self.model, self.history)
-            self.write_files()
+            if self.evaluation.workers.is_chief:
+                # First: what a kill prevents of the run's other files is written from the state.
+                checkpoints.save(self.run, self.model, self.history)
+                self.write_files()
         if self.finished:
             self.model.stop_training = True
         values = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if k != "epoch")
         mark = "  best" if self.best is row else ""
         log(f"epoch {epoch + 1}/{self.settings['epochs']}  {values}  {seconds:.0f} s{mark}")
         log_samples(self.task, self.evaluation.predictions, SAMPLES, [self.settings["seed"], epoch])
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a checkpoint within the epoch is due, after `checkpoint_minutes`."""
+        minutes = self.settings["checkpoint_minutes"]
+        is_past = minutes is not None and time.monotonic() - self.saved >= 60 * minutes
+        return is_past and self.evaluation.workers.is_chief
+
+    def keep(self, position: Position) -> None:
+        """Save a checkpoint within an epoch.
+
+        Args:
+            position: where in the epoch the model is.
+        """
+        with _interrupts_deferred():
+            checkpoints.save(self.run, self.model, self.history, position)
+        self.saved = time.monotonic()
 
     @property
     def _epochs_waited(self) -> int:

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -14,11 +14,45 @@ from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import atomic_write
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.directory import CHECKPOINT, WEIGHTS
-from lstm_zoo.training.optimizer import ASSIGNED
+from lstm_zoo.training import optimizer
 from lstm_zoo.training.progress import log
 
 
-def save(run: Path, model: keras.Model, history: Sequence[dict[str, Any]]) -> None:
+class Position(NamedTuple):
+    """Where in an epoch a training goes on.
+
+    Attributes:
+        step: the number of training steps of the epoch so far.
+        loss: the sum of their examples' losses.
+        examples: the number of their examples.
+    """
+
+    step: int = 0
+    loss: float = 0.0
+    examples: float = 0.0
+
+
+START = Position()
+
+
+class State(NamedTuple):
+    """What a training goes on with, beside the model.
+
+    Attributes:
+        history: a row for each epoch so far; empty if none has ended.
+        position: where in the next epoch it goes on.
+    """
+
+    history: list[dict[str, Any]]
+    position: Position
+
+
+def save(
+    run: Path,
+    model: keras.Model,
+    history: Sequence[dict[str, Any]],
+    position: Position = START,
+) -> None:
     """Write the weights, the optimizer's state, the dropout seeds and the history so far.
 
     The state before it is kept, in case that this one gets damaged.
@@ -27,18 +61,20 @@ def save(run: Path, model: keras.Model, history: Sequence[dict[str, Any]]) -> No
         run: the run's directory.
         model: the compiled network.
         history: a row for each epoch.
+        position: where in the next epoch the model is.
     """
-    directory, epoch = run / CHECKPOINT, len(history)
+    directory = run / CHECKPOINT
+    name = f"state-{len(history)}" + (f"-{position.step}" if position.step else "")
     directory.mkdir(exist_ok=True)
     arrays = {str(i): variable.numpy() for i, variable in enumerate(_variables(model))}
     # In one file, the state and the history are always of the same epoch.
-    with atomic_write(directory / f"state-{epoch}.npz") as path:
-        np.savez(path, history=json.dumps(history), **arrays)
+    with atomic_write(directory / f"{name}.npz") as path:
+        np.savez(path, history=json.dumps(history), **arrays, position=json.dumps(position))
     for path in states(run)[2:]:
         path.unlink()
 
 
-def restore(run: Path, model: keras.Model) -> list[dict[str, Any]]:
+def restore(run: Path, model: keras.Model) -> State:
     """Load the last state of a run that is whole into a compiled model.
 
     Args:
@@ -46,7 +82,7 @@ def restore(run: Path, model: keras.Model) -> list[dict[str, Any]]:
         model: the compiled network, which is changed.
 
     Returns:
-        The history, a row for each epoch; empty if no epoch has ended.
+        The history, and where in the next epoch the model is.
 
     Raises:
         CallError: if the state is of another network.
@@ -60,36 +96,38 @@ def restore(run: Path, model: keras.Model) -> list[dict[str, Any]]:
             damage.append(str(error))
             continue
         history = [cards.rename(row) for row in json.loads(str(arrays.pop("history")))]
+        position = Position(*json.loads(str(arrays.pop("position", "[]"))))
         values = [arrays[str(i)] for i in range(len(arrays))]
         variables = _variables(model)
         if len(values) < len(variables):  # of version 0.1, where the schedule always applied
-            variables = [variable for variable in variables if variable.name != ASSIGNED]
+            variables = [variable for variable in variables if variable.name != optimizer.ASSIGNED]
         if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
             raise CallError(f"{path}: a checkpoint of another network; shapes differ.")
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         for message in damage:
             log(f"Warning: {message}; continuing after epoch {len(history)}, from {path}.")
-        return history
+        return State(history, position)
     if damage or (run / WEIGHTS).is_file():
         reason = "; ".join(damage) or f"{run / CHECKPOINT} has no state"
         raise DataError(
             f"{reason}: this training can't be resumed. The best epoch is in {run / WEIGHTS}: "
             "if that is whole, it still predicts, is evaluated and exported."
         )
-    return []
+    return State([], START)
 
 
 def states(run: Path) -> list[Path]:
-    """List the files of a run's states, the newest first: `state-<epoch>.npz`.
+    """List the files of a run's states, the newest first: `state-<epochs>-<steps>.npz`.
 
-    Version 0.1 wrote one, `state.npz`.
+    The steps are those since the last epoch; after its end, they are left out. Version 0.1 wrote
+    one, `state.npz`.
     """
     found = {}
     for path in (run / CHECKPOINT).glob("state*.npz"):
-        if name := re.fullmatch(r"state(?:-(\d+))?", path.stem):
-            found[int(name[1] or 0)] = path
-    return [found[epoch] for epoch in sorted(found, reverse=True)]
+        if name := re.fullmatch(r"state(?:-(\d+))?(?:-(\d+))?", path.stem):
+            found[int(name[1] or 0), int(name[2] or 0)] = path
+    return [found[place] for place in sorted(found, reverse=True)]
 
 
 def keep_weights(run: Path, model: keras.Model, epoch: int, count: int) -> None:
@@ -159,5 +197,5 @@ def _weights_path(run: Path, epoch: int) -> Path:
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
-    model.optimizer.build(model.trainable_variables)
+    optimizer.build_optimizer(model)
     return [*model.variables, *model.optimizer.variables]

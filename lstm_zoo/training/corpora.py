@@ -1,11 +1,14 @@
 """The data of a training: training data, validation data and a test set."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from lstm_zoo import families
-from lstm_zoo.data.prepared import fingerprint
+from lstm_zoo.data.prepared import fingerprint, remember
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import user_path
 from lstm_zoo.training.progress import log
@@ -61,6 +64,7 @@ def read(
     validation_split: float | None,
     strict: bool,
     settings: Mapping[str, Any],
+    cache: Path | None = None,
 ) -> Corpora:
     """Read the data of a new run, and split off validation data.
 
@@ -71,6 +75,7 @@ def read(
         validation_split: the fraction to split off; None for `VALIDATION_SPLIT`.
         strict: whether a row that can't be used is an error, rather than skipped.
         settings: a value for every setting; `seed` decides the split.
+        cache: the folder of prepared examples; None for memory alone.
 
     Returns:
         The corpora.
@@ -89,7 +94,7 @@ def read(
         training, test = task.read_demo(settings)
         source = DEMO
     else:
-        training, test = task.read(data, settings, strict), None
+        training, test = task.read(data, settings, strict, cache), None
         source = _source(data)
     training_skipped, validation_skipped = training.skipped, []
     overlap = 0
@@ -101,19 +106,18 @@ def read(
         if training.groups:  # a split by groups may leave a text on both sides
             overlap = training.overlap(validation_corpus)
     else:
-        validation_corpus = task.read(validation, settings, strict)
+        validation_corpus = task.read(validation, settings, strict, cache)
         validation_skipped = validation_corpus.skipped
         overlap = training.overlap(validation_corpus)
-    identity = training.identity
-    duplicates = len(training) - len({hash(row) for row in zip(*identity, strict=True)})
+    described, duplicates = _describe(training)
     description = {
         "source": source,
         "validation_source": _source(validation),
         "validation_split": validation_split,
         "strict": strict,
         "seed": settings["seed"],
-        "training": _describe(training, identity),
-        "validation": _describe(validation_corpus, validation_corpus.identity),
+        "training": described,
+        "validation": _describe(validation_corpus)[0],
     }
     return Corpora(
         training,
@@ -134,6 +138,7 @@ def read_again(
     validation: Any,
     validation_split: float | None,
     strict: bool,
+    cache: Path | None = None,
 ) -> Corpora:
     """Read the data of a run to resume, and check that it has not changed.
 
@@ -144,6 +149,7 @@ def read_again(
         validation: the validation data; None likewise.
         validation_split: None, or the run's fraction.
         strict: False, or the run's value.
+        cache: the folder of prepared examples; None for memory alone.
 
     Returns:
         The corpora, equal to those that the run was started with.
@@ -170,7 +176,7 @@ def read_again(
     if named:
         log(f"Reading the data that the run names: {' and '.join(named)}")
     corpora = read(
-        task, data, validation, old["validation_split"], old["strict"], config["settings"]
+        task, data, validation, old["validation_split"], old["strict"], config["settings"], cache
     )
     for name in ("training", "validation"):
         found = corpora.description[name]
@@ -187,8 +193,17 @@ def _source(data: Any) -> str | None:
     return os.path.abspath(user_path(data)) if isinstance(data, (str, os.PathLike)) else IN_MEMORY
 
 
-def _describe(corpus: families.Corpus, identity: tuple[Sequence[str], ...]) -> dict[str, Any]:
-    description = {"examples": len(corpus), "sha256": fingerprint(*identity)}
+def _describe(corpus: families.Corpus) -> tuple[dict[str, Any], int]:
+    """Return the entry of a corpus in `config.json`, and how many rows equal an earlier one."""
+    identity = corpus.identity
+
+    def identify() -> dict[str, Any]:
+        hashes = np.sort(np.fromiter(map(hash, zip(*identity, strict=True)), np.int64))
+        duplicates = int(np.count_nonzero(hashes[1:] == hashes[:-1]))
+        return {"sha256": fingerprint(*identity), "duplicates": duplicates}
+
+    found = remember("identity", identity, identify)
+    description = {"examples": len(corpus), "sha256": found["sha256"]}
     if digests := corpus.file_digests:
         description["files_sha256"] = fingerprint(digests)
-    return description
+    return description, found["duplicates"]

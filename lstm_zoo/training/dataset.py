@@ -1,5 +1,6 @@
 """The training batches: their order, and the `tf.data` pipeline that produces them."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,11 +15,15 @@ from lstm_zoo.training import process
 class BatchOrder(keras.callbacks.Callback):
     """The order of the examples: random, and determined by the seed and the epoch.
 
-    As a callback of `fit`, it follows the epochs.
+    As a callback, it follows the epochs.
 
     Args:
         lengths: the number of time steps of each example, `(examples,)`.
         settings: `seed`, `batch_size` and `batch_tokens`; the latter, if not None, decides.
+
+    Attributes:
+        epoch: the number of the epoch, from 0.
+        step: the number of the epoch's first step that is not done yet, from 0.
 
     Example:
 
@@ -30,21 +35,24 @@ class BatchOrder(keras.callbacks.Callback):
 
     def __init__(self, lengths: np.ndarray, settings: Mapping[str, Any]):
         super().__init__()
-        self.lengths, self.seed, self.epoch = lengths, settings["seed"], 0
+        self.lengths, self.seed, self.epoch, self.step = lengths, settings["seed"], 0, 0
         self.batch_size = settings["batch_size"]
         self.batch_tokens = settings["batch_tokens"]
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
 
-    @property
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.step = 0  # only the first epoch of a resumed training begins within it
+
+    @functools.cached_property
     def steps(self) -> int:
         """The number of batches of an epoch, the same for every epoch."""
         if self.batch_tokens:
             return len(batching.token_sizes(self.lengths, self.batch_tokens))
         return batching.count(len(self.lengths), self.batch_size)
 
-    def batches(self) -> list[np.ndarray]:
+    def batches(self) -> batching.Batches:
         """Return the batches of the current epoch: arrays of indices, `(batch,)`."""
         if self.batch_tokens:
             return batching.token_batches(self.lengths, self.batch_tokens, self.seed, self.epoch)
@@ -58,18 +66,18 @@ def make_dataset(
 
     Args:
         order: the order of the examples.
-        make_batch: makes a batch from indices `(batch,)` and the epoch's random generator. The
+        make_batch: makes a batch from indices `(batch,)` and the batch's random generator. The
             first two axes of its arrays, batch and time, may vary.
 
     Returns:
-        The dataset, of known cardinality.
+        The dataset.
     """
 
     def generate() -> Iterator[tuple]:
         process.keep_freed_memory()  # here, since creating the iterator sets M_TRIM_THRESHOLD
-        generator = np.random.default_rng((order.seed, order.epoch, 1))
-        for indices in order.batches():
-            yield make_batch(indices, generator)
+        for step, indices in enumerate(order.batches()[order.step :], order.step):
+            # One for each batch, so that a training can go on from any of them.
+            yield make_batch(indices, np.random.default_rng((order.seed, order.epoch, step, 1)))
 
     def specify(array: np.ndarray) -> tf.TensorSpec:
         return tf.TensorSpec([*[None] * min(array.ndim, 2), *array.shape[2:]], array.dtype)
@@ -78,4 +86,4 @@ def make_dataset(
     dataset = tf.data.Dataset.from_generator(
         generate, output_signature=tf.nest.map_structure(specify, example)
     )
-    return dataset.apply(tf.data.experimental.assert_cardinality(order.steps)).prefetch(4)
+    return dataset.prefetch(4)

@@ -1,14 +1,17 @@
 """The start of a training: a new run, one that starts from another, or one that is resumed."""
 
+import hashlib
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from lstm_zoo import families
+from lstm_zoo import __version__, families
 from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.files import (
     remove_abandoned,
@@ -23,6 +26,7 @@ from lstm_zoo.runs.loading import verify
 from lstm_zoo.settings import AUTO, Setting, refuse_ineffective, resolve
 from lstm_zoo.training import checkpoints, corpora, transfer
 from lstm_zoo.training.progress import log
+from lstm_zoo.training.workers import ALONE, Workers
 
 CACHE = "cache"  # the folder next to the runs that caches preprocessed examples
 
@@ -39,6 +43,7 @@ class Start(NamedTuple):
         cache: the folder that caches preprocessed examples.
         config: the `config.json` of a resumed run; None for a new one, which has no directory yet.
         source: the run that a new one starts from; None without one.
+        workers: the workers that train it.
     """
 
     family: str
@@ -49,6 +54,7 @@ class Start(NamedTuple):
     cache: Path
     config: dict[str, Any] | None
     source: transfer.Source | None = None
+    workers: Workers = ALONE
 
 
 def fresh(
@@ -61,6 +67,7 @@ def fresh(
     settings: Mapping[str, Any],
     init_from: str | os.PathLike | None = None,
     keep_vocabulary: bool = False,
+    workers: Workers = ALONE,
 ) -> Start:
     """Start a new run: check the settings, read the data and learn the vocabulary.
 
@@ -74,6 +81,7 @@ def fresh(
         settings: the settings that were given.
         init_from: the run whose weights the new one starts from, or None.
         keep_vocabulary: whether to keep the tokenizer of `init_from`.
+        workers: the workers that train it.
 
     Returns:
         The start. Nothing has been written.
@@ -96,7 +104,9 @@ def fresh(
         raise CallError(
             f"validation_split={validation_split} has no effect with validation; give only one."
         )
-    path = user_path(run) if run is not None else directory.default_path(family)
+    if run is None:  # its name is of the time, at which the first worker started
+        run = workers.exchange(str(directory.default_path(family)))[0]
+    path = user_path(run)
     directory.check_free(path)
     task = families.task(family)
     cache = _cache(task, values, path)
@@ -104,12 +114,12 @@ def fresh(
         raise CallError(
             f"{path}: preprocessed examples are cached in {cache.resolve()}; name another run."
         )
-    read = corpora.read(task, data, validation, validation_split, strict, values)
+    read = corpora.read(task, data, validation, validation_split, strict, values, cache)
     tokenizer = None if source is None else source.tokenizer
     learned = task.learn(read.training, values, values["seed"], tokenizer)
     if source is not None:
         transfer.check_inputs(learned, source)
-    return Start(family, path, values, read, learned, cache, config=None, source=source)
+    return Start(family, path, values, read, learned, cache, None, source, workers)
 
 
 def resumed(
@@ -122,6 +132,7 @@ def resumed(
     settings: Mapping[str, Any],
     init_from: str | os.PathLike | None = None,
     keep_vocabulary: bool = False,
+    workers: Workers = ALONE,
 ) -> Start | None:
     """Resume a run with its settings and data; only `epochs` may change.
 
@@ -135,6 +146,7 @@ def resumed(
         settings: `epochs`, or other settings with the run's values.
         init_from: None: the run has its weights already.
         keep_vocabulary: False, likewise.
+        workers: the workers that train it.
 
     Returns:
         The start; None if the run is finished.
@@ -156,19 +168,56 @@ def resumed(
     if directory.is_finished(path):
         if values["epochs"] != config["settings"]["epochs"]:
             raise CallError(f"{path} is finished; for other epochs, train a new run.")
-        remove_abandoned(path)
+        if workers.is_chief:
+            remove_abandoned(path)
         return None
     verify(path)
-    lock.check(path)
+    if workers.is_chief:
+        lock.check(path)
     if failure := directory.failure(path):
         log(f"Warning: this run's training has failed. {failure}")
     config = {**config, "settings": values}
     task = families.task(family)
     cache = _cache(task, values, path)
-    read = corpora.read_again(task, config, data, validation, validation_split, strict)
+    read = corpora.read_again(task, config, data, validation, validation_split, strict, cache)
     if values.get("cache"):
         log(f"The cache of preprocessed examples is {cache}, as {path} names it.")
-    return Start(family, path, values, read, task.load(path, config), cache, config)
+    learned = task.load(path, config)
+    return Start(family, path, values, read, learned, cache, config, workers=workers)
+
+
+def check_workers(start: Start) -> None:
+    """Check that all workers have the same data, settings, vocabulary and versions.
+
+    Raises:
+        CallError: if they differ.
+    """
+    if start.workers.count == 1:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        start.task.save(Path(folder))
+        files = {
+            f"file {path.relative_to(folder)}": hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(Path(folder).rglob("*"))
+            if path.is_file()
+        }
+    data = start.corpora.description
+    sources = ("source", "validation_source")  # may be elsewhere on another machine
+    parts = {
+        "settings": start.settings,
+        "data": {name: value for name, value in data.items() if name not in sources},
+        "learned": start.task.learned,
+    }
+    start.workers.check_equal(
+        {
+            "lstm_zoo": __version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+            "run": start.run.name,
+            **{f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()},
+            **files,
+        }
+    )
 
 
 def create_run(
@@ -179,6 +228,8 @@ def create_run(
     threads: int | None,
 ) -> None:
     """Create the directory of a new run, and take the weights of the run that it starts from.
+
+    The first worker writes, and the others wait.
 
     Args:
         start: the start of the training.
@@ -197,6 +248,14 @@ def create_run(
     }
     if start.source is not None:
         config["init_from"] = transfer.take_weights(model, start.task, start.source)
+    if not start.workers.is_chief:
+        start.workers.exchange(None)
+        if not (start.run / directory.CONFIG).is_file():
+            raise CallError(
+                f"{start.run.resolve()}: the run that the first worker has created is not there; "
+                "all workers need the same directory, on a file system that they share."
+            )
+        return
     with directory.created(start.run) as staging:
         start.task.save(staging)
         write_table(staging / "skipped.tsv", ("place", "reason"), skipped)
@@ -204,17 +263,20 @@ def create_run(
         write_json(staging / directory.CONFIG, config)
         if start.source is not None:  # a training resumed before its first epoch needs no source
             checkpoints.save(staging, model, history=[])
+    start.workers.exchange(None)
 
 
-def reopen_run(start: Start, model: keras.Model) -> list[dict[str, Any]]:
+def reopen_run(start: Start, model: keras.Model) -> checkpoints.State:
     """Load the state of a run, and prepare its directory to go on.
+
+    All workers load it, then the first one writes.
 
     Args:
         start: the start of the resumed training.
         model: the compiled network, into which the state is loaded.
 
     Returns:
-        The history so far, a row for each epoch.
+        The history so far, and where in the next epoch to go on.
 
     Raises:
         CallError: if the run has more epochs than it shall have.
@@ -226,24 +288,29 @@ def reopen_run(start: Start, model: keras.Model) -> list[dict[str, Any]]:
             f"{run / directory.CHECKPOINT} has no state: this training can't be resumed, since its "
             f"first weights were those of {start.config['init_from']['run']}."
         )
-    history = checkpoints.restore(run, model)
+    state = checkpoints.restore(run, model)
+    history = state.history
+    start.workers.check_equal({"the checkpoint": [len(history), *state.position]})
     if len(history) > start.settings["epochs"]:
         raise CallError(
             f"epochs is at least {len(history)}, the number that {run} has already. Received: "
             f"{start.settings['epochs']}"
         )
+    if not start.workers.is_chief:
+        return state
     for folder in (run, run / directory.CHECKPOINT):
         remove_abandoned(folder)
     # The results are those of the weights so far, which are about to change.
     outdated = [*directory.results(run), directory.FAILURE]
     with replace_files(run, remove=outdated) as staging:
         write_json(staging / directory.CONFIG, start.config)
-    return history
+    return state
 
 
-def failed(run: Path, reason: str) -> TrainingError:
+def failed(start: Start, reason: str) -> TrainingError:
     """Write down why a run's training can't go on, and return it as an error."""
-    (run / directory.FAILURE).write_text(reason + "\n", encoding="utf-8")
+    if start.workers.is_chief:
+        (start.run / directory.FAILURE).write_text(reason + "\n", encoding="utf-8")
     return TrainingError(reason)
 
 

@@ -1,6 +1,5 @@
 """Progress on standard error: log lines, and a progress bar for each epoch."""
 
-import math
 import sys
 import time
 from typing import Any
@@ -9,7 +8,6 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from lstm_zoo.errors import TrainingError
 from lstm_zoo.printing import write_line
 
 LOG_INTERVAL = 60  # seconds between log lines within an epoch, without a terminal
@@ -37,17 +35,17 @@ def format_duration(seconds: float) -> str:
 class Progress(keras.callbacks.Callback):
     """A progress bar for each epoch on a terminal; otherwise a log line every `LOG_INTERVAL`.
 
-    After the first epoch it logs the time to expect. It also stops the training if the loss is not
-    finite.
+    After the first epoch it logs the time to expect.
 
     Args:
         steps: the number of training steps of an epoch.
         epochs: the maximum number of epochs.
+        done: the number of steps of the first epoch that are done already.
     """
 
-    def __init__(self, steps: int, epochs: int):
+    def __init__(self, steps: int, epochs: int, done: int = 0):
         super().__init__()
-        self.steps, self.epochs = steps, epochs
+        self.steps, self.epochs, self.done = steps, epochs, done
         self.title = ""
         self.bar = None
         self.last_logged = 0.0
@@ -69,11 +67,13 @@ class Progress(keras.callbacks.Callback):
         self.title = f"epoch {epoch + 1}/{self.epochs}"
         self.bar = tqdm(
             total=self.steps,
+            initial=self.done,
             desc=self.title,
             unit="step",
             leave=False,
             disable=None,  # no bar if standard error is not a terminal
         )
+        self.done = 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         now = time.monotonic()
@@ -81,8 +81,6 @@ class Progress(keras.callbacks.Callback):
             self.step_seconds.append(now - self.last_step)
         self.last_step = now
         loss = logs["loss"]
-        if not math.isfinite(loss):
-            raise TrainingError(f"The loss is {loss} in {self.title}.")
         self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
         self.bar.update()
         if self.bar.disable and now - self.last_logged > LOG_INTERVAL:

@@ -1,10 +1,13 @@
 """Training: read and split the data, learn the vocabulary, fit, save the best epoch."""
 
+import contextlib
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from lstm_zoo import families
@@ -14,15 +17,19 @@ from lstm_zoo.files import replace_files, write_json
 from lstm_zoo.runs import directory
 from lstm_zoo.runs.loading import load
 from lstm_zoo.runs.lock import locked
-from lstm_zoo.training import initialization, layers, process
+from lstm_zoo.training import distribution, initialization, layers, process
 from lstm_zoo.training.callbacks import EpochEnd, Evaluation, log_samples
+from lstm_zoo.training.checkpoints import START, Position, State
 from lstm_zoo.training.dataset import BatchOrder, make_dataset
 from lstm_zoo.training.initialization import Start
-from lstm_zoo.training.optimizer import make_optimizer
+from lstm_zoo.training.optimizer import build_optimizer, dtype_policy, make_optimizer
 from lstm_zoo.training.progress import Progress, log
 from lstm_zoo.training.report import log_data
+from lstm_zoo.training.step_log import StepLog
+from lstm_zoo.training.workers import choose
 
 SAMPLES = 5  # predictions logged at the end
+NAMED = 8  # examples of a batch whose loss is not finite
 
 
 def train(
@@ -37,6 +44,7 @@ def train(
     resume: bool = False,
     strict: bool = False,
     threads: int | None = None,
+    strategy: str | tf.distribute.Strategy = "auto",
     callbacks: Sequence[keras.callbacks.Callback] = (),
     **settings: Any,
 ) -> families.Pipeline:
@@ -58,17 +66,22 @@ def train(
             and classes. Which ones is printed, and kept in `config.json`. Settings of the family
             that are not given are that run's, but for columns and paths.
         keep_vocabulary: whether to keep the tokenizer of `init_from`, rather than to learn one.
-        resume: whether to continue `run` after its last completed epoch, with its settings and
-            data; only `epochs` may change. A finished run is loaded.
+        resume: whether to continue `run` from its last checkpoint, with its settings and data;
+            only `epochs`, `threads` and `strategy` may change. A finished run is loaded.
         strict: whether a row that can't be used is an error, rather than skipped.
         threads: the number of CPU threads for TensorFlow, if it has not run an op yet; None for
             all.
+        strategy: "none" for one device; "mirrored" for all GPUs of this machine; "multi-worker" for
+            the workers that `TF_CONFIG` or SLURM names, before TensorFlow's first op; "auto" for
+            what there is; or a strategy of one worker. `batch_size` and `batch_tokens` are those of
+            all devices together.
         callbacks: Keras callbacks. After an epoch, `logs` has `loss`, `val_loss` and the metrics
             of the task's `directions` with `val_` before them, such as `val_accuracy`,
             `val_wer_greedy` or `val_bleu_greedy`; for Keras's callbacks with `mode="auto"`, the
             direction is set. If a callback assigns another value to `optimizer.learning_rate`, it
             replaces the schedule (warmup and decay) from then on, also after `resume`. The run's
-            files are written after the callbacks have run.
+            files are written after the callbacks have run. Callbacks run in each worker, and must
+            do the same to its model. `BackupAndRestore` is refused: a run is its own backup.
         **settings: settings of the family (such as `lstm_zoo.sentiment.SETTINGS`) and of training
             (`lstm_zoo.settings.TRAINING`).
 
@@ -78,7 +91,8 @@ def train(
     Raises:
         CallError: if an argument is bad, or a setting has no effect; nothing is written.
         DataError: if the data can't be used; nothing is written.
-        TrainingError: if the loss is NaN or infinite.
+        TrainingError: if the loss or the gradient is NaN or infinite, or another worker has ended
+            or does not start.
         KeyboardInterrupt: if interrupted in the first epoch. Later, Ctrl-C ends the training like
             early stopping, and `resume` continues it.
 
@@ -93,7 +107,10 @@ def train(
     """
     directions = families.task(family).directions  # an unknown family is refused first
     if tf.distribute.has_strategy():
-        raise CallError("train runs on one device: call it outside of a tf.distribute strategy.")
+        raise CallError("Call train outside of a strategy's scope, and give it strategy=.")
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.BackupAndRestore):
+            raise CallError("BackupAndRestore is not needed: resume=True continues a run.")
     directions = {
         "loss": "min",
         "val_loss": "min",
@@ -104,42 +121,57 @@ def train(
     except ValueError as error:
         raise CallError(str(error)) from error
     _use_threads(threads)
+    workers = choose(strategy)
     begin = initialization.resumed if resume else initialization.fresh
-    start = begin(
-        family, run, data, validation, validation_split, strict, settings, init_from,
-        keep_vocabulary,
-    )  # fmt: skip
-    if start is None:
-        log(f"{run} is already finished.")
-        return load(run)
+    with workers.losses_reported():
+        start = begin(
+            family, run, data, validation, validation_split, strict, settings, init_from,
+            keep_vocabulary, workers,
+        )  # fmt: skip
+        if start is None:
+            log(f"{run} is already finished.")
+            return load(run)
+        return _train(start, strict, threads, callbacks)
 
-    task, corpora = start.task, start.corpora
+
+def _train(
+    start: Start, strict: bool, threads: int | None, callbacks: Sequence[keras.callbacks.Callback]
+) -> families.Pipeline:
+    task, corpora, workers = start.task, start.corpora, start.workers
     log(f"{corpora.training.places[0]}: {task.format_row(corpora.training, 0)}")
-    examples = task.encode(corpora.training, training=True, cache=start.cache)
-    validation_examples = task.encode(corpora.validation, training=False, cache=start.cache)
+    with workers.chief_first():  # the others read its cache
+        examples = task.encode(corpora.training, training=True, cache=start.cache)
+        validation_examples = task.encode(corpora.validation, training=False, cache=start.cache)
     skipped = [*corpora.skipped, *examples.skipped, *validation_examples.skipped]
     if strict and skipped:
         place, reason = skipped[0]
         raise DataError(f"{place}: {reason} (without strict it is skipped).")
 
+    initialization.check_workers(start)
     process.set_seed(start.settings["seed"])
-    model, network = task.build(examples, start.settings["seed"])
     order = BatchOrder(examples.lengths, start.settings)
-    depths = layers.depths(model.trainable_variables, task.layers)
-    optimizer = make_optimizer(start.settings, order.steps, depths)
-    model.compile(optimizer, task.loss(), jit_compile=False)
+    with workers.strategy.scope():
+        with dtype_policy(start.settings["precision"]):
+            model, network = task.build(examples, start.settings["seed"])
+        depths = layers.depths(model.trainable_variables, task.layers)
+        optimizer = make_optimizer(start.settings, order.steps, depths)
+        model.compile(optimizer, task.loss(), jit_compile=False)
+        build_optimizer(model)
 
     if start.config is None:
         initialization.create_run(start, model, network, skipped, threads)
         start = start._replace(source=None)  # its weights are no longer needed
-    with locked(start.run):
-        history = [] if start.config is None else initialization.reopen_run(start, model)
-        evaluation = Evaluation(start.run, task, validation_examples, start.settings)
-        epoch_end = EpochEnd(start.run, evaluation, start.settings, history, threads)
+    with locked(start.run) if workers.is_chief else contextlib.nullcontext():
+        state = State([], START)
+        if start.config is not None:
+            state = initialization.reopen_run(start, model)
+        evaluation = Evaluation(start.run, task, validation_examples, start.settings, workers)
+        epoch_end = EpochEnd(start.run, evaluation, start.settings, state.history, threads)
         log(
             f"{start.run}: {len(examples):,} training examples, {len(validation_examples):,} "
             f"validation examples, {len(skipped):,} skipped; {model.count_params():,} weights"
         )
+        log(f"strategy: {workers}")
         log_data(task, corpora, examples, validation_examples)
         for line in layers.describe(task.layers, start.settings):
             log(line)
@@ -147,11 +179,12 @@ def train(
             f"{task.monitor} of answers that ignore the input: {epoch_end.baseline:.4f}; until it "
             "is better, the loss chooses the best epoch, and patience is not used up"
         )
-        if history:  # a kill may have kept the files of the last epoch from being written
+        if state.history and state.position == START and workers.is_chief:
+            # A kill may have kept the files of the last epoch from being written.
             epoch_end.set_model(model)
             epoch_end.write_files()
         if not epoch_end.finished:
-            _fit(model, start, examples, order, epoch_end, callbacks)
+            _fit(model, start, examples, order, epoch_end, state.position, callbacks)
         return _finish(start, epoch_end)
 
 
@@ -173,39 +206,76 @@ def _fit(
     examples: families.Examples,
     order: BatchOrder,
     epoch_end: EpochEnd,
+    position: Position,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
-    first = order.epoch = len(epoch_end.history)
-    dataset = make_dataset(order, lambda *chosen: start.task.batch(examples, *chosen))
-    epochs = start.settings["epochs"]
+    first, order.step = len(epoch_end.history), position.step
+    workers, epochs = start.workers, start.settings["epochs"]
+    make_batch = functools.partial(start.task.batch, examples)
+    dataset = make_dataset(
+        order,
+        lambda *chosen: distribution.split(
+            make_batch, *chosen, workers.replicas, workers.own_replicas
+        ),
+    )
+
+    def describe(step: int) -> str:
+        return _describe(start, examples, order.batches()[step])
+
+    step_log = StepLog(
+        start.run,
+        start.settings if workers.is_chief else StepLog.OFF,
+        order.steps,
+        first * order.steps + position.step,
+    )
+
+    def keep(position: Position) -> None:
+        if epoch_end.is_due:
+            step_log.flush()
+            epoch_end.keep(position)
+
     try:
-        model.fit(
-            dataset,
-            initial_epoch=first,
-            epochs=epochs,
-            shuffle=False,  # BatchOrder shuffles
-            verbose=0,
-            callbacks=[
-                order,
-                Progress(order.steps, epochs),
-                epoch_end.evaluation,
-                *callbacks,
-                epoch_end,
-            ],
-        )
+        with contextlib.closing(step_log):
+            distribution.fit(
+                model,
+                distribution.make_step(
+                    model,
+                    workers.strategy,
+                    start.task.loss_terms,
+                    start.settings["accumulate"],
+                    workers.own_replicas.start,
+                ),
+                dataset,
+                steps=order.steps,
+                first_epoch=first,
+                epochs=epochs,
+                describe=describe,
+                callbacks=[
+                    order,
+                    Progress(order.steps, epochs, position.step),
+                    epoch_end.evaluation,
+                    *callbacks,
+                    step_log,
+                    epoch_end,
+                ],
+                record=step_log.record,
+                position=position,
+                keep=keep,
+                workers=workers,
+            )
     except KeyboardInterrupt:
         done = len(epoch_end.history)
         log(
             f"Interrupted after {done} of {epochs} epochs; "
             f"--resume --run {start.run} continues from there."
         )
-        if not done:
+        if not done or workers.count > 1:  # the others can't go on
             raise
     except TrainingError as error:
         done = len(epoch_end.history)
         fine = f" {start.run} holds the best of the {done} epochs before." if done else ""
         raise initialization.failed(
-            start.run,
+            start,
             f"{error} Resuming would only repeat this: check the data, and train a new run with a "
             f"lower learning_rate or clip_norm.{fine}",
         ) from error
@@ -220,10 +290,21 @@ def _fit(
         raise
 
 
+def _describe(start: Start, examples: families.Examples, batch: np.ndarray) -> str:
+    """Name the first examples of a batch, by their places in the data."""
+    skipped = {place for place, _ in examples.skipped}
+    places = [place for place in start.corpora.training.places if place not in skipped]
+    named = ", ".join(str(places[index]) for index in batch[:NAMED])
+    return f"whose batch has {len(batch)} examples: {named}{', …' * (len(batch) > NAMED)}"
+
+
 def _finish(start: Start, epoch_end: EpochEnd) -> families.Pipeline:
-    """Evaluate the best epoch with the pipeline, and write the files of a finished run."""
+    """Evaluate the best epoch, and write the files of a finished run; the first worker does."""
     run, corpora = start.run, start.corpora
     log(epoch_end.outcome)
+    if not start.workers.is_chief:
+        start.workers.exchange(None)
+        return load(run)
     pipeline = load(run)
     scores = {"best_epoch": epoch_end.best["epoch"], "epochs": len(epoch_end.history)}
     predictions = []
@@ -242,4 +323,5 @@ def _finish(start: Start, epoch_end: EpochEnd) -> families.Pipeline:
     log_samples(start.task, predictions, SAMPLES, [start.settings["seed"], len(epoch_end.history)])
     if epoch_end.finished:
         directory.finish(run)
+    start.workers.exchange(None)
     return pipeline

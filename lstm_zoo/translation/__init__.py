@@ -31,7 +31,7 @@ DATA_HELP = """\
 INPUT_HELP = "a text"
 DECODES = True
 COLUMNS = ("source_column", "target_column")
-TOKENIZER = ("vocabulary", "vocabulary_size")
+TOKENIZER = ("vocabulary", "vocabulary_size", "vocabulary_sample")
 VOCABULARIES = ("separate", "joint")
 
 _COMMON = {

@@ -1,15 +1,18 @@
 """Read sentence pairs from a file per language, or from a table's columns."""
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstm_zoo import families
-from lstm_zoo.data import columns, headers, splits, tables
+from lstm_zoo.data import columns, headers, rows, splits, tables
+from lstm_zoo.data.arrays import take
+from lstm_zoo.data.rows import Source
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import user_path
 from lstm_zoo.training.progress import log
@@ -19,6 +22,8 @@ SUFFIXES = (".txt", *tables.SUFFIXES)
 # The usual names of columns, besides those of the languages.
 COLUMNS = {"source_column": ("source", "src"), "target_column": ("target", "tgt", "trg")}
 GROUPS = ("group",)
+FIELDS = ("sources", "targets", "places", "groups")  # of a corpus
+CHECKED = 10_000  # rows that decide what columns without names are
 EXPECTED = (
     "a prefix with a file per language (multi30k/train for train.de and train.en), a "
     "tab-separated .tsv or .txt with two or more columns, or a .csv or .jsonl that names them"
@@ -30,7 +35,8 @@ class Corpus(families.Corpus):
     """Sentence pairs, and the rows that could not be used.
 
     Attributes:
-        sources: the source sentences, none empty.
+        sources: the source sentences, none empty; like the other columns a list, or
+            `lstm_zoo.data.arrays.Texts`, which are on disk.
         targets: their translations, none empty.
         places: the file and line of each pair, such as `train.de:7`.
         skipped: a (place, reason) for each skipped row.
@@ -38,33 +44,30 @@ class Corpus(families.Corpus):
         groups: the group of each pair, "" for none; empty if no pair has one.
     """
 
-    sources: list[str]
-    targets: list[str]
-    places: list[str]
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    skipped_rows: list[int] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
+    sources: Sequence[str]
+    targets: Sequence[str]
+    places: Sequence[str]
+    groups: Sequence[str] = ()
+    skipped: Sequence[tuple[str, str]] = ()
+    skipped_rows: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.sources)
 
     @property
-    def columns(self) -> tuple[list[str], ...]:
+    def columns(self) -> tuple[Sequence[str], ...]:
         """(sources, targets), and groups if there are some, in the form that `read` accepts."""
         return (self.sources, self.targets, *([self.groups] if self.groups else []))
 
     @property
-    def identity(self) -> tuple[list[str], list[str]]:
+    def identity(self) -> tuple[Sequence[str], Sequence[str]]:
         """The columns that the corpus's fingerprint is computed from."""
         return self.sources, self.targets
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Corpus":
         """Return the pairs of these indices, without the skipped rows."""
-        sources, targets, places, groups = (
-            [column[i] for i in indices] if column else []
-            for column in (self.sources, self.targets, self.places, self.groups)
-        )
-        return Corpus(sources, targets, places, groups=groups)
+        columns = (self.sources, self.targets, self.places, self.groups)
+        return Corpus(*(take(column, indices) for column in columns))
 
     def split(self, fraction: float, seed: int) -> tuple["Corpus", "Corpus"]:
         """Split into (rest, fraction), with no sentence of either language in both sets."""
@@ -84,6 +87,7 @@ def read(
     strict: bool = False,
     given: Mapping[str, Any] | None = None,
     fallback: Mapping[str, Any] | None = None,
+    cache: Path | None = None,
 ) -> Corpus:
     """Read sentence pairs; the layout is detected.
 
@@ -102,6 +106,8 @@ def read(
         given: the settings `source_column` and `target_column`, which choose a table's columns, see
             `lstm_zoo.data.headers.wanted`; and `group_column`, without which no groups are read.
         fallback: names to prefer to the usual ones where none is given.
+        cache: the folder of prepared examples, for large files; see `lstm_zoo.data.rows`. None for
+            lists.
 
     Returns:
         The pairs, in file order.
@@ -122,34 +128,25 @@ def read(
     if isinstance(data, (str, os.PathLike)):
         path = user_path(data)
         name = str(path)
-        rows = _rows_of_path(path, source, target, wanted, optional)
+        found = _rows_of_path(path, source, target, wanted, optional)
+        origin = cache and Source(path, ("translation", source, target, wanted, optional), cache)
     else:
-        name = "the given data"
+        name, origin = "the given data", None
         headers.refuse(wanted, "data in memory")
-        rows = _rows_of_columns(data, grouped=bool(optional))
-    corpus = Corpus([], [], [])
-    for number, (place, *sides, group) in enumerate(rows):
-        missing = [
-            side for side, text in zip(("source", "target"), sides, strict=True) if not text.strip()
-        ]
-        if missing and strict:
-            raise DataError(
-                f"{place}: no {missing[0]}; expected both (without strict, the pair is skipped)."
-            )
-        if missing:
-            corpus.skipped.append((place, f"no {missing[0]}"))
-            corpus.skipped_rows.append(number)
-        else:
-            corpus.sources.append(sides[0])
-            corpus.targets.append(sides[1])
-            corpus.places.append(place)
-            corpus.groups.append(group)
-    if not len(corpus):
-        skipped = f" ({len(corpus.skipped)} rows were skipped)" if corpus.skipped else ""
-        raise DataError(f"{name}: no pair of sentences{skipped}. Expected {EXPECTED}.")
-    if not any(corpus.groups):
-        corpus.groups.clear()
-    return corpus
+        found = _rows_of_columns(data, grouped=bool(optional))
+    columns, *skipped = rows.gather(
+        map(_check, found),
+        FIELDS,
+        "both",
+        strict=strict,
+        texts=("sources", "targets"),
+        source=origin,
+    )
+    if not len(columns[0]):
+        reason = f" ({len(skipped[0])} rows were skipped)" if skipped[0] else ""
+        raise DataError(f"{name}: no pair of sentences{reason}. Expected {EXPECTED}.")
+    *columns, groups = columns
+    return Corpus(*columns, groups if any(groups) else [], *skipped)
 
 
 class _Row(NamedTuple):
@@ -157,6 +154,13 @@ class _Row(NamedTuple):
     source: str
     target: str
     group: str = ""
+
+
+def _check(row: _Row) -> tuple[str, tuple[str, ...]]:
+    """Return why a pair can't be used, "" if it can, and its fields as in a corpus."""
+    missing = "" if row.source.strip() else "no source"
+    missing = missing or ("" if row.target.strip() else "no target")
+    return missing, (row.source, row.target, row.place, row.group)
 
 
 def _rows_of_columns(data: Any, grouped: bool) -> Iterator[_Row]:
@@ -216,12 +220,13 @@ def _rows_of_path(
 
 def _rows_of_files(source: Path, target: Path) -> Iterator[_Row]:
     sides = [tables.all_lines(path) for path in (source, target)]
-    if len(sides[0]) != len(sides[1]):
-        raise DataError(
-            f"{source} has {len(sides[0]):,} lines, {target} {len(sides[1]):,}; expected equal "
-            "numbers, a sentence and its translation on the same line."
-        )
-    for number, (text, translation) in enumerate(zip(*sides, strict=True), 1):
+    for number, (text, translation) in enumerate(itertools.zip_longest(*sides), 1):
+        if text is None or translation is None:
+            counts = [sum(1 for _ in tables.all_lines(path)) for path in (source, target)]
+            raise DataError(
+                f"{source} has {counts[0]:,} lines, {target} {counts[1]:,}; expected equal "
+                "numbers, a sentence and its translation on the same line."
+            )
         yield _Row(f"{source}:{number}", text, translation)
 
 
@@ -244,19 +249,25 @@ def _rows_of_table(
     optional: Sequence[headers.Column],
 ) -> Iterator[_Row]:
     """Read tab-separated columns: those that a header names, else the first two."""
-    rows = [*tables.rows_of_tsv(path)]
-    if rows and _is_header(path, rows, source, target, wanted):
+    lines = tables.rows_of_tsv(path)
+    first = [*itertools.islice(lines, CHECKED)]
+    if first and _is_header(path, first, source, target, wanted):
         yield from _rows_of_named(path, wanted, optional)
         return
-    for number, fields in rows:
-        if len(fields) < 2:
-            raise DataError(
-                f"{path}:{number}: {len(fields)} columns; expected at least 2, separated by tabs."
-            )
-    if rows:
-        _check_order(path, [fields for _, fields in rows], source, target, wanted)
-    for number, fields in rows:
+    for number, fields in first:
+        _check_width(path, number, fields)
+    if first:
+        _check_order(path, [fields for _, fields in first], source, target, wanted)
+    for number, fields in itertools.chain(first, lines):
+        _check_width(path, number, fields)
         yield _Row(f"{path}:{number}", fields[0], fields[1])
+
+
+def _check_width(path: Path, number: int, fields: Sequence[str]) -> None:
+    if len(fields) < 2:
+        raise DataError(
+            f"{path}:{number}: {len(fields)} columns; expected at least 2, separated by tabs."
+        )
 
 
 def _is_header(

@@ -204,7 +204,10 @@ class Pipeline(pipeline.Pipeline):
         pairs = corpus.read(data, *languages, strict, given, fallback=settings)
         answers = self.predict(pairs.sources, batch_size, beam_width=beam_width)
         hypotheses = [answer.text for answer in answers]
-        loss = self._task.cross_entropy(self.model, self._task.encode(pairs, training=False))
+        examples = self._task.encode(pairs, training=False)
+        indices = np.arange(len(examples))
+        sums, counts = self._task.cross_entropies(self.model, examples, indices)
+        loss = sums.sum() / counts.sum()
         tokenizer = self._task.bleu_tokenizer(pairs.targets)
         return {
             **metrics.bleu_and_chrf(pairs.targets, hypotheses, tokenizer),

@@ -1,5 +1,6 @@
 """The translation task: tokenizers, examples, batches, loss and metrics for training."""
 
+import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Examples(families.Examples):
 
     sources: Arrays
     targets: Arrays
-    texts: tuple[list[str], list[str]]
+    texts: tuple[Sequence[str], Sequence[str]]
     skipped: list[tuple[str, str]]
     cut: int = 0
 
@@ -89,9 +90,12 @@ class Task(families.Task):
         return Tokenizers(self.source, self.target)
 
     @staticmethod
-    def read(data: Any, settings: Mapping[str, Any], strict: bool = False) -> Corpus:
+    def read(
+        data: Any, settings: Mapping[str, Any], strict: bool = False, cache: Path | None = None
+    ) -> Corpus:
         """Read a corpus with `lstm_zoo.translation.corpus.read`, as the settings say."""
-        return corpus.read(data, settings["source"], settings["target"], strict, settings)
+        sides = settings["source"], settings["target"]
+        return corpus.read(data, *sides, strict, settings, cache=cache)
 
     @staticmethod
     def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
@@ -129,10 +133,17 @@ class Task(families.Task):
 
         def learn_pieces(texts: Sequence[str]) -> PieceTokenizer:
             size, sample = settings["vocabulary_size"], settings["vocabulary_sample"]
-            return PieceTokenizer.learn(texts, size, fold_case=False, seed=seed, sample=sample)
+            return encoding.learn(
+                PieceTokenizer,
+                texts,
+                vocabulary_size=size,
+                fold_case=False,
+                seed=seed,
+                sample=sample,
+            )
 
         if settings["vocabulary"] == "joint":
-            joint = learn_pieces([*training.sources, *training.targets])
+            joint = learn_pieces(training.sources + training.targets)
             return cls(settings, joint, joint)
         return cls(settings, learn_pieces(training.sources), learn_pieces(training.targets))
 
@@ -265,52 +276,93 @@ class Task(families.Task):
         examples: Examples,
         indices: np.ndarray,
         generator: np.random.Generator | None = None,
+        rows: np.ndarray | slice = slice(None),
     ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-        """Return a training batch.
+        """Return a training batch, or some rows of it.
 
         Args:
             examples: the examples to choose from.
             indices: the indices of the batch's examples, integers `(batch,)`.
             generator: ignored: batches are not random.
+            rows: the rows to return, padded like all.
 
         Returns:
             Inputs: source ids `(batch, source time)` and target ids from the start token on
             `(batch, target time)`. Targets: target ids up to the end token, of the same shape. All
             int32, padded with 0.
         """
-        sources = [examples.sources[index] for index in indices]
-        targets = [examples.targets[index] for index in indices]
+        longest = [
+            max(len(side[index]) for index in indices)
+            for side in (examples.sources, examples.targets)
+        ]
+        sources = [examples.sources[index] for index in indices[rows]]
+        targets = [examples.targets[index] for index in indices[rows]]
         return (
-            batching.pad(sources, last=END),
-            batching.pad(targets, first=START),
-        ), batching.pad(targets, last=END)
+            batching.pad(sources, last=END, longest=longest[0]),
+            batching.pad(targets, first=START, longest=longest[1]),
+        ), batching.pad(targets, last=END, longest=longest[1])
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss on (targets, logits)."""
         return SmoothedCrossEntropy(self.settings["label_smoothing"])
 
-    def evaluate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
-        """Evaluate a network during training, by greedy decoding.
+    def loss_terms(self, targets: tf.Tensor) -> tf.Tensor:
+        """Return the number of target ids that are not padding."""
+        return tf.math.count_nonzero(targets, dtype=tf.float32)
+
+    def results(
+        self, model: keras.Model, examples: Examples, indices: np.ndarray
+    ) -> list[tuple[float, int, str]]:
+        """Return the summed cross-entropy, its number of pieces and the greedy translation."""
+        found = [""] * len(indices)
+        translate = self._translator(model)
+        for rows in batching.sorted_batches(examples.lengths[indices], EVALUATION_BATCH):
+            (sources, _), _ = self.batch(examples, indices[rows])
+            texts = translate(tf.constant(sources)).texts[:, 0].numpy()
+            for row, text in zip(rows, texts, strict=True):
+                found[row] = text.decode()
+        sums, counts = self.cross_entropies(model, examples, indices)
+        return [*zip(sums.tolist(), counts.tolist(), found, strict=True)]
+
+    def cross_entropies(
+        self, model: keras.Model, examples: Examples, indices: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the summed cross-entropy of target pieces in nats, and their number, end included.
 
         Args:
             model: the network.
-            examples: the examples to evaluate on.
+            examples: the examples.
+            indices: the indices of those to compute, `(examples,)`.
 
         Returns:
-            `loss`, the cross-entropy per piece in nats, without label smoothing; `perplexity`, its
-            exponential; `bleu_greedy` and `chrf_greedy`; and `predictions`, a dict with `source`,
-            `reference` and `hypothesis` for each example.
+            float64 and int64 `(examples,)`.
         """
-        hypotheses = [""] * len(examples)
-        translate = self._translator(model)
-        for indices in batching.sorted_batches(examples.lengths, EVALUATION_BATCH):
-            (sources, _), _ = self.batch(examples, indices)
-            texts = translate(tf.constant(sources)).texts[:, 0].numpy()
-            for index, text in zip(indices, texts, strict=True):
-                hypotheses[index] = text.decode()
+        sums, counts = np.zeros(len(indices)), np.zeros(len(indices), np.int64)
+        for rows in batching.sorted_batches(examples.lengths[indices], EVALUATION_BATCH):
+            inputs, targets = self.batch(examples, indices[rows])
+            losses = SmoothedCrossEntropy().per_token(targets, model.predict_on_batch([*inputs]))
+            sums[rows] = tf.reduce_sum(losses, axis=1)
+            counts[rows] = np.count_nonzero(targets, axis=1)
+        return sums, counts
+
+    def scores(
+        self, examples: Examples, results: Sequence[tuple[float, int, str]]
+    ) -> dict[str, Any]:
+        """Compute the metrics of an epoch, from greedy decoding.
+
+        Args:
+            examples: the examples.
+            results: the summed cross-entropy, its number of pieces and the translation of each.
+
+        Returns:
+            `loss`, the cross-entropy per piece in nats, end tokens included, without label
+            smoothing; `perplexity`, its exponential; `bleu_greedy` and `chrf_greedy`; and
+            `predictions`, a dict with `source`, `reference` and `hypothesis` for each example.
+        """
+        sums, counts, hypotheses = zip(*results, strict=True)
         sources, references = examples.texts
         scores = metrics.bleu_and_chrf(references, hypotheses, self.bleu_tokenizer(references))
-        loss = self.cross_entropy(model, examples)
+        loss = math.fsum(sums) / sum(counts)
         return {
             "loss": loss,
             "perplexity": float(np.exp(loss)),
@@ -333,7 +385,7 @@ class Task(families.Task):
 
         BLEU is hardly ever 0: by chance, or smoothed, it is a little more.
         """
-        _, references = examples.texts
+        references = [*examples.texts[1]]
         half = len(references) // 2
         unrelated = references[half:] + references[:half]
         tokenizer = self.bleu_tokenizer(references)
@@ -342,16 +394,6 @@ class Task(families.Task):
     def score_prediction(self, prediction: Mapping[str, Any]) -> float:
         """Return the chrF of a row of `predictions`."""
         return metrics.sentence_chrf(prediction["reference"], prediction["hypothesis"])
-
-    def cross_entropy(self, model: keras.Model, examples: Examples) -> float:
-        """Return the cross-entropy per target piece, end tokens included, in nats."""
-        total, count = 0.0, 0
-        for indices in batching.sorted_batches(examples.lengths, EVALUATION_BATCH):
-            inputs, targets = self.batch(examples, indices)
-            losses = SmoothedCrossEntropy().per_token(targets, model.predict_on_batch([*inputs]))
-            total += float(tf.reduce_sum(losses))
-            count += np.count_nonzero(targets)
-        return total / count
 
     def format_row(self, corpus: Corpus, index: int) -> str:
         """Format a row of a corpus for the log: each text after its language."""

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_zoo.data import prepared
+from lstm_zoo.data.arrays import Arrays, Texts
 from lstm_zoo.errors import DataError, FileReadError
 
 
@@ -150,3 +151,42 @@ def test_a_folder_that_is_removed_while_it_is_read_is_prepared_again(tmp_path):
     assert [array[1, 2] for array in arrays] == [0, 1, 2, 3]
     again, _ = prepare(tmp_path / "key", compute, 4)
     assert all(np.array_equal(*pair) for pair in zip(arrays, again, strict=True))
+
+
+def test_what_is_remembered_of_columns_on_disk_is_computed_once(tmp_path):
+    def texts(values):
+        arrays = Arrays.concatenate([np.frombuffer(value.encode(), np.uint8) for value in values])
+        return Texts(arrays, "key", tmp_path / "cache")
+
+    computed = []
+
+    def compute():
+        computed.append(1)
+        return {"count": len(computed)}
+
+    (tmp_path / "cache").mkdir()
+    columns = [texts(["good", "bad"]), texts(["a", "b"])]
+    for _ in range(2):
+        assert prepared.remember("name", columns, compute) == {"count": 1}
+    assert prepared.remember("other", columns, compute) == {"count": 2}
+    assert prepared.remember("name", [column.take([0]) for column in columns], compute) == {
+        "count": 3
+    }
+    for path in (tmp_path / "cache").iterdir():
+        path.write_text("{damaged")
+    assert prepared.remember("name", columns, compute) == {"count": 4}
+    for number in (5, 6):  # of lists, nothing is kept
+        assert prepared.remember("name", [["good"]], compute) == {"count": number}
+
+
+def test_a_folder_that_is_there_is_replaced_and_a_failure_leaves_it(tmp_path):
+    folder = tmp_path / "cache" / "folder"
+    for content in ("old", "new"):
+        with prepared.writing(folder) as staging:
+            (staging / content).write_text(content)
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    with pytest.raises(KeyboardInterrupt), prepared.writing(folder) as staging:
+        (staging / "partly").write_text("")
+        raise KeyboardInterrupt
+    assert [*(tmp_path / "cache").iterdir()] == [folder]
+    assert [path.name for path in folder.iterdir()] == ["new"]

@@ -156,3 +156,36 @@ def test_objects_of_jsonl_may_order_their_keys_differently(tmp_path):
     assert [next(rows)[1], next(rows)[1]] == [["a", "x"], ["b", "y"]]
     with pytest.raises(DataError, match="a.jsonl:3: expected an object with .*; found: text"):
         next(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"text,label\n" + b"good,1\n" * 600 + b'"bad"x,1\n', "a.csv:602: not valid CSV"),
+        ("a.jsonl", b'{"text": "good"}\n' * 600 + b"{\n", "a.jsonl:601: not valid JSON"),
+        ("a.tsv", b"text\tlabel\n" + b"good\t1\n" * 600 + b"bad\n", "a.tsv:602: 1 fields"),
+    ],
+)
+def test_rows_before_an_error_are_read(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    rows, found = tables.read_rows(tmp_path / name, [Column(("text",))]), []
+    with pytest.raises(DataError, match=message):
+        for _, (text,) in rows:
+            found.append(text)
+    assert found == ["good"] * 600
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "line"),
+    [
+        ("a.csv", b"text\n", b"good\n"),
+        ("a.tsv", b"text\n", b"good\n"),
+        ("a.jsonl", b"", b'{"text": "good"}\n'),
+    ],
+)
+def test_a_byte_that_is_not_utf8_is_named_with_its_line(tmp_path, name, first, line):
+    path = tmp_path / name
+    path.write_bytes(first + 3_000 * line + line.replace(b"good", b"\xe4") + line)
+    number = 3_001 + bool(first)
+    with pytest.raises(DataError, match=f"{name}:{number}: byte 0xe4 is not UTF-8"):
+        list(tables.read_rows(path, [Column(("text",))]))

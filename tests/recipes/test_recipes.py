@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import common
+import numpy as np
 import pytest
 import soundfile
 from classification import Classification
@@ -19,7 +20,13 @@ from lstm_zoo import sentiment
 from lstm_zoo.settings import TRAINING, Setting, integer
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-SHARED = ("common", "classification", "pairs", "recognition")  # base classes, no recipes
+SHARED = (
+    "common",
+    "classification",
+    "finetuning",
+    "pairs",
+    "recognition",
+)  # base classes, no recipes
 NAMES = sorted(path.stem for path in RECIPES.glob("*.py") if path.stem not in SHARED)
 
 
@@ -198,6 +205,90 @@ def test_a_recipe_trains_and_writes_a_row(tmp_path, monkeypatch):
     assert again["accuracy"] == row["accuracy"]
 
 
+@pytest.mark.slow
+def test_a_recipe_of_fine_tuning_compares_three_networks(tmp_path, monkeypatch):
+    from finetuning import FineTuning
+
+    from lstm_zoo.runs.directory import read_config
+    from lstm_zoo.sentiment import corpus, demo
+
+    class Made(FineTuning):
+        family = "sentiment"
+        metrics = {"accuracy": "accuracy"}
+
+        def source_data(self, data, seed):
+            return data.take(range(200)), data.take(range(200, 240))
+
+        def split_data(self, data, seed):
+            return data.take(range(240, 300)), data.take(range(300, 400))
+
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "RESULTS.md")
+    recipe = Made(
+        "made",
+        "A recipe.",
+        lambda path: corpus.read(demo.generate(400)[:2]),
+        {"variant": "tiny", "epochs": 1},
+        "demo",
+        0.2,
+        splits=2,
+        test_share=0.0,
+        source={"variant": "tiny", "epochs": 2, "learning_rate": 0.02},
+        tuned={"epochs": 1, "freeze": 1, "learning_rate": 0.0},
+        examples=60,
+    )
+    arguments = ["--data", ".", "--run", tmp_path / "run", "--export", tmp_path / "export"]
+    result = CliRunner().invoke(recipe.command(), list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    (row,) = all_rows()
+    # Its rate is 0.
+    assert row["accuracy fine-tuned"] == row["accuracy source"]
+    assert {name for name in row if name.startswith("accuracy")} == {
+        "accuracy source",
+        "accuracy fine-tuned",
+        "accuracy scratch",
+    }
+    for seed in (0, 1):
+        entry = read_config(tmp_path / f"run/seed-{seed}/fine-tuned")["init_from"]
+        assert entry["run"] == str(tmp_path / "run/source") and not entry["fresh"]
+        assert "init_from" not in read_config(tmp_path / f"run/seed-{seed}/scratch")
+    # Run again, it loads the finished runs and writes the same row.
+    CliRunner().invoke(recipe.command(), list(map(str, arguments)))
+    assert all_rows() == [row]
+    for changed in ({"source": {}}, {"tuned": {}}, {"settings": {}}, {"examples": 61}):
+        assert replace(recipe, **changed).digest() != recipe.digest()
+
+
+def test_recipes_of_fine_tuning_share_nothing_between_training_and_test_sets():
+    from finetuning import folds
+    from imdb_to_mr import RECIPE as to_sentences
+    from mr_to_imdb import RECIPE as to_reviews
+
+    from lstm_zoo.sentiment import corpus
+
+    texts = [f"sentence {number % 900}" for number in range(1_000)]
+    translations = [f"phrase {number % 950}" for number in range(1_000)]
+    found = folds(texts, translations)
+    assert {*found} == {*range(10)}
+    assert all(found[number] == found[number - 900] for number in range(900, 1_000))
+
+    # Three reviews for each id of a film, in both classes.
+    ids = np.array([*range(3_000)] * 2)
+    labels = ["neg"] * 3_000 + ["pos"] * 3_000
+    reviews = corpus.read(([f"review {number}" for number in range(6_000)], labels))
+    sentences = corpus.read((texts, labels[2_500:3_500]))
+    data = (reviews, ids, sentences)
+    for seed in range(5):
+        for recipe in (to_sentences, to_reviews):
+            training, test = recipe.split_data(data, seed)
+            assert training.label_counts == {"neg": 100, "pos": 100}
+            assert training.overlap(test) == 0
+        tested = {int(text.split()[1]) % 3_000 for text in test.texts}
+        assert tested == {*range(300 * seed, 300 * seed + 300)}
+    training, validation = to_sentences.source_data(data, 0)
+    assert {int(text.split()[1]) % 3_000 for text in validation.texts} == {*range(2_850, 3_000)}
+    assert len(training) + len(validation) == 6_000
+
+
 def test_trec_reads_questions_and_coarse_classes(tmp_path):
     import trec
 
@@ -229,6 +320,8 @@ def test_imdb_reads_the_archive_like_the_folder(tmp_path):
             (tmp_path / name).write_text(text, encoding="utf-8")
     expected = (["bad é", "good"], ["neg", "pos"])
     assert imdb.read(archive) == expected
+    assert imdb.read_reviews(archive)[2] == imdb.read_reviews(tmp_path / "aclImdb/train")[2]
+    assert imdb.read_reviews(archive)[2] == [1, 1]
     assert tuple(imdb.read(tmp_path / "aclImdb/train")) == expected
 
 

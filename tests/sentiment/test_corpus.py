@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from lstm_zoo.data import rows
+from lstm_zoo.data.arrays import Texts
+from lstm_zoo.data.prepared import fingerprint
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.sentiment.corpus import read
 
@@ -233,3 +236,50 @@ def test_groups_are_read_where_they_are_asked_for(tmp_path):
     path.write_text('{"text": "a", "label": "x", "group": [7]}\n')
     with pytest.raises(DataError, match="a.jsonl:1: group: expected a str or a number"):
         read(path, given={"group_column": "auto"})
+
+
+LAYOUTS = {
+    "table.csv": "text,label,group\n"
+    + "".join(f"text {n % 40},{n % 3},{n % 7}\n" for n in range(90)),
+    "table.tsv": "label\ttext\n" + "".join(f"{n % 2}\ttext {n}\n" for n in range(90)) + "1\t\n",
+    "table.jsonl": "".join(
+        f'{{"text": "text {n} \\ud800", "label": {n % 2}}}\n' for n in range(90)
+    ),
+    "fasttext.txt": "".join(f"__label__{n % 2} text {n}\n" for n in range(90)),
+}
+
+
+@pytest.mark.parametrize("layout", [*LAYOUTS, "folder"])
+def test_a_corpus_on_disk_is_that_in_memory(layout, tmp_path, monkeypatch):
+    if layout == "folder":
+        path = tmp_path / "data"
+        for number in range(30):
+            folder = path / ("neg", "pos")[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{number}.txt").write_text(f"text {number // 2}")
+    else:
+        path = tmp_path / layout
+        path.write_text(LAYOUTS[layout])
+    options = {"given": {"group_column": "auto"}}
+    memory = read(path, **options)
+    monkeypatch.setattr(rows, "IN_MEMORY", 20)
+    for _ in range(2):
+        disk = read(path, cache=tmp_path / "cache", **options)
+        assert isinstance(disk.texts, Texts) and isinstance(memory.texts, list)
+        parts = zip((memory, *memory.split(0.2, 3)), (disk, *disk.split(0.2, 3)), strict=True)
+        for expected, found in parts:
+            for name in ("texts", "labels", "places", "groups", "skipped", "skipped_rows"):
+                assert [*getattr(found, name)] == [*getattr(expected, name)]
+            assert found.classes == expected.classes
+            assert found.label_counts == expected.label_counts
+            classes = expected.classes
+            assert (found.class_indices(classes) == expected.class_indices(classes)).all()
+            assert found.overlap(disk) == expected.overlap(memory)
+            assert fingerprint(*found.identity) == fingerprint(*expected.identity)
+    assert len([*(tmp_path / "cache").iterdir()]) == 1
+
+
+def test_a_label_that_is_no_class_is_named_with_its_place():
+    labelled = read((["a", "b", "c"], ["x", "y", "z"]))
+    with pytest.raises(DataError, match="row 1: the label 'y' is not one .*: x, z"):
+        labelled.class_indices(["x", "z"])

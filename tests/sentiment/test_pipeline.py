@@ -14,6 +14,7 @@ from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.sentiment import demo
 from lstm_zoo.sentiment.corpus import read
 from lstm_zoo.sentiment.task import Task
+from lstm_zoo.training.callbacks import evaluate
 from tests.conftest import HOSTILE
 
 
@@ -66,7 +67,7 @@ def test_training_and_serving_agree(small_pipeline, small_run):
     texts, labels, _ = demo.generate(200, seed=8)
     task = Task.load(small_run, small_pipeline.config)
     examples = task.encode(read((texts, labels)))
-    scores = task.evaluate(small_pipeline.model, examples)
+    scores = evaluate(task, small_pipeline.model, examples)
     served = small_pipeline.evaluate((texts, labels))
     assert scores["accuracy"] == served["accuracy"]
     assert scores["confusion"] == served["confusion"]

@@ -339,7 +339,7 @@ def test_clips_of_equal_names_and_sizes_differ_by_their_content(tmp_path):
     assert one.identity == two.identity
     assert one.file_digests != two.file_digests
     old = {"examples": 1, "sha256": corpora.fingerprint(*one.identity)}  # as version 0.1 wrote it
-    assert corpora._describe(one, one.identity) == {
+    assert corpora._describe(one)[0] == {
         **old,
         "files_sha256": corpora.fingerprint(one.file_digests),
     }

@@ -218,3 +218,17 @@ def test_pieces_are_learned_from_a_seeded_sample():
     assert sampled == again == learn([texts[index] for index in drawn], 300, seed=0).model
     assert other != sampled
     assert learn(texts, 300, sample=300).model == learn(texts, 300).model
+
+
+def test_functions_in_threads_keep_the_order_and_take_few_items_ahead():
+    taken = []
+
+    def items():
+        for number in range(1_000):
+            taken.append(number)
+            yield number
+
+    results = tokenizers.in_threads(lambda number: -number, items())
+    assert next(results) == 0
+    assert len(taken) < 500
+    assert [*results] == [-number for number in range(1, 1_000)]

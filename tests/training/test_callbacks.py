@@ -98,8 +98,9 @@ def end_epochs(run, accuracies, **settings):
         monitor="accuracy",
         directions={"accuracy": "max"},
         baseline_score=lambda examples: 0.0,
-        evaluate=lambda model, examples: {
-            "loss": float(np.mean(model.get_weights()[0])),
+        results=lambda model, examples, indices: [float(np.mean(model.get_weights()[0]))],
+        scores=lambda examples, results: {
+            "loss": results[0],
             "accuracy": next(scores),
             "predictions": [{"n": n} for n in (4, 2, 1, 3)],
         },
@@ -109,7 +110,7 @@ def end_epochs(run, accuracies, **settings):
     values = {
         "epochs": len(accuracies), "patience": 9, "average_epochs": 1, "seed": 0, **settings,
     }  # fmt: skip
-    evaluation = Evaluation(run, task, None, values)
+    evaluation = Evaluation(run, task, ["one"], values)
     end = EpochEnd(run, evaluation, values, [], threads=2)
     model, saved = network(), network()
     model.compile("sgd", "mse")
@@ -158,7 +159,7 @@ def test_an_epoch_ends_with_logs_a_history_and_a_checkpoint(tmp_path, capsys):
     ]
     restored = network()
     restored.compile("sgd", "mse")
-    assert checkpoints.restore(tmp_path, restored) == end.history
+    assert checkpoints.restore(tmp_path, restored).history == end.history
     np.testing.assert_array_equal(restored.get_weights()[0], np.full((2, 3), 2))
     environment = json.loads((tmp_path / "environment.json").read_text())
     assert environment["threads"] == 2

@@ -33,7 +33,7 @@ def test_a_restored_network_continues_as_if_it_had_not_been_interrupted(tmp_path
     model.train_on_batch(X, Y)
 
     restored = network(seed=1)
-    assert checkpoints.restore(tmp_path, restored) == history
+    assert checkpoints.restore(tmp_path, restored).history == history
     for array, expected in zip(state_of(restored), saved, strict=True):
         np.testing.assert_array_equal(array, expected)
     assert int(restored.optimizer.iterations) == 1
@@ -50,7 +50,7 @@ def test_an_assigned_learning_rate_is_restored_and_version_0_1_had_none(tmp_path
         models.append(network())
         settings = {"epochs": 2, "warmup": 0.5, "learning_rate": 0.1}
         settings |= {"weight_decay": 0.0, "epsilon": 1e-7, "clip_norm": 1.0}
-        settings |= layers.NEUTRAL
+        settings |= {**layers.NEUTRAL, "schedule": "cosine", "precision": "float32"}
         models[-1].compile(make_optimizer(settings, steps=4), "mse")
     model, restored = models
     model.optimizer.learning_rate = 0.03
@@ -60,7 +60,7 @@ def test_an_assigned_learning_rate_is_restored_and_version_0_1_had_none(tmp_path
 
     old = network()  # as version 0.1: with Keras's own optimizer, and other names in its history
     checkpoints.save(tmp_path / "old", old, [{"epoch": 1, "val_wer": 0.5, "val_accuracy": 0.5}])
-    history = checkpoints.restore(tmp_path / "old", restored)
+    history = checkpoints.restore(tmp_path / "old", restored).history
     assert history == [{"epoch": 1, "val_wer_greedy": 0.5, "val_accuracy": 0.5}]
 
 
@@ -68,7 +68,7 @@ def test_the_last_checkpoint_counts(tmp_path):
     model = network()
     save_epochs(tmp_path, model, 3)
     restored = network(seed=1)
-    assert checkpoints.restore(tmp_path, restored) == [{"epoch": n} for n in (1, 2, 3)]
+    assert checkpoints.restore(tmp_path, restored).history == [{"epoch": n} for n in (1, 2, 3)]
     assert all(np.all(array == 3) for array in restored.get_weights())
     assert [path.name for path in checkpoints.states(tmp_path)] == ["state-3.npz", "state-2.npz"]
 
@@ -96,7 +96,7 @@ def test_a_damaged_state_is_named_and_the_one_before_it_is_taken(tmp_path, capsy
     last, previous = checkpoints.states(tmp_path)
     last.write_bytes(damage(last.read_bytes()))
     restored = network(seed=1)
-    assert checkpoints.restore(tmp_path, restored) == [{"epoch": 1}]
+    assert checkpoints.restore(tmp_path, restored).history == [{"epoch": 1}]
     assert all(np.all(array == 1) for array in restored.get_weights())
     message = f"Warning: {last} is damaged; continuing after epoch 1, from {previous}.\n"
     assert capsys.readouterr().err == message
@@ -114,7 +114,7 @@ def test_a_run_that_has_lost_its_states_does_not_start_again(tmp_path):
 def test_without_a_checkpoint_the_history_is_empty(tmp_path):
     model = network()
     before = model.get_weights()
-    assert checkpoints.restore(tmp_path, model) == []
+    assert checkpoints.restore(tmp_path, model).history == []
     for array, expected in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(array, expected)
 

@@ -53,12 +53,16 @@ def test_batch_tokens_bounds_the_time_steps_padding_included():
 def test_a_dataset_yields_the_batches_of_the_current_epoch():
     order = order_of(seed=5)
     dataset = make_dataset(order, lambda indices, generator: (indices, generator.random(1)))
-    assert int(dataset.cardinality()) == order.steps == 7
     for epoch in (0, 3):
         order.on_epoch_begin(epoch)
         found = [(indices.numpy().tolist(), float(noise[0])) for indices, noise in dataset]
-        generator = np.random.default_rng((5, epoch, 1))  # of its own, so that runs are repeatable
-        assert found == [(batch, generator.random(1)[0]) for batch in rows(order)]
+        # The draws are of the seed, the epoch and the step, so that runs are repeatable.
+        noises = [np.random.default_rng((5, epoch, n, 1)).random(1)[0] for n in range(order.steps)]
+        assert found == [*zip(rows(order), noises, strict=True)]
+        order.step = 5  # a training that is resumed goes on there, in its first epoch
+        assert [indices.numpy().tolist() for indices, _ in dataset] == rows(order)[5:]
+        order.on_epoch_end(epoch)
+        assert order.step == 0
 
 
 def test_batches_may_be_nested_and_vary_in_their_first_two_axes():

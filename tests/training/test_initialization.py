@@ -241,7 +241,7 @@ def test_the_directory_of_a_new_run_is_created_with_all_that_a_resumed_one_reads
     # It was interrupted before its first epoch ended: the training starts again.
     again = resumed(start.run)
     assert again.task.tokenizer.words == start.task.tokenizer.words
-    assert initialization.reopen_run(again, build(again)[0]) == []
+    assert initialization.reopen_run(again, build(again)[0]).history == []
 
 
 def test_the_checkpoint_of_a_resumed_run_is_loaded_and_its_epochs_are_written(interrupted):
@@ -253,7 +253,7 @@ def test_the_checkpoint_of_a_resumed_run_is_loaded_and_its_epochs_are_written(in
     with pytest.raises(CallError, match="epochs is at least 2, the number that .* has already"):
         initialization.reopen_run(too_few, model)
     assert files_of(interrupted) == before
-    history = initialization.reopen_run(start, model)
+    history = initialization.reopen_run(start, model).history
     # The results are removed: they are of the weights before.
     assert {*before} - {*files_of(interrupted)} == {"metrics.json"}
     assert not [*interrupted.glob(".writing-*")]

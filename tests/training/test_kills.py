@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.kills import kill_family
+from tests.kills import kill_family, run_process
 
 
 @pytest.mark.slow
@@ -10,4 +10,15 @@ from tests.kills import kill_family
 def test_a_training_survives_kills_bit_for_bit(family, tmp_path):
     results = [*kill_family(family, 3, tmp_path)]
     assert len(results) == 3
+    assert [result for result in results if result[1]] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["sentiment", "speech", "translation"])
+def test_a_fine_tuned_training_survives_kills_bit_for_bit(family, tmp_path):
+    # Killed before its first epoch ends, in which one layer is trained, and in a later one.
+    source = tmp_path / "source"
+    assert run_process(family, source, epochs=1)[0] == 0
+    options = {"init_from": source, "keep_vocabulary": True, "freeze": 1, "layer_decay": 0.5}
+    results = [*kill_family(family, 3, tmp_path, **options)]
     assert [result for result in results if result[1]] == []

@@ -12,24 +12,39 @@ from lstm_zoo.training.optimizer import make_optimizer
 SETTINGS = {name: setting.default for name, setting in TRAINING.items()}
 
 
+# The share of the peak after the warmup, from the literature's equations.
+DECAYS = {
+    "cosine": lambda step, warmup, total: (1 + math.cos(math.pi * done(step, warmup, total))) / 2,
+    "linear": lambda step, warmup, total: 1 - done(step, warmup, total),
+    "inverse_sqrt": lambda step, warmup, total: math.sqrt(warmup) / math.sqrt(step),
+    "constant": lambda step, warmup, total: 1,
+}
+
+
+def done(step, warmup, total):
+    return min(1, (step - warmup) / max(1, total - warmup))
+
+
+@pytest.mark.parametrize("schedule", DECAYS)
 @pytest.mark.parametrize(
     "epochs, steps, warmup, warmup_steps",
     [(10, 7, 0.1, 7), (4, 5, 0.25, 5), (2, 4, 0.0, 1), (1, 1, 0.5, 1)],
 )
-def test_the_learning_rate_rises_linearly_and_falls_along_a_cosine(
-    epochs, steps, warmup, warmup_steps
+def test_the_learning_rate_rises_linearly_and_falls_by_its_schedule(
+    schedule, epochs, steps, warmup, warmup_steps
 ):
     settings = {**SETTINGS, "epochs": epochs, "warmup": warmup, "learning_rate": 0.3}
-    optimizer = make_optimizer(settings, steps)
+    optimizer = make_optimizer({**settings, "schedule": schedule}, steps)
+    restored = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     total = epochs * steps
     for step in range(total + 3):
         if step < warmup_steps:
             expected = 0.3 * step / warmup_steps
         else:
-            done = min(1, (step - warmup_steps) / max(1, total - warmup_steps))
-            expected = 0.3 * (1 + math.cos(math.pi * done)) / 2
-        optimizer.iterations.assign(step)
-        assert float(optimizer.learning_rate) == pytest.approx(expected, abs=1e-7), step
+            expected = 0.3 * DECAYS[schedule](step, warmup_steps, total)
+        for found in (optimizer, restored):
+            found.iterations.assign(step)
+            assert float(found.learning_rate) == pytest.approx(expected, abs=1e-7), step
 
 
 def test_an_assigned_learning_rate_replaces_the_schedule():

@@ -1,4 +1,4 @@
-"""Progress: log lines without a terminal, a bar on one, and a loss that is not finite."""
+"""Progress: log lines without a terminal, and a bar on one."""
 
 import io
 import sys
@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from lstm_zoo.errors import TrainingError
 from lstm_zoo.training import progress
 
 
@@ -62,14 +61,3 @@ def test_on_a_terminal_there_is_a_bar_for_each_epoch_and_lines_above_it(monkeypa
     bar.on_epoch_end(0)
     assert "epoch 1/3:" in terminal.getvalue()
     assert "a-line\n" in terminal.getvalue()
-
-
-@pytest.mark.parametrize("loss", [float("nan"), float("inf"), -float("inf")])
-def test_a_loss_that_is_not_finite_stops_the_training_with_a_reason(loss):
-    bar = progress.Progress(steps=2, epochs=3)
-    bar.on_epoch_begin(1)
-    bar.on_train_batch_end(0, {"loss": 0.5})
-    message = f"The loss is {loss} in epoch 2/3."
-    with pytest.raises(TrainingError) as error:
-        bar.on_train_batch_end(1, {"loss": loss})
-    assert str(error.value) == message

@@ -176,7 +176,7 @@ def test_paths_and_columns_are_not_inherited():
         not_inherited = {
             name for name in families.module(family).SETTINGS if not table[name].inherited
         }
-        assert {*families.module(family).COLUMNS} <= not_inherited
+        assert {*families.module(family).COLUMNS, "group_column"} <= not_inherited
     assert not families.settings("sentiment")["vectors"].inherited
     assert not families.settings("speech")["cache"].inherited
 
@@ -253,6 +253,22 @@ def test_the_named_axes_have_a_name_for_each_entry(family):
                 assert len(names.names) == shapes[path][axis]
                 named += 1
     assert named >= 2
+
+
+def test_a_translator_with_another_layer_and_an_output_matrix_takes_the_rest(tmp_path):
+    pairs = phrases.generate(60, 5, "en", "fr")
+    _, _, after, entry = start_from(
+        RUNS / "translation", tmp_path, pairs, keep=True, encoder_units=(16, 16), tied=False
+    )
+    old = source_weights(RUNS / "translation")
+    for path in entry["taken"]:
+        np.testing.assert_array_equal(after[path], old[path])
+    assert {path.split("/")[0] for path in entry["taken"]} == {
+        "source_embedding", "lstm_1", "decoder",
+    }  # fmt: skip
+    missing = {path for path in after if path.startswith("lstm_2/") or "/logits/" in path}
+    assert missing and {*entry["fresh"]} >= missing
+    assert {entry["fresh"][path] for path in missing} == {"the run has no such weight"}
 
 
 @pytest.mark.slow

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from lstm_zoo.data import rows
+from lstm_zoo.data.arrays import Texts
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.translation.corpus import read
 
@@ -234,3 +236,31 @@ def test_a_split_has_no_group_on_both_sides(tmp_path):
     write(tmp_path, train_de="eins\n", train_en="one\n")
     with pytest.raises(CallError, match="group_column has no effect"):
         read(tmp_path / "train", "de", "en", given={"group_column": "talk"})
+
+
+@pytest.mark.parametrize("layout", ["pairs", "pairs.tsv", "pairs.csv"])
+def test_a_corpus_on_disk_is_that_in_memory(layout, tmp_path, monkeypatch):
+    pairs = [(f"Satz {n % 25}", f"sentence {n}" if n != 7 else " ", n % 9) for n in range(80)]
+    path = tmp_path / layout
+    if layout == "pairs":
+        for code, index in (("de", 0), ("en", 1)):
+            lines = "".join(f"{pair[index]}\n" for pair in pairs)
+            (tmp_path / f"pairs.{code}").write_text(lines)
+    else:
+        separator = {"pairs.tsv": "\t", "pairs.csv": ";"}[layout]
+        header = separator.join(("de", "en", "group")) + "\n" if layout == "pairs.csv" else ""
+        path.write_text(header + "".join(separator.join(map(str, pair)) + "\n" for pair in pairs))
+    arguments = (path, "de", "en")
+    options = {"given": {"group_column": "auto"}}
+    memory = read(*arguments, **options)
+    monkeypatch.setattr(rows, "IN_MEMORY", 20)
+    for _ in range(2):
+        disk = read(*arguments, cache=tmp_path / "cache", **options)
+        assert isinstance(disk.sources, Texts) and isinstance(memory.sources, list)
+        parts = zip((memory, *memory.split(0.2, 3)), (disk, *disk.split(0.2, 3)), strict=True)
+        for expected, found in parts:
+            for name in ("sources", "targets", "places", "groups", "skipped", "skipped_rows"):
+                assert [*getattr(found, name)] == [*getattr(expected, name)]
+            assert [*(found.sources + found.targets)] == expected.sources + expected.targets
+            assert found.overlap(disk) == expected.overlap(memory)
+    assert len([*(tmp_path / "cache").iterdir()]) == 1
