@@ -52,7 +52,7 @@ def train(family, run, resume=False, kill_at=None, delay=0.0, counted=None, **op
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     data, settings = data_of(family)
-    settings = {} if resume else {**SMALL, **settings, **options}
+    settings = {} if resume else {**SMALL, "checkpoint_minutes": 0, **settings, **options}
     seen = 0
 
     def kill():
@@ -94,7 +94,7 @@ def files_of(run):
 
 def kill_family(family, kills, folder, seed=0, **options):
     """Kill trainings of a family, and yield for each the place and how the finished run differs."""
-    status, places = run_process(family, folder / "whole", **options)
+    status, places = run_process(family, folder / "whole" / "run", **options)
     assert status == 0, f"{family}: the training that is not killed fails"
     expected, generator = files_of(folder / "whole" / "run"), random.Random(seed)
     for number in range(kills):

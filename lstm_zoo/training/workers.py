@@ -245,9 +245,8 @@ def _start(cluster: tf.distribute.cluster_resolver.ClusterResolver) -> Workers:
         )
     spec = cluster.cluster_spec()
     addresses = [spec.task_address(*task) for task in _tasks(cluster)]
-    log(
-        f"Waiting for {len(addresses)} workers, {WAIT // 60} minutes at most: {', '.join(addresses)}"
-    )
+    names = ", ".join(addresses)
+    log(f"Waiting for {len(addresses)} workers, {WAIT // 60} minutes at most: {names}")
     wait_for_all(addresses, _tasks(cluster).index((cluster.task_type, cluster.task_id)), WAIT)
     compat.set_heartbeat(cluster, HEARTBEAT)
     return Workers(tf.distribute.MultiWorkerMirroredStrategy(cluster), cluster)

@@ -9,6 +9,7 @@ import socket
 from types import SimpleNamespace
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from matplotlib.image import imread
@@ -18,7 +19,9 @@ from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.export import inspection
 from lstm_zoo.files import find_damage
 from lstm_zoo.sentiment.task import Task
+from tests import kills
 from tests.training.helpers import DATA, LABELS, RUNS, SMALL, TEXTS, Interrupt, files_of, train
+from tests.workers import WITHOUT_DRAWS
 
 # The network that is cheapest to train, for tests that do not depend on the network.
 SIMPLE = {"cell": "simple_rnn", "bidirectional": False}
@@ -341,3 +344,45 @@ def test_every_cell_learns_in_one_direction(cell, tmp_path):
         **SMALL,
     )  # fmt: skip
     assert pipeline.evaluate((texts, labels))["accuracy"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("family", ["sentiment", "speech", "translation"])
+def test_mixed_precision_trains_as_float32_does(family, precision, tmp_path):
+    data, own = kills.data_of(family)
+    losses = []
+    for name in ("float32", precision):
+        settings = {
+            **kills.SMALL,
+            **own,
+            **WITHOUT_DRAWS[family],
+            "cell": "lstm",
+            "precision": name,
+        }
+        trained = lstm_zoo.train(family, data, run=tmp_path / name, **settings)
+        assert {weight.dtype for weight in trained.model.weights} == {"float32"}
+        assert trained.model.dtype_policy.name == "float32"
+        history = (tmp_path / name / "history.csv").read_text().splitlines()
+        losses.append([float(value) for row in history[1:] for value in row.split(",")[1:3]])
+    assert losses[0] != losses[1]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.03)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_accumulated_chunks_train_as_the_whole_batch(tmp_path):
+    data, own = kills.data_of("sentiment")
+    rows = []
+    for count in (1, 4):
+        settings = {**kills.SMALL, **own, **WITHOUT_DRAWS["sentiment"], "accumulate": count}
+        run = tmp_path / str(count)
+        lstm_zoo.train("sentiment", data, run=run, log_steps=True, **settings)
+        lines = (run / "steps.jsonl").read_text().splitlines()
+        rows.append([(json.loads(line)["loss"], json.loads(line)["examples"]) for line in lines])
+    np.testing.assert_allclose(rows[1], rows[0], atol=1e-4)
+
+
+def test_backup_and_restore_is_refused(tmp_path):
+    callback = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    with pytest.raises(CallError, match="BackupAndRestore is not needed: resume=True"):
+        lstm_zoo.train("sentiment", run=tmp_path / "run", callbacks=[callback])
