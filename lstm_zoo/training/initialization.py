@@ -104,9 +104,7 @@ def fresh(
         raise CallError(
             f"validation_split={validation_split} has no effect with validation; give only one."
         )
-    if run is None:  # its name is of the time, at which the first worker started
-        run = workers.exchange(str(directory.default_path(family)))[0]
-    path = user_path(run)
+    path = user_path(run) if run is not None else directory.default_path(family)
     directory.check_free(path)
     task = families.task(family)
     cache = _cache(task, values, path)

@@ -124,10 +124,13 @@ def train(
     workers = choose(strategy)
     begin = initialization.resumed if resume else initialization.fresh
     with workers.losses_reported():
-        start = begin(
-            family, run, data, validation, validation_split, strict, settings, init_from,
-            keep_vocabulary, workers,
-        )  # fmt: skip
+        if run is None and not resume:  # named by the time of the first worker
+            run = workers.exchange(str(directory.default_path(family)))[0]
+        with workers.chief_first():  # the others find what it has prepared in the cache
+            start = begin(
+                family, run, data, validation, validation_split, strict, settings, init_from,
+                keep_vocabulary, workers,
+            )  # fmt: skip
         if start is None:
             log(f"{run} is already finished.")
             return load(run)
@@ -139,7 +142,7 @@ def _train(
 ) -> families.Pipeline:
     task, corpora, workers = start.task, start.corpora, start.workers
     log(f"{corpora.training.places[0]}: {task.format_row(corpora.training, 0)}")
-    with workers.chief_first():  # the others read its cache
+    with workers.chief_first():
         examples = task.encode(corpora.training, training=True, cache=start.cache)
         validation_examples = task.encode(corpora.validation, training=False, cache=start.cache)
     skipped = [*corpora.skipped, *examples.skipped, *validation_examples.skipped]
