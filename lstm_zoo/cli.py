@@ -221,7 +221,7 @@ def _family_group(family: str) -> click.Group:
         if export_to:
             from lstm_zoo.training.workers import is_first
 
-            if is_first():
+            if options["strategy"] in ("none", "mirrored") or is_first():
                 write_line(pipeline.export(export_to))
 
     decodes = package.DECODES

@@ -428,9 +428,14 @@ TRAINING = {
     ),
     "accumulate": Setting(
         1,
-        integer(1, 1_000_000),
+        integer(1, 64),
         "chunks of a batch, computed one after another in less memory, with the gradient of all",
         neutral=1,
+        needs=Needs(
+            ("accumulate", "batch_size", "batch_tokens"),
+            lambda count, size, tokens: tokens is not None or count <= size,
+            "set it to batch_size or less",
+        ),
     ),
     "precision": Setting(
         "float32",

@@ -148,13 +148,15 @@ def writing(folder: Path) -> Iterator[Path]:
     '1 2 3'
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    is_written = False
     try:
         with atomic_write(folder) as temporary:
             temporary.mkdir()
             yield temporary
+            is_written = True
             shutil.rmtree(folder, ignore_errors=True)  # no rename would replace it
     except OSError:
-        if not folder.exists():  # else another process was faster
+        if not is_written or not folder.exists():  # else another process was faster
             raise
 
 

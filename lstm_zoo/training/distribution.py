@@ -19,6 +19,7 @@ from lstm_zoo.training.checkpoints import START, Position
 from lstm_zoo.training.optimizer import build_optimizer, skips_infinite
 from lstm_zoo.training.workers import ALONE, Workers
 
+SKIPPED = 40  # steps in a row, after which a loss scale of 2**15 can overflow no more
 SEED_DISTANCE = 1_000_003  # between the dropout seeds of two replicas
 
 
@@ -198,7 +199,7 @@ def fit(
     )
     model.stop_training = False
     events.on_train_begin()
-    logs = {}
+    logs, skipped = {}, 0
     for epoch in range(first_epoch, epochs):
         events.on_epoch_begin(epoch)
         total, count = np.float32(position.loss), np.float32(position.examples)
@@ -207,7 +208,10 @@ def fit(
             events.on_train_batch_begin(number)
             result = Step(*(value.numpy() for value in step(iterator)))
             for name, value in (("loss", result.loss), ("gradient norm", result.gradient_norm)):
-                is_skipped = value is result.gradient_norm and skips_infinite(model.optimizer)
+                is_norm = value is result.gradient_norm
+                if is_norm:
+                    skipped = 0 if math.isfinite(value) else skipped + 1
+                is_skipped = is_norm and skips_infinite(model.optimizer) and skipped <= SKIPPED
                 if not math.isfinite(value) and not is_skipped:
                     raise TrainingError(
                         f"The {name} is {value} in epoch {epoch + 1}/{epochs}, step {number + 1}, "

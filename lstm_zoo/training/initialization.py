@@ -184,8 +184,13 @@ def resumed(
     return Start(family, path, values, read, learned, cache, config, workers=workers)
 
 
-def check_workers(start: Start) -> None:
+def check_workers(start: Start, examples: families.Examples, validation: families.Examples) -> None:
     """Check that all workers have the same data, settings, vocabulary and versions.
+
+    Args:
+        start: the start of the training.
+        examples: the training examples.
+        validation: the validation examples.
 
     Raises:
         CallError: if they differ.
@@ -212,6 +217,14 @@ def check_workers(start: Start) -> None:
             "keras": keras.__version__,
             "tensorflow": tf.__version__,
             "run": start.run.name,
+            **{
+                f"examples.{name}": [
+                    len(encoded),
+                    len(encoded.skipped),
+                    hashlib.sha256(np.ascontiguousarray(encoded.lengths)).hexdigest(),
+                ]
+                for name, encoded in (("training", examples), ("validation", validation))
+            },
             **{f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()},
             **files,
         }
@@ -246,6 +259,8 @@ def create_run(
     }
     if start.source is not None:
         config["init_from"] = transfer.take_weights(model, start.task, start.source)
+    taken = config.get("init_from", {})
+    start.workers.check_equal({f"init_from.{k}": v for k, v in taken.items() if k != "run"})
     if not start.workers.is_chief:
         start.workers.exchange(None)
         if not (start.run / directory.CONFIG).is_file():
@@ -306,7 +321,12 @@ def reopen_run(start: Start, model: keras.Model) -> checkpoints.State:
 
 
 def failed(start: Start, reason: str) -> TrainingError:
-    """Write down why a run's training can't go on, and return it as an error."""
+    """Write down why a run's training can't go on, and return it as an error.
+
+    Args:
+        start: the start of the training.
+        reason: why, for people to read.
+    """
     if start.workers.is_chief:
         (start.run / directory.FAILURE).write_text(reason + "\n", encoding="utf-8")
     return TrainingError(reason)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from lstm_zoo.errors import TrainingError
 
 ANSWER = b"all are here\n"
+SILENCE = 5  # seconds after which a connection that says nothing is not a worker's
 RETRY = 0.5  # seconds between attempts to reach the first worker
 
 
@@ -52,13 +53,14 @@ def _gather(addresses: Sequence[str], deadline: float) -> None:
             try:
                 server.settimeout(_left(deadline))
                 connection = stack.enter_context(server.accept()[0])
-                connection.settimeout(_left(deadline))
-                with contextlib.suppress(ValueError):  # of another program
-                    waiting[int(connection.makefile("rb").readline())] = connection
             except TimeoutError as error:
                 raise TimeoutError(missing) from error
+            connection.settimeout(min(SILENCE, _left(deadline)))
+            with contextlib.suppress(ValueError, OSError):  # of another program
+                waiting[int(connection.makefile("rb").readline(16))] = connection
         for connection in waiting.values():
-            connection.sendall(ANSWER)
+            with contextlib.suppress(OSError):  # a worker that has ended since
+                connection.sendall(ANSWER)
 
 
 def _report(address: str, number: int, deadline: float) -> None:

@@ -29,6 +29,12 @@ from lstm_zoo.training.step_log import StepLog
 from lstm_zoo.training.workers import choose
 
 SAMPLES = 5  # predictions logged at the end
+# Callbacks of Keras that write files.
+WRITERS = (
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.CSVLogger,
+    keras.callbacks.TensorBoard,
+)
 NAMED = 8  # examples of a batch whose loss is not finite
 
 
@@ -93,8 +99,8 @@ def train(
         DataError: if the data can't be used; nothing is written.
         TrainingError: if the loss or the gradient is NaN or infinite, or another worker has ended
             or does not start.
-        KeyboardInterrupt: if interrupted in the first epoch. Later, Ctrl-C ends the training like
-            early stopping, and `resume` continues it.
+        KeyboardInterrupt: if interrupted in the first epoch, or one of several workers is. Later,
+            Ctrl-C ends the training like early stopping, and `resume` continues it.
 
     Example:
 
@@ -122,8 +128,16 @@ def train(
         raise CallError(str(error)) from error
     _use_threads(threads)
     workers = choose(strategy)
+    for callback in callbacks if workers.count > 1 else ():
+        if isinstance(callback, WRITERS):
+            raise CallError(
+                f"{type(callback).__name__} writes the same files from each of several workers; "
+                "give it to none. The run keeps its best weights and its history, and tensorboard "
+                "and log_steps are settings."
+            )
     begin = initialization.resumed if resume else initialization.fresh
     with workers.losses_reported():
+        workers.check_equal({"resume": resume, "run is named": run is not None})
         if run is None and not resume:  # named by the time of the first worker
             run = workers.exchange(str(directory.default_path(family)))[0]
         with workers.chief_first():  # the others find what it has prepared in the cache
@@ -150,7 +164,7 @@ def _train(
         place, reason = skipped[0]
         raise DataError(f"{place}: {reason} (without strict it is skipped).")
 
-    initialization.check_workers(start)
+    initialization.check_workers(start, examples, validation_examples)
     process.set_seed(start.settings["seed"])
     order = BatchOrder(examples.lengths, start.settings)
     with workers.strategy.scope():

@@ -18,6 +18,12 @@ from lstm_zoo.training.rendezvous import wait_for_all
 
 WAIT = 600  # seconds for which a worker waits for the others to start
 HEARTBEAT = 20  # seconds without a sign of life after which a worker counts as ended
+LOSSES = (  # the errors of ops that wait for another worker
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
 WORD = 8  # bytes; NCCL gathers int64, and no bytes
 
 
@@ -72,7 +78,7 @@ class Workers:
         replicas = f"{self.replicas} replica{'s' * (self.replicas > 1)}"
         if self.count > 1:
             return f"{name}, {replicas} on {self.count} workers; this is worker {self.number}"
-        return f"{name}, {replicas}" if self.replicas > 1 else f"none, {replicas}"
+        return f"none, {replicas}" if self is ALONE else f"{name}, {replicas}"
 
     @property
     def is_chief(self) -> bool:
@@ -132,7 +138,8 @@ class Workers:
         try:
             yield
         except tf.errors.OpError as error:
-            if self.count == 1 or isinstance(error, tf.errors.ResourceExhaustedError):
+            is_loss = isinstance(error, LOSSES) or "aborted by" in str(error)
+            if self.count == 1 or not is_loss:
                 raise
             reason = next(
                 (line for line in str(error).splitlines() if "aborted by" in line), str(error)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from lstm_zoo import families
 from lstm_zoo.data import batching
-from lstm_zoo.data.arrays import Arrays
+from lstm_zoo.data.arrays import Arrays, take
 from lstm_zoo.errors import DataError
 from lstm_zoo.recurrent import layer_names, state_names
 from lstm_zoo.text import encoding
@@ -266,7 +266,7 @@ class Task(families.Task):
         return Examples(
             sources.take(kept).cut(longest),
             targets.take(kept).cut(longest),
-            ([corpus.sources[index] for index in kept], [corpus.targets[index] for index in kept]),
+            (take(corpus.sources, kept), take(corpus.targets, kept)),
             skipped,
             int(np.count_nonzero(too_long[kept])),
         )
