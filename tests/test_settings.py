@@ -163,6 +163,11 @@ def test_formatted_defaults_and_sizes_are_read_back(family):
 CONDITIONS = {
     "sentiment": {
         "batch_size": ({"batch_size": 64, "batch_tokens": 900}, {"batch_size": 64}),
+        "accumulate": (
+            {"accumulate": 16, "batch_size": 8},
+            {"accumulate": 16, "batch_size": 16},
+            {"accumulate": 16, "batch_tokens": 900},
+        ),
         "embedding_size": ({"embedding_size": 50, "vectors": "v.txt"}, {"embedding_size": 50}),
         "ngram_buckets": ({"ngram_buckets": 99}, {"ngram_buckets": 99, "ngrams": 1}),
         "vectors": ({"vectors": "v.txt", "tokens": "pieces"}, {"vectors": "v.txt"}),
@@ -174,6 +179,11 @@ CONDITIONS = {
     },
     "speech": {
         "batch_size": ({"batch_size": 64, "batch_tokens": 900}, {"batch_size": 64}),
+        "accumulate": (
+            {"accumulate": 16, "batch_size": 8},
+            {"accumulate": 16, "batch_size": 16},
+            {"accumulate": 16, "batch_tokens": 900},
+        ),
         "subsampling_kind": (
             {"subsampling_kind": "conv", "subsampling": 1},
             {"subsampling_kind": "conv"},
@@ -199,6 +209,10 @@ CONDITIONS = {
     },
     "translation": {
         "batch_size": ({"batch_size": 64}, {"batch_size": 64, "batch_tokens": None}),
+        "accumulate": (
+            {"accumulate": 16, "batch_size": 8, "batch_tokens": None},
+            {"accumulate": 16},
+        ),
         "residual": (
             {"residual": True},
             {"residual": True, "encoder_units": (256, 256)},
