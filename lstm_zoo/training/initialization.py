@@ -217,6 +217,8 @@ def check_workers(start: Start, examples: families.Examples, validation: familie
             "keras": keras.__version__,
             "tensorflow": tf.__version__,
             "run": start.run.name,
+            **{f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()},
+            **files,
             **{
                 f"examples.{name}": [
                     len(encoded),
@@ -225,8 +227,6 @@ def check_workers(start: Start, examples: families.Examples, validation: familie
                 ]
                 for name, encoded in (("training", examples), ("validation", validation))
             },
-            **{f"{part}.{k}": v for part, values in parts.items() for k, v in values.items()},
-            **files,
         }
     )
 
