@@ -1,15 +1,18 @@
 """A zoo of recurrent networks for Keras 3, from raw text or audio to predictions.
 
-Importing this package does not import TensorFlow; the first use of one of its names does.
+Importing this package does not import TensorFlow; the first use of a builder does, and `train` and
+`load` do once they have checked their arguments.
 """
 
 import importlib
 import json
+import logging
 import os
 import sys
 from pathlib import Path
 
 from lstm_zoo.errors import BackendError
+from lstm_zoo.printing import logger, without_native_log
 
 __version__ = "0.1.0"
 
@@ -18,15 +21,19 @@ _MODULES = {  # the public names, and the modules that define them
     "build_speech": "lstm_zoo.speech.model",
     "build_translation": "lstm_zoo.translation.model",
     "load": "lstm_zoo.runs.loading",
+    "presets": "lstm_zoo.runs.presets",
     "register_layers": "lstm_zoo.families",
-    "train": "lstm_zoo.training.train",
+    "train": "lstm_zoo.training.calls",
 }
 __all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str):
     if name in _MODULES:
-        prepare_tensorflow()
+        if name == "train":  # it imports TensorFlow once the call has been checked
+            prepare_tensorflow()
+        elif name not in ("load", "presets"):  # `load` imports TensorFlow for a run alone
+            import_tensorflow()
         return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -65,6 +72,26 @@ def prepare_tensorflow() -> None:
         )
     if not is_embedded():
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow and Keras, without the lines that TensorFlow's C++ code logs.
+
+    It keeps quiet unless lstm_zoo is embedded, the environment variable `TF_CPP_MIN_LOG_LEVEL` is
+    0, or the logger `lstm_zoo` has the level DEBUG; a value of the variable is kept.
+
+    Raises:
+        BackendError: as `prepare_tensorflow`.
+    """
+    prepare_tensorflow()
+    if is_embedded() or "tensorflow" in sys.modules or logger.isEnabledFor(logging.DEBUG):
+        return
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
+        return
+    with without_native_log():
+        importlib.import_module("keras")
+    # That a function is traced again, such as for batches of other shapes.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def _chosen_backend() -> tuple[str, str]:

@@ -6,7 +6,9 @@ declared here:
 - the package itself, which imports no TensorFlow: see `Description`;
 - its module `task` with a class `Task`, for training;
 - its module `pipeline` with a class `Pipeline`, for inference, evaluation and export;
-- its modules `onnx` and `litert`, if it exports those formats: see `OnnxExport` and `LiteRTExport`.
+- its modules `onnx` and `litert`, if it exports those formats: see `OnnxExport` and `LiteRTExport`;
+- its module `runtime` with a class `Pipeline`, if it exports ONNX: a `Predictor` on ONNX Runtime,
+  which imports no TensorFlow.
 
 Its other modules (`corpus`, `model`, `demo`, …) are its own. `docs/adding_a_family.md` is a
 tutorial.
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 from abc import abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
@@ -23,13 +26,26 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from lstm_zoo.errors import CallError
+from lstm_zoo import import_tensorflow
+from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.settings import TRAINING, Setting
 
 if TYPE_CHECKING:  # --help must not import TensorFlow
     import keras
     import numpy as np
     import tensorflow as tf
+
+
+class AnswerFormat(NamedTuple):
+    """A format of predictions.
+
+    Attributes:
+        help: a line of help.
+        is_of_one: whether it takes one prediction alone.
+    """
+
+    help: str
+    is_of_one: bool = False
 
 
 class Description(Protocol):
@@ -40,8 +56,11 @@ class Description(Protocol):
         INPUT_HELP: what one input of `predict` is, such as "a text".
         DECODES: whether it decodes with beam search, and has a setting `beam_width`; its
             pipeline's `predict` and `evaluate` then take `beam_width`, and `predict` `n_best`.
-        COLUMNS: the settings that name columns of a table; its pipeline's `evaluate` takes them
-            too, None for the run's.
+        CLASSIFIES: whether its predictions are classes with probabilities; its pipeline's `predict`
+            and `evaluate` then take `min_probability`, below which a prediction has no label.
+        COLUMNS: the settings that name columns of a table, the first of them that of the inputs of
+            `predict`; its pipeline's `evaluate` takes them too, None for the run's.
+        ANSWER_FORMATS: the formats besides text and JSON in which `predict` prints, by name.
         TOKENIZER: the settings of the tokenizer, which a kept one (`keep_vocabulary`) has already.
         VARIANTS: sizes of the network by name; a setting that is None takes its value from here.
         SETTINGS: its settings, `variant` among them. They replace settings of the same name in
@@ -51,10 +70,36 @@ class Description(Protocol):
     DATA_HELP: str
     INPUT_HELP: str
     DECODES: bool
+    CLASSIFIES: bool
     COLUMNS: Sequence[str]
+    ANSWER_FORMATS: Mapping[str, AnswerFormat]
     TOKENIZER: Sequence[str]
     VARIANTS: Mapping[str, Mapping[str, Any]]
     SETTINGS: Mapping[str, Setting]
+
+    @staticmethod
+    def input_names(settings: Mapping[str, Any]) -> Sequence[str]:
+        """Return the usual names that the inputs of `predict` have in a table's header.
+
+        Args:
+            settings: a run's settings.
+        """
+
+    @staticmethod
+    def check_data(
+        data: str | os.PathLike, settings: Mapping[str, Any], given: Mapping[str, Any]
+    ) -> None:
+        """Check that a path holds data of the family, as far as that is quick; no TensorFlow.
+
+        Args:
+            data: the path, for `Task.read` or the pipeline's `evaluate`.
+            settings: the settings of a new run, or those of the run to evaluate.
+            given: the `COLUMNS` that were given to `evaluate`; in a training, the settings.
+
+        Raises:
+            CallError: if the path does not exist.
+            DataError: if the data is malformed or has no such column.
+        """
 
 
 class Corpus(Protocol):
@@ -151,6 +196,9 @@ class Task(Protocol):
         monitor: the metric that chooses the best epoch.
         summary_metrics: the metrics of the pipeline's `evaluate` that are printed at the end of
             training.
+        fitted_metrics: the metrics of the pipeline's `evaluate` that `calibrate` fits on the
+            validation data: a training reports them of the test set alone. Plots of validation
+            data have no numbers of them, but may have what is no number.
         time_step: what the time steps of an example are, such as "tokens".
         unknown_reason: why tokens are unknown, and the setting that helps, for a warning.
         tokenizer: from texts to ids and back, a `tf.Module` or a tuple of some: a SavedModel holds
@@ -158,11 +206,12 @@ class Task(Protocol):
     """
 
     tokenizer: Any
-    directions: ClassVar[Mapping[str, str]]
+    directions: Mapping[str, str]
     monitor: str
     time_step: str
     unknown_reason: ClassVar[str] = "the training data lack them"
-    summary_metrics: ClassVar[tuple[str, ...]]
+    summary_metrics: tuple[str, ...]
+    fitted_metrics: ClassVar[tuple[str, ...]] = ()
 
     @staticmethod
     @abstractmethod
@@ -210,7 +259,7 @@ class Task(Protocol):
     @classmethod
     @abstractmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> Task:
-        """Restore the task from a run: what `save` and `learned` wrote."""
+        """Restore the task from a run: what `save`, `learned` and `calibrate` wrote."""
 
     @abstractmethod
     def save(self, directory: Path) -> None:
@@ -344,6 +393,38 @@ class Task(Protocol):
             `predictions`, a row for each example, as the pipeline's `evaluate` does.
         """
 
+    def refit(self, model: keras.Model, parts: Sequence[Examples]) -> bool:
+        """Fit what is fitted rather than trained, on several parts of the data together.
+
+        `build` has fitted it on the training examples. When the validation data, split off the same
+        data, have chosen everything, it is fitted on both.
+
+        Args:
+            model: the network, which is changed.
+            parts: the training examples, and the validation examples.
+
+        Returns:
+            Whether anything was fitted; by default nothing is.
+        """
+        return False
+
+    def calibrate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
+        """Fit what turns the outputs of the trained network into answers, such as a temperature.
+
+        The pipeline, which has a task of its own, applies it. What is a part of the network may be
+        set in it.
+
+        Args:
+            model: the network, with the weights of the best epoch; saved again if a value is
+                returned.
+            examples: the validation examples.
+
+        Returns:
+            JSON values, which `load` reads from the run's `calibration.json`; by default none, and
+            no file.
+        """
+        return {}
+
     @abstractmethod
     def format_row(self, corpus: Corpus, index: int) -> str:
         """Format a row of a corpus as it was understood, for the log at the start of training."""
@@ -371,36 +452,52 @@ class Task(Protocol):
         """Format rows of `evaluate`'s predictions, the task's or the pipeline's, for the log."""
 
 
-class Pipeline(Protocol):
-    """Inference with a trained run; every family's inherits from `lstm_zoo.pipeline.Pipeline`.
+class Table(NamedTuple):
+    """A table of the report of a run.
 
     Attributes:
-        run: the run's directory.
-        model: the network.
-        config: the run's `config.json`.
-        tokenizer: maps texts to token ids and back.
-        beam_width: the beam width; None for a family that does not decode.
+        title: what it shows, such as "Classes".
+        header: the names of the columns.
+        rows: for each row a value for each column: a text, a number, or None.
+        note: a line for people: how to read it.
     """
 
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    note: str = ""
+
+
+class Predictor(Protocol):
+    """What answers raw inputs: a run by TensorFlow, or an ONNX export by ONNX Runtime.
+
+    Every family's inherits from `lstm_zoo.pipeline.Predictor`. Its module, `predictor`, imports no
+    TensorFlow.
+
+    Attributes:
+        run: the directory of the run, or of the export.
+        config: the run's `config.json`.
+        beam_width: the beam width; None for a family that does not decode.
+        shown_columns: the columns of `evaluate`'s predictions that the report shows of an example.
+        answer_names: the columns of a prediction in a table.
+        can_export: whether it has a method `export`, as pipelines of runs have.
+        parameters: the number of the network's weights.
+        weights_file: the file that holds them.
+        environment: `versions` of the training, and what else `environment.json` holds.
+    """
+
+    can_export: ClassVar[bool] = False
+    shown_columns: ClassVar[Sequence[str]]
+    parameters: int
+    weights_file: Path
+    environment: Mapping[str, Any]
     run: Path
-    model: keras.Model
     config: Mapping[str, Any]
-    tokenizer: Any
     beam_width: int | None
-
-    @classmethod
-    @abstractmethod
-    def load(
-        cls, run: Path, config: Mapping[str, Any], *, use_cudnn: bool | str = "auto"
-    ) -> Pipeline:
-        """Rebuild the network of a run and load its weights."""
+    answer_names: Sequence[str]
 
     @abstractmethod
-    def rebuilt(self, *, use_cudnn: bool | str) -> Pipeline:
-        """Return this pipeline with the network rebuilt with another `use_cudnn`."""
-
-    @abstractmethod
-    def with_beam_width(self, beam_width: int) -> Pipeline:
+    def with_beam_width(self, beam_width: int) -> Predictor:
         """Return this pipeline with another beam width.
 
         Raises:
@@ -412,16 +509,6 @@ class Pipeline(Protocol):
     def card(self) -> dict[str, Any]:
         """The family's entries of the model card, such as the classes or the languages."""
 
-    @property
-    @abstractmethod
-    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-        """The serving functions by name, from raw inputs to predictions, batch axis first."""
-
-    @property
-    @abstractmethod
-    def probes(self) -> dict[str, list[dict[str, tf.Tensor]]]:
-        """Inputs for each signature, on which an export must return what this pipeline does."""
-
     @abstractmethod
     def predict(self, inputs: Sequence[Any], **options: Any) -> list[NamedTuple]:
         """Return a prediction for each input; its `str` is a line for people to read.
@@ -429,13 +516,49 @@ class Pipeline(Protocol):
         Args:
             inputs: raw inputs.
             **options: of a family that decodes, `beam_width`, None for the pipeline's; and
-                `n_best`, the number of hypotheses of a prediction.
+                `n_best`, the number of hypotheses of a prediction. Of one that classifies,
+                `min_probability`; None for none.
         """
 
     @staticmethod
     def error_of(answer: NamedTuple) -> str:
         """Return why the input of a prediction can't be used; "" if it can."""
         return ""
+
+    @staticmethod
+    def input_of(value: Any, folder: Path) -> Any:
+        """Return the input of `predict` that a table has; by default, a text.
+
+        Args:
+            value: what the table has: a str, or in .jsonl any JSON value; None for no value.
+            folder: the table's folder.
+
+        Raises:
+            DataError: if it is none, with the reason alone.
+        """
+        if value is None or (isinstance(value, str) and not value.strip()):
+            raise DataError("no text")
+        if not isinstance(value, str):
+            raise DataError(f"expected a text; found {json.dumps(value)[:40]}")
+        return value
+
+    @staticmethod
+    @abstractmethod
+    def answer_fields(answer: NamedTuple) -> Sequence[Any]:
+        """Return the values of `answer_names` of a prediction; JSON values."""
+
+    @staticmethod
+    def format_answers(answers: Sequence[NamedTuple], format: str) -> str:
+        """Format predictions in one of the family's `ANSWER_FORMATS`.
+
+        Args:
+            answers: the predictions.
+            format: the format's name.
+
+        Raises:
+            CallError: if the format can't hold them.
+        """
+        raise CallError(f"No format of answers is named {format}.")
 
     @abstractmethod
     def evaluate(self, data: Any, *, strict: bool = False, **options: Any) -> dict[str, Any]:
@@ -444,8 +567,9 @@ class Pipeline(Protocol):
         Args:
             data: a path or columns, as `Task.read` takes them.
             strict: whether a row that can't be used is an error, rather than skipped.
-            **options: of a family that decodes, `beam_width`; None for the pipeline's. The
-                family's `COLUMNS`; None for the run's.
+            **options: of a family that decodes, `beam_width`; None for the pipeline's. Of one that
+                classifies, `min_probability`; None for none. The family's `COLUMNS`; None for the
+                run's.
 
         Returns:
             The metrics, among them the task's `summary_metrics`; of a family that decodes,
@@ -458,9 +582,77 @@ class Pipeline(Protocol):
     def report(scores: Mapping[str, Any]) -> str:
         """Format what `evaluate` returned for people to read."""
 
+    @staticmethod
     @abstractmethod
-    def draw(self, data: Any, scores: Mapping[str, Any], directory: Path) -> None:
-        """Write plots of some data, and of what `evaluate` returned for it, into a directory."""
+    def tables(scores: Mapping[str, Any]) -> list[Table]:
+        """Return the tables that the report has of what `evaluate` returned.
+
+        Single numbers of the scores are in a table of its own, without a declaration.
+        """
+
+    @abstractmethod
+    def worst(self, predictions: Sequence[Mapping[str, Any]], count: int) -> list[dict[str, Any]]:
+        """Return the rows of `evaluate`'s predictions that score worst, the worst first."""
+
+    @abstractmethod
+    def draw(
+        self, data: Any, scores: Mapping[str, Any], title: str, directory: Path, **columns: Any
+    ) -> dict[str, str]:
+        """Draw plots of some data, and of what `evaluate` returned for it.
+
+        Args:
+            data: the data, as `evaluate` takes it.
+            scores: the scores; `predictions` may be missing.
+            title: the title of each plot: the run, the part of the data, its number of examples.
+            directory: where to write the plots, PNG files.
+            **columns: the family's `COLUMNS`, as for `evaluate`.
+
+        Returns:
+            For each plot, by its file name, a caption for the report: how to read it.
+        """
+
+    @abstractmethod
+    def write_report(
+        self, path: str | os.PathLike, data: Any, scores: Mapping[str, Any], **columns: Any
+    ) -> None:
+        """Write an evaluation as HTML: the data, and what `evaluate` returned for them."""
+
+    @abstractmethod
+    def score_prediction(self, prediction: Mapping[str, Any]) -> float:
+        """Return how good a row of `evaluate`'s predictions is, as `Task.score_prediction`."""
+
+
+class Pipeline(Predictor, Protocol):
+    """Inference with a trained run; every family's inherits from `lstm_zoo.pipeline.Pipeline`.
+
+    Attributes:
+        model: the network.
+        tokenizer: maps texts to token ids and back.
+    """
+
+    model: keras.Model
+    tokenizer: Any
+
+    @classmethod
+    @abstractmethod
+    def load(
+        cls, run: Path, config: Mapping[str, Any], *, use_cudnn: bool | str = "auto"
+    ) -> Pipeline:
+        """Rebuild the network of a run and load its weights."""
+
+    @abstractmethod
+    def rebuilt(self, *, use_cudnn: bool | str) -> Pipeline:
+        """Return this pipeline with the network rebuilt with another `use_cudnn`."""
+
+    @property
+    @abstractmethod
+    def signatures(self) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+        """The serving functions by name, from raw inputs to predictions, batch axis first."""
+
+    @property
+    @abstractmethod
+    def probes(self) -> dict[str, list[dict[str, tf.Tensor]]]:
+        """Inputs for each signature, on which an export must return what this pipeline does."""
 
     @abstractmethod
     def export(self, directory: str | os.PathLike, **options: Any) -> Path:
@@ -475,17 +667,28 @@ class OnnxExport(Protocol):
     """What a family's module `onnx` declares; `lstm_zoo.export.onnx_graph` helps to build it."""
 
     @staticmethod
-    def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Any]:
+    def parts(
+        model: keras.Model, network: Mapping[str, Any], weights: Any = None
+    ) -> dict[str, Any]:
         """Return a `lstm_zoo.export.onnx_graph.Part` for each file, by name; one is `model`.
 
         Args:
             model: the network.
             network: the arguments that it was built with.
+            weights: what the files' graphs take, a `lstm_zoo.export.onnx_weights.WeightsFile`.
         """
 
     @staticmethod
     def metadata(pipeline: Pipeline) -> dict[str, Any]:
         """Return what a caller needs for preprocessing, for the files' metadata."""
+
+    @staticmethod
+    def save_tables(directory: Path) -> None:
+        """Write what the family's module `runtime` needs besides the run's files."""
+
+    @staticmethod
+    def inputs(pipeline: Pipeline) -> list[bytes]:
+        """Return raw inputs, on which the export must answer as the pipeline; hostile ones too."""
 
 
 class LiteRTExport(Protocol):
@@ -548,7 +751,7 @@ def module(family: str, name: str | None = None) -> ModuleType:
 
     Args:
         family: a name in `FAMILIES`.
-        name: such as "task"; None for the package, which imports no TensorFlow.
+        name: such as "task"; None for the package. It and `runtime` import no TensorFlow.
 
     Returns:
         The module.
@@ -567,6 +770,8 @@ def module(family: str, name: str | None = None) -> ModuleType:
     if name is None:
         return package
     full_name = f"{package.__name__}.{name}"
+    if name != "runtime":
+        import_tensorflow()
     if importlib.util.find_spec(full_name) is None:
         raise CallError(f"The family {family} has no module {name}.")
     return importlib.import_module(full_name)
@@ -612,6 +817,17 @@ def pipeline(family: str) -> type[Pipeline]:
     'build_speech'
     """
     return module(family, "pipeline").Pipeline
+
+
+def runtime(family: str) -> type[Predictor]:
+    """Import a family's pipeline on ONNX Runtime; no TensorFlow.
+
+    Example:
+
+    >>> runtime("speech").__module__
+    'lstm_zoo.speech.runtime'
+    """
+    return module(family, "runtime").Pipeline
 
 
 def register_layers() -> None:

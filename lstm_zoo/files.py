@@ -15,8 +15,8 @@ from lstm_zoo.errors import CallError, DataError
 
 PREFIX = ".writing-"  # of temporary directories; TF Serving ignores such names
 CHECKSUMS = "checksums.json"
-# Tables and plots are for people, who may change them: lstm_zoo never reads them.
-UNCHECKED = (".csv", ".png", ".tsv")
+# Tables, plots and reports are for people, who may change them: lstm_zoo never reads them.
+UNCHECKED = (".csv", ".html", ".png", ".tsv")
 CHECKPOINT = "checkpoint"  # a folder of a run, whose files have checksums of their own
 MAX_JSON = 2**26  # bytes of a JSON file, which takes several times as much memory
 
@@ -264,7 +264,7 @@ def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]
 
 
 def compute_checksums(directory: str | os.PathLike) -> dict[str, str]:
-    """Compute the SHA-256 of each file in a directory, without tables, plots and hidden files.
+    """Compute the SHA-256 of each file in a directory but tables, plots, reports and hidden ones.
 
     Args:
         directory: the directory.

@@ -14,7 +14,7 @@ from lstm_zoo.errors import CallError
 from lstm_zoo.files import user_path
 
 UNDECLARED = object()  # the neutral value of a setting that declares none
-AUTO = "auto"  # the value of `group_column` that finds the column by its usual names
+AUTO = "auto"  # of `group_column`: by its usual names; else: by the number of examples
 # The limits of settings, which a run's `config.json` must keep too: see docs/security.md.
 MAX_INTEGER = 2**32 - 1  # of NumPy's global seed
 MAX_WIDTH = 2**14  # of a layer
@@ -53,6 +53,8 @@ class Setting(NamedTuple):
         needs: the condition under which it has an effect; None for always.
         inherited: whether a family's setting that is not given is that of the run from which the
             training starts (`init_from`): not if it is of the data, or the path of a file.
+        by_examples: for a setting that may be `AUTO`, returns its value for a number of training
+            examples.
     """
 
     default: Any
@@ -62,6 +64,7 @@ class Setting(NamedTuple):
     metavar: str | None = None
     needs: Needs | None = None
     inherited: bool = True
+    by_examples: Callable[[int], Any] | None = None
 
 
 def resolve(table: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,6 +96,30 @@ def resolve(table: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str,
         except (ValueError, TypeError) as error:
             raise CallError(f"{name} takes {error}. Received: {value!r}") from error
     return values
+
+
+def sized(
+    table: Mapping[str, Setting], settings: Mapping[str, Any], examples: int
+) -> dict[str, Any]:
+    """Replace the settings that are `AUTO`, and follow the number of training examples.
+
+    Args:
+        table: the known settings.
+        settings: a value for every name of the table.
+        examples: the number of training examples.
+
+    Example:
+
+    >>> table = {"batch_size": Setting(AUTO, str, "", by_examples=lambda examples: examples // 9)}
+    >>> sized(table, {"batch_size": AUTO}, 900), sized(table, {"batch_size": 32}, 900)
+    ({'batch_size': 100}, {'batch_size': 32})
+    """
+    return {
+        name: table[name].by_examples(examples)
+        if value == AUTO and table[name].by_examples
+        else value
+        for name, value in settings.items()
+    }
 
 
 def with_sizes(
@@ -256,6 +283,20 @@ def boolean(value: Any) -> bool:
     return values[text]
 
 
+boolean.choices = ("true", "false")
+
+
+def choices(read: Callable[[Any], Any]) -> tuple[str, ...]:
+    """Return the values that a setting's reader takes, as far as they can be listed.
+
+    Example:
+
+    >>> choices(optional(choice("lstm", "gru"))), choices(integer(1))
+    (('lstm', 'gru'), ())
+    """
+    return getattr(read, "choices", ())
+
+
 def choice(*names: str) -> Callable[[Any], str]:
     """Return a function that reads one of the names."""
 
@@ -264,6 +305,7 @@ def choice(*names: str) -> Callable[[Any], str]:
             raise ValueError(f"one of {', '.join(names)}")
         return value
 
+    read.choices = names
     return read
 
 
@@ -342,7 +384,22 @@ def path(value: Any) -> str:
 
 def optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a function that reads `none` (or None) as None, and anything else with `read`."""
-    return lambda value: None if value is None or value == "none" else read(value)
+
+    def read_optional(value: Any) -> Any:
+        return None if value is None or value == "none" else read(value)
+
+    read_optional.choices = choices(read)
+    return read_optional
+
+
+def automatic(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a function that keeps `AUTO`, and reads anything else with `read`."""
+
+    def read_automatic(value: Any) -> Any:
+        return value if value == AUTO else read(value)
+
+    read_automatic.choices = (AUTO, *choices(read))
+    return read_automatic
 
 
 def with_variant(
@@ -385,6 +442,16 @@ def check_integer(name: str, value: Any, minimum: int, maximum: int | None = Non
     if not valid or (maximum is not None and value > maximum):
         bound = "" if maximum is None else f" and at most {maximum}"
         raise CallError(f"{name} takes integers of at least {minimum}{bound}. Received: {value!r}")
+
+
+def check_strategy(name: Any) -> None:
+    """Check the name of a training's strategy.
+
+    Raises:
+        CallError: if it is none of `STRATEGIES`.
+    """
+    if name not in STRATEGIES:
+        raise CallError(f"strategy is one of {', '.join(STRATEGIES)}. Received: {name!r}")
 
 
 def positive_integers(name: str, values: Any) -> tuple[int, ...]:

@@ -20,7 +20,10 @@ import sentence_polarity
 from classification import tfidf_accuracy
 from finetuning import FOLDS, FineTuning, folds
 
+# The defaults of the time of these rows.
+EARLIER = {"ngrams": 0, "fitted_ngrams": False, "monitor": "accuracy", "min_count": 2}
 SOURCE = {
+    **EARLIER,
     "variant": "small",
     "max_length": 200,
     "word_dropout": 0.3,
@@ -31,6 +34,7 @@ SOURCE = {
 }
 # Of a network alone, without n-grams and class ratios, little comes.
 SCRATCH = {
+    **EARLIER,
     "variant": "tiny",
     "class_ratios": True,
     "ngrams": 2,
@@ -75,7 +79,7 @@ class Reviews(FineTuning):
     ) -> dict[str, Any]:
         results = super().train_and_evaluate(corpus, run, seed, export_to, **others)
         training, test = self.split_data(corpus, seed)
-        return {**results, "tfidf": tfidf_accuracy(training.columns, test.columns)}
+        return {**results, "tfidf": tfidf_accuracy(training, test)}
 
 
 class ReviewsToSentences(Reviews):

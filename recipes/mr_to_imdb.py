@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 from finetuning import FOLDS
-from imdb_to_mr import SCRATCH, Reviews, draw, read
+from imdb_to_mr import EARLIER, SCRATCH, Reviews, draw, read
 
 SOURCE = {
+    **EARLIER,
     "variant": "small",
     "word_dropout": 0.3,
     "embedding_dropout": 0.5,

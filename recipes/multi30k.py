@@ -13,7 +13,7 @@ from typing import Any
 
 from pairs import Pairs
 
-SETTINGS = {"source": "de", "target": "en", "epochs": 20}
+SETTINGS = {"source": "de", "target": "en", "batch_tokens": 3_000, "epochs": 20}
 
 
 class Multi30k(Pairs):

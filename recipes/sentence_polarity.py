@@ -13,6 +13,10 @@ from pathlib import Path
 from classification import Classification
 
 SETTINGS = {
+    # The defaults of the time of its row.
+    "fitted_ngrams": False,
+    "monitor": "accuracy",
+    "min_count": 2,
     "embedding_size": 64,
     "units": (64,),
     "class_ratios": True,

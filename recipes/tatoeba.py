@@ -22,6 +22,7 @@ SETTINGS = {
     "target": "fr",
     "encoder_units": (256,),
     "decoder_units": (256,),
+    "batch_tokens": 3_000,
     "epochs": 15,
 }
 

@@ -107,6 +107,20 @@ def exported_once(tmp_path_factory, family) -> Path:
 
 
 @pytest.fixture(scope="session")
+def onnx_export(tmp_path_factory):
+    """A function from a family to the ONNX export of its ready run, made once for all processes."""
+    import lstm_zoo
+
+    def export(family: str, **options) -> Path:
+        def make(directory):
+            lstm_zoo.load(READY_RUNS / family).export(directory, format="onnx", **options)
+
+        return made_once(tmp_path_factory, "-".join([family, "onnx", *options]), make)
+
+    return export
+
+
+@pytest.fixture(scope="session")
 def small_run(tmp_path_factory) -> Path:
     """A tiny classifier of the demo corpus: a copy of a ready run."""
     return Path(
@@ -246,3 +260,18 @@ def serve_elsewhere(script, exported, tmp_path, batches):
         timeout=600,
     )
     return json.loads(done.stdout)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved."""
+    from lstm_zoo.runs import plots
+
+    figures, save = [], plots.save
+
+    def save_and_keep(figure, path):
+        figures.append(figure)
+        save(figure, path)
+
+    monkeypatch.setattr(plots, "save", save_and_keep)
+    return figures

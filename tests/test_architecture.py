@@ -21,6 +21,7 @@ LAYERS = [
     {"runs"},
     {"export", "training"},
     {"pipeline"},
+    {"runtime"},
     {"sentiment", "speech", "translation"},
     {"cli"},
     {"__main__"},

@@ -85,6 +85,46 @@ def test_importing_the_package_does_not_import_tensorflow():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_a_table_is_copied_with_the_predictions(small_run, tmp_path):
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("review,id\nThe film is not dull.,1\n,2\n")
+    command = ["sentiment", "predict", small_run, "--input", source, "--output", target]
+    result = invoke(*command, "--text-column", "review")
+    assert (result.exit_code, result.stdout) == (1, f"{target}\n")
+    assert "1 of 2 rows have no answer; the column error says why." in result.stderr
+    header, first, second = target.read_text().splitlines()
+    assert header == "review,id,predicted,probability,p(neg),p(pos),error"
+    assert re.fullmatch(r"The film is not dull\.,1,(neg|pos),0\.\d+,.*,", first)
+    assert second == ",2,,,,,no text"
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--input", "in.csv"], "--input needs --output"),
+        (["--output", "out.csv"], "--input needs --output"),
+        (["text", "--input", "in.csv", "--output", "out.csv"], "neither INPUT... nor --json"),
+        (["--json", "--input", "in.csv", "--output", "out.csv"], "neither INPUT... nor --json"),
+        (["text", "--text-column", "a"], "--text-column has no effect without --input"),
+        (["--input", "in.csv", "--output", "in.csv"], "the file of the inputs"),
+    ],
+)
+def test_arguments_of_tables_that_exclude_each_other(
+    small_run, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text("text\nx\n")
+    result = invoke("sentiment", "predict", small_run, *arguments)
+    assert result.exit_code == 2 and message in result.output, result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_train_help_has_the_sizes_of_the_variants():
+    text = invoke("translation", "train", "--help").output
+    assert re.search(r"^ +tiny +64 +64 +64", text, re.MULTILINE)
+    assert re.search(r"^ +large +512 +512,512 +1024,1024", text, re.MULTILINE)
+
+
 def test_every_command_and_every_option_has_a_help_text():
     def commands(command):
         yield command
@@ -179,12 +219,38 @@ def test_evaluate_prints_a_table(small_run, corpus, tmp_path):
     result = invoke("sentiment", "evaluate", small_run, "--data", data, "--text-column", "review")
     assert result.exit_code == 0
     assert re.search(
-        r"accuracy 0\.\d{4}  macro F1 0\.\d{4}  \(400 examples, 1 skipped\)", result.output
+        r"accuracy 0\.\d{4}  macro F1 0\.\d{4}  ECE 0\.\d{4}  \(400 examples, 1 skipped\)",
+        result.output,
     )
     assert re.search(r"^pos +\d\.\d{4} +\d\.\d{4} +\d\.\d{4} +200$", result.output, re.MULTILINE)
 
 
 @pytest.mark.slow
+def test_answers_below_the_minimum_probability_are_left_out(small_run, corpus):
+    texts = ["The film is not dull.", "I found the film moving, and the plot dull."]
+    answers = json.loads(invoke("sentiment", "predict", small_run, *texts, "--json").stdout)
+    low, high = sorted(row["probability"] for row in answers["predictions"])
+    assert low < high
+    chosen = ["--min-probability", (low + high) / 2]
+    result = invoke("sentiment", "predict", small_run, *texts, *chosen)
+    lines = sorted(result.stdout.splitlines())
+    assert (result.exit_code, lines[0]) == (0, f"\t{low:.4f}")
+    assert lines[1].split("\t")[0] in ("neg", "pos")
+    command = ("sentiment", "evaluate", small_run, "--data", corpus)
+    report = invoke(*command, *chosen).stdout.splitlines()[1]
+    scores = json.loads(invoke(*command, *chosen, "--json").stdout)
+    assert report == (
+        f"answered with probability {chosen[1]:g} or more: {scores['coverage']:.2%} of the "
+        f"examples, accuracy {scores['answered_accuracy']:.4f}"
+    )
+    assert 0 < scores["coverage"] < 1
+    nothing = invoke(*command, "--min-probability", 1).stdout.splitlines()[1]
+    assert nothing.endswith("or more: 0.00% of the examples, none to be right")
+    for bad in ("1.5", "-1", "nan", "high"):
+        assert invoke(*command, "--min-probability", bad).exit_code == 2
+    assert "--min-probability" not in invoke("speech", "predict", "--help").output
+
+
 def test_inspect_describes_runs_and_exports(small_run, tmp_path):
     text = invoke("inspect", small_run).output
     assert "family: sentiment" in text
@@ -259,6 +325,11 @@ def test_inspect_describes_runs_and_exports(small_run, tmp_path):
             2,
             "EMPTY: a folder; --predictions takes the path of a file",
         ),
+        (
+            ["sentiment", "evaluate", "RUN", "--data", "blank.tsv", "--report", "EMPTY"],
+            2,
+            "EMPTY: a folder; --report takes the path of a file",
+        ),
         (["sentiment", "predict", "DAMAGED", "x"], 1, "not a run's configuration; it has no"),
         (["sentiment", "train", "--set", "pooling=sum"], 2, "pooling is one or more of"),
         (["sentiment", "train", "--validation-split", "2"], 2, "between 0 and 1"),
@@ -274,7 +345,7 @@ def test_inspect_describes_runs_and_exports(small_run, tmp_path):
         (
             ["translation", "train", "--batch-size", "64"],
             2,
-            "batch_size=64 has no effect with batch_tokens=3000",
+            "batch_size=64 has no effect with batch_tokens=auto",
         ),
         (
             ["sentiment", "train", "--validation", "one_class.tsv", "--validation-split", "0.2"],

@@ -36,7 +36,7 @@ SLOW = {
     "lstm_zoo.export.saved_model",
     "lstm_zoo.pipeline",
     "lstm_zoo.speech.pipeline",
-    "lstm_zoo.training.train",
+    "lstm_zoo.training.calls",
     "lstm_zoo.translation.pipeline",
 }
 

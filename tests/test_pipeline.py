@@ -1,12 +1,18 @@
 """The base class of pipelines: loading, rebuilding, another beam width."""
 
+import csv
+import io
+import json
+import logging
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import lstm_zoo
-from lstm_zoo.errors import CallError
+from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.recurrent import explain
 from lstm_zoo.runs.directory import read_config
 from lstm_zoo.sentiment.pipeline import Pipeline as SentimentPipeline
@@ -101,3 +107,90 @@ def test_the_files_of_the_tokenizers_are_those_of_the_run(pipeline, tmp_path):
     assert files
     for name in files:
         assert (tmp_path / name).read_bytes() == (pipeline.run / name).read_bytes()
+
+
+def test_a_table_has_the_answers_of_predict(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr("lstm_zoo.pipeline.CHUNK", 2)
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows = [{"id": n, "text": text} for n, text in enumerate([*TEXTS, 5, None, TEXTS[0]])]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert classifier.predict_file(source, target) == (6, 3)
+    answered = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [{name: row[name] for name in ("id", "text")} for row in answered] == rows
+    assert [row["error"] for row in answered] == [
+        "", "no text", "", "expected a text; found 5", "no text", "",
+    ]  # fmt: skip
+    for row, answer in zip(answered[:3:2], classifier.predict([TEXTS[0], TEXTS[2]]), strict=True):
+        assert row["predicted"] == answer.label
+        assert row["probability"] == pytest.approx(answer.probability, abs=1e-6)
+        assert row["p(pos)"] == pytest.approx(answer.probabilities["pos"], abs=1e-6)
+    assert answered[1]["predicted"] is answered[1]["p(neg)"] is None
+
+
+def test_the_column_is_the_runs_or_the_one_that_is_given(translator, tmp_path):
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("English,note\n5 hours,a\n3 days,b\n")
+    assert translator.predict_file(source, target, beam_width=1) == (2, 0)
+    answers = translator.predict(["5 hours", "3 days"], beam_width=1)
+    with target.open(newline="") as file:
+        rows = [*csv.DictReader(file)]
+    assert [row["hypothesis"] for row in rows] == [answer.text for answer in answers]
+    assert [row["note"] for row in rows] == ["a", "b"]
+    translator.predict_file(source, target, column="note")
+    with target.open(newline="") as file:
+        other = [row["hypothesis"] for row in csv.DictReader(file)]
+    assert other == [answer.text for answer in translator.predict(["a", "b"])]
+    with pytest.raises(DataError, match="no column named 3|no column 3"):
+        translator.predict_file(source, target, column=3)
+
+
+def test_nothing_is_written_before_the_table_is_whole(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr("lstm_zoo.pipeline.CHUNK", 1)
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    target.write_text("what was there")
+    source.write_text("text\ngood\nbad,worse\n")
+    with pytest.raises(DataError, match="in.csv:3: 2 fields"):
+        classifier.predict_file(source, target)
+    source.write_text("text\ngood\nbad\n")
+
+    def interrupted(texts):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(classifier, "predict", interrupted, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            classifier.predict_file(source, target)
+    assert target.read_text() == "what was there"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
+    assert classifier.predict_file(source, target) == (2, 0)
+    source.write_text("text\n")
+    assert classifier.predict_file(source, target) == (0, 0)
+    assert target.read_text() == "text,predicted,probability,p(neg),p(pos),error\n"
+
+
+def test_a_family_without_formats_of_answers_has_none(classifier):
+    with pytest.raises(CallError, match="No format of answers is named srt"):
+        classifier.format_answers([], "srt")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_an_evaluation_and_a_table_have_a_bar_on_a_terminal(classifier, tmp_path, monkeypatch):
+    (tmp_path / "in.tsv").write_text("text\tlabel\ngood\tpos\nbad\tneg\n")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    classifier.evaluate(tmp_path / "in.tsv")
+    assert re.search(r"evaluation: +0%.*0/2", terminal.getvalue())
+    classifier.predict_file(tmp_path / "in.tsv", tmp_path / "out.tsv")
+    assert "0/3" in terminal.getvalue()  # lines
+    terminal.truncate(0)
+    logger = logging.getLogger("lstm_zoo")
+    try:
+        logger.setLevel(logging.WARNING)
+        classifier.evaluate(tmp_path / "in.tsv")
+    finally:
+        logger.setLevel(logging.INFO)
+    assert "evaluation" not in terminal.getvalue()

@@ -22,6 +22,7 @@ from lstm_zoo.settings import (
     optional,
     refuse_ineffective,
     resolve,
+    sized,
     with_sizes,
 )
 
@@ -44,8 +45,21 @@ def test_a_family_may_replace_the_default_and_the_help_of_a_training_setting(fam
     for name in names:
         assert families.settings(family)[name] is own[name]
         assert own[name].default != TRAINING[name].default
-        same = own[name]._replace(default=TRAINING[name].default, help=TRAINING[name].help)
-        assert same == TRAINING[name]
+        changed = ("default", "help", *(("read", "by_examples") if own[name].by_examples else ()))
+        common = {field: getattr(TRAINING[name], field) for field in changed}
+        assert own[name]._replace(**common) == TRAINING[name]
+
+
+def test_settings_follow_the_number_of_examples_where_they_are_auto():
+    table = families.settings("translation")
+    values = {"batch_tokens": "auto", "group_column": "auto", "epochs": 20}
+    for pairs, tokens in ((1, 600), (10_000, 1_000), (29_000, 2_900), (10**7, 3_000)):
+        assert sized(table, values, pairs) == {**values, "batch_tokens": tokens}
+    for given in (None, 450):
+        assert sized(table, {**values, "batch_tokens": given}, 10)["batch_tokens"] == given
+    assert table["batch_tokens"].read("auto") == "auto"
+    with pytest.raises(ValueError):
+        table["batch_tokens"].read("automatic")
 
 
 def test_text_and_python_values_resolve_to_the_same():
@@ -169,12 +183,16 @@ CONDITIONS = {
             {"accumulate": 16, "batch_tokens": 900},
         ),
         "embedding_size": ({"embedding_size": 50, "vectors": "v.txt"}, {"embedding_size": 50}),
-        "ngram_buckets": ({"ngram_buckets": 99}, {"ngram_buckets": 99, "ngrams": 1}),
+        "ngram_buckets": ({"ngram_buckets": 99, "ngrams": 0}, {"ngram_buckets": 99}),
         "vectors": ({"vectors": "v.txt", "tokens": "pieces"}, {"vectors": "v.txt"}),
         "min_count": ({"min_count": 5, "tokens": "pieces"}, {"min_count": 5}),
         "vocabulary_sample": (
             {"vocabulary_sample": 9},
             {"vocabulary_sample": 9, "tokens": "pieces"},
+        ),
+        "class_weights": (
+            {"class_weights": True, "multi_label": True},
+            {"class_weights": True},
         ),
     },
     "speech": {

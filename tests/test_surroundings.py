@@ -92,12 +92,16 @@ def test_a_process_with_another_backend_ends_with_one_sentence(tmp_path):
 GROWTH = "TF_FORCE_GPU_ALLOW_GROWTH"
 
 
-@pytest.mark.parametrize(
-    "name", ["train", "load", "build_sentiment", "build_speech", "build_translation"]
-)
+@pytest.mark.parametrize("name", ["train", "build_sentiment", "build_speech", "build_translation"])
 def test_the_first_use_has_tensorflow_take_a_gpus_memory_as_needed(monkeypatch, name):
     monkeypatch.delenv(GROWTH, raising=False)
     getattr(lstm_zoo, name)
+    assert os.environ[GROWTH] == "true"
+
+
+def test_a_run_that_is_loaded_has_too(monkeypatch):
+    monkeypatch.delenv(GROWTH, raising=False)
+    lstm_zoo.load(READY_RUNS / "sentiment")
     assert os.environ[GROWTH] == "true"
 
 
@@ -112,7 +116,7 @@ def test_a_command_has_too(monkeypatch, call):
 def test_an_embedding_program_keeps_its_own_way(monkeypatch, switch, embedded):
     monkeypatch.delenv(GROWTH, raising=False)
     monkeypatch.setenv("LSTM_ZOO_EMBEDDED", switch)
-    lstm_zoo.load  # noqa: B018
+    lstm_zoo.train  # noqa: B018
     assert (GROWTH not in os.environ) == lstm_zoo.is_embedded() == embedded
 
 
@@ -132,7 +136,7 @@ class Finder:
         if name == "tensorflow":
             print(os.environ["TF_FORCE_GPU_ALLOW_GROWTH"])
 sys.meta_path.insert(0, Finder)
-lstm_zoo.load
+lstm_zoo.build_sentiment
 """
     environment = {name: os.environ[name] for name in os.environ if name != GROWTH}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)

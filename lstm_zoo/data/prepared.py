@@ -20,6 +20,7 @@ from tqdm import tqdm
 from lstm_zoo.data.arrays import Arrays, Texts, offsets_of
 from lstm_zoo.errors import DataError, FileReadError
 from lstm_zoo.files import atomic_write, read_json, write_json
+from lstm_zoo.printing import progress_bar
 
 INDEX = "index.json"
 SHARD = 1_024  # arrays written together: an interrupt loses no more
@@ -65,7 +66,7 @@ def prepare(
     """
     shards: list[tuple[np.ndarray, np.ndarray]] = []
     errors: dict[int, str] = {}
-    with tqdm(total=count, desc=title, leave=False, disable=None) as bar:
+    with progress_bar(total=count, desc=title) as bar:
         for start in range(0, count, shard_size):
             indices = range(start, min(start + shard_size, count))
             shard = prefix.with_name(f"{prefix.name}-{indices.start}-{indices.stop}")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from lstm_zoo.data import prepared, splits
 from lstm_zoo.data.arrays import Arrays, Texts
 from lstm_zoo.errors import DataError
 from lstm_zoo.files import find_damage, write_checksums
+from lstm_zoo.printing import progress_bar
 
 IN_MEMORY = 50_000  # rows; columns of more are on disk, if they are from files
 BLOCK = 8_192  # rows written at once
@@ -128,7 +128,7 @@ def gather(
     place_index = names.index("places")
 
     def usable() -> Iterator[Sequence[Any]]:
-        bar = tqdm(rows, "reading", unit=" rows", leave=False, disable=None, delay=1)
+        bar = progress_bar(rows, "reading", unit=" rows", delay=1)
         for number, (reason, fields) in enumerate(bar):
             if not reason:
                 yield fields

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from lstm_zoo.data import stratification
 from lstm_zoo.data.arrays import Texts, take
 
 LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
@@ -100,10 +101,11 @@ def connect(*columns: np.ndarray) -> np.ndarray:
 
 def split(
     contents: np.ndarray,
-    labels: Sequence[str],
+    labels: Sequence[str] | Sequence[Sequence[str]],
     fraction: float,
     seed: int = 0,
     groups: Sequence[str] = (),
+    multi_label: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split a corpus in two, stratified by label, with equal contents and groups on one side.
 
@@ -119,6 +121,8 @@ def split(
         seed: the same seed and corpus give the same split.
         groups: the group of each row, such as its speaker, "" for a row without one; a single
             group is ignored. Empty if there are none.
+        multi_label: whether `labels` has a sequence of labels for each row; see
+            `lstm_zoo.data.stratification`.
 
     Returns:
         Two sorted int64 arrays of row indices: the remaining and the held-out examples.
@@ -136,13 +140,14 @@ def split(
     if not 0 < fraction < 1:
         raise ValueError(f"A split takes a fraction between 0 and 1. Received: {fraction}")
     grouped = len({*groups}) > 1
+    hold_out = stratification.hold_out if multi_label else _hold_out
     if not grouped:
-        held_out = _hold_out(contents, labels, fraction, seed)
+        held_out = hold_out(contents, labels, fraction, seed)
     else:
         names = _group_numbers(groups, contents)
-        held_out = _hold_out(connect(contents, names), labels, fraction, seed)
+        held_out = hold_out(connect(contents, names), labels, fraction, seed)
         if held_out.sum() < fraction * len(contents) / 2:
-            held_out = _hold_out(names, labels, fraction, seed)
+            held_out = hold_out(names, labels, fraction, seed)
     if not held_out.any() or held_out.all():
         raise ValueError(
             f"Splitting {len(contents)} examples ({len(np.unique(contents))} different texts"

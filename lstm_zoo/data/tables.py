@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from lstm_zoo.data.headers import (
     Column,
@@ -27,6 +27,7 @@ SUFFIXES = (".tsv", ".csv", ".jsonl")
 DELIMITERS = ",;\t|"  # of .csv
 SAMPLE = 20  # rows from which the delimiter of a .csv without a header is found
 ROWS = 256  # of a .csv, read at once
+QUICK = 2**26  # bytes of a file that is read within a second
 _FIELD_LIMIT = threading.Lock()
 
 
@@ -61,8 +62,53 @@ def read_rows(
     if path.suffix.lower() == ".jsonl":
         yield from _rows_of_jsonl(path, required, optional)
         return
+    table = open_table(path, required, optional)
+    for line, fields in table.rows:
+        values = [None if index is None else fields[index] for index in table.indices]
+        yield f"{path}:{line}", values
+
+
+class Table(NamedTuple):
+    """A .csv or .tsv file that is being read.
+
+    Attributes:
+        header: the names of all columns; None if the file has no header.
+        width: the number of columns.
+        indices: the index of each required and each optional column; None for a missing one.
+        delimiter: between two fields.
+        rows: the line of each row, and all of its fields.
+    """
+
+    header: list[str] | None
+    width: int
+    indices: list[int | None]
+    delimiter: str
+    rows: Iterator[tuple[int, list[str]]]
+
+
+def open_table(path: Path, required: Sequence[Column], optional: Sequence[Column] = ()) -> Table:
+    """Open a .csv or tab-separated file, as `read_rows` reads it, with all of its columns.
+
+    Args:
+        path: the file.
+        required: the required columns.
+        optional: the optional columns.
+
+    Returns:
+        The table; its rows raise a DataError where the file is malformed.
+
+    Raises:
+        DataError: if the file is malformed or lacks a column.
+
+    Example:
+
+    >>> _ = Path("train.csv").write_text("label;text\\npos;good\\n")
+    >>> table = open_table(Path("train.csv"), [Column(("text", "sentence"))])
+    >>> table.header, table.indices, [*table.rows]
+    (['label', 'text'], [1], [(2, ['pos', 'good'])])
+    """
     is_csv = path.suffix.lower() == ".csv"
-    rows = _rows_of_csv(path, required) if is_csv else rows_of_tsv(path)
+    delimiter, rows = _rows_of_csv(path, required) if is_csv else ("\t", rows_of_tsv(path))
     (first, header), *others = [*itertools.islice(rows, 2)] or [(1, [])]
     place = f"{path}:{first}"
     indices = locate(header, required, place)
@@ -70,13 +116,20 @@ def read_rows(
     positioned = all(column.position is not None for column in required)
     if positioned and others and repeats(header, others[0][1], required, place):
         indices = None
-    rows = itertools.chain(others, rows)
+    rows, names = itertools.chain(others, rows), header
     if indices is None:
         indices, found = positions(header, required, place), [None] * len(optional)
-        rows = itertools.chain([(first, header)], rows)
-    indices += found
+        rows, names = itertools.chain([(first, header)], rows), None
+    rows = _checked(path, rows, first, len(header), is_csv)
+    return Table(names, len(header), indices + found, delimiter, rows)
+
+
+def _checked(
+    path: Path, rows: Iterator[tuple[int, list[str]]], first: int, width: int, is_csv: bool
+) -> Iterator[tuple[int, list[str]]]:
+    """Check that all rows of a table have as many fields as its first line."""
     for line, fields in rows:
-        if len(fields) != len(header):
+        if len(fields) != width:
             hint = (
                 "A field with a delimiter or a quote in it needs quotes."
                 if is_csv
@@ -84,10 +137,9 @@ def read_rows(
                 ".csv has; its delimiter is found."
             )
             raise DataError(
-                f"{path}:{line}: {len(fields)} fields; expected {len(header)}, as in line {first}. "
-                f"{hint}"
+                f"{path}:{line}: {len(fields)} fields; expected {width}, as in line {first}. {hint}"
             )
-        yield f"{path}:{line}", [None if index is None else fields[index] for index in indices]
+        yield line, fields
 
 
 def decode(path: Path) -> str:
@@ -98,6 +150,19 @@ def decode(path: Path) -> str:
     """
     with _opened(path, newline="") as file:
         return file.read()
+
+
+def is_quick(path: Path) -> bool:
+    """Return whether the first row of a path is read at once: of no folder, nor of a large file.
+
+    A .tsv file is read as a whole first, to find out whether it is quoted.
+
+    Example:
+
+    >>> is_quick(Path("none.tsv"))
+    False
+    """
+    return path.is_file() and path.stat().st_size <= QUICK
 
 
 def all_lines(path: Path) -> Iterator[str]:
@@ -210,8 +275,10 @@ def _quoting(rows: Iterator[tuple[int, str]]) -> int | None:
     return proof
 
 
-def _rows_of_csv(path: Path, columns: Sequence[Column]) -> Iterator[tuple[int, list[str]]]:
-    """Read all rows of a .csv file, with the delimiter that suits the columns."""
+def _rows_of_csv(
+    path: Path, columns: Sequence[Column]
+) -> tuple[str, Iterator[tuple[int, list[str]]]]:
+    """Return the delimiter of a .csv file that suits the columns, and all of its rows."""
     positioned = all(column.position is not None for column in columns)
     headers, fitting, errors = [], [], []
     for delimiter in DELIMITERS:
@@ -223,10 +290,10 @@ def _rows_of_csv(path: Path, columns: Sequence[Column]) -> Iterator[tuple[int, l
             errors.append(error)
             continue
         if locate(header, columns, f"{path}:{line}"):
-            return itertools.chain([first], rest, rows)
+            return delimiter, itertools.chain([first], rest, rows)
         headers.append(first)
         if positioned and len(header) > 1 and all(len(row) == len(header) for _, row in rest):
-            fitting.append(itertools.chain([first], rest, rows))
+            fitting.append((delimiter, itertools.chain([first], rest, rows)))
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
@@ -277,21 +344,53 @@ def _rows_of_jsonl(
     path: Path, required: Sequence[Column], optional: Sequence[Column]
 ) -> Iterator[tuple[str, list[Any]]]:
     known, indices = None, None
+    for number, row in objects(path):
+        place, keys, values = f"{path}:{number}", [*row], [*row.values()]
+        if keys != known:  # most rows have the keys of the row before
+            known, indices = keys, locate_keys(keys, required, place)
+            indices += [find(keys, column.names, place) for column in optional]
+        yield place, [None if index is None else values[index] for index in indices]
+
+
+def locate_keys(keys: Sequence[str], required: Sequence[Column], place: str) -> list[int]:
+    """Find columns in the keys of a .jsonl file's object, as `locate` does.
+
+    Raises:
+        DataError: if one is missing.
+
+    Example:
+
+    >>> locate_keys(["id", "text"], [Column(("text",))], "train.jsonl:1")
+    [1]
+    """
+    indices = locate(keys, required, place)
+    if indices is None:
+        raise DataError(
+            f"{place}: expected an object with the keys {join(required)}; "
+            f"found: {shown(keys)}. Choose others by {fix(required)}."
+        )
+    return indices
+
+
+def objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read the objects of a .jsonl file, with the numbers of their lines; empty lines are skipped.
+
+    What is no object has no keys.
+
+    Raises:
+        DataError: if a line is not valid JSON.
+
+    Example:
+
+    >>> _ = Path("a.jsonl").write_text('{"text": "good"}\\n')
+    >>> list(objects(Path("a.jsonl")))
+    [(1, {'text': 'good'})]
+    """
     for number, line in lines(path):
         if not line.strip():
             continue
-        place = f"{path}:{number}"
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{place}: not valid JSON: {error}.") from error
-        keys, values = ([*row], [*row.values()]) if isinstance(row, dict) else ([], [])
-        if keys != known:  # most rows have the keys of the row before
-            known, indices = keys, locate(keys, required, place)
-            if indices is None:
-                raise DataError(
-                    f"{place}: expected an object with the keys {join(required)}; "
-                    f"found: {shown(keys)}. Choose others by {fix(required)}."
-                )
-            indices += [find(keys, column.names, place) for column in optional]
-        yield place, [None if index is None else values[index] for index in indices]
+            raise DataError(f"{path}:{number}: not valid JSON: {error}.") from error
+        yield number, row if isinstance(row, dict) else {}

@@ -1,5 +1,6 @@
 """Descriptions of runs and exports, for `lstm-zoo inspect`."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from lstm_zoo import recurrent
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.export import formats, saved_model
 from lstm_zoo.files import CHECKSUMS, reading, user_path
-from lstm_zoo.runs import cards
+from lstm_zoo.runs import cards, exports
 from lstm_zoo.runs.directory import CONFIG
 from lstm_zoo.runs.loading import load, verify
 from lstm_zoo.runs.reading import check_files
@@ -19,8 +20,8 @@ LITERT = b"TFL3"  # bytes 4 to 7 of a LiteRT file
 NO_CHECKSUMS = "none, so that damage may go unnoticed"
 
 
-def describe(path: str) -> dict[str, Any]:
-    """Describe a run, a SavedModel or a directory of its versions, an ONNX or a LiteRT file.
+def describe(path: str | os.PathLike) -> dict[str, Any]:
+    """Describe a run, a SavedModel or a directory of its versions, an ONNX export or LiteRT file.
 
     Args:
         path: the directory or file; of several versions, the newest is described.
@@ -42,6 +43,8 @@ def describe(path: str) -> dict[str, Any]:
     ('sentiment', ['neg', 'pos'], {'serving_default': {'text': 'string[?]'}})
     """
     place = user_path(path)
+    if place.suffix != ".onnx" and (export := exports.locate(place)) is not None:
+        place = export / exports.MODEL
     if place.suffix == ".onnx" and place.is_file():
         checked = _checked(place, place.parent)
         return {**checked, **formats.module("onnx").describe(place), **checked}

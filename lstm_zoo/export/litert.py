@@ -13,19 +13,17 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo import compat, families
-from lstm_zoo.errors import CallError, ExportError
-from lstm_zoo.export import litert_checks
+from lstm_zoo.errors import ExportError
+from lstm_zoo.export import formats, litert_checks
 from lstm_zoo.export.saved_model import format_spec
-from lstm_zoo.export.staging import check_writable, publish, run_checks, staging_directory
+from lstm_zoo.export.staging import publish, run_checks, staging_directory
 from lstm_zoo.files import user_path, write_json
 from lstm_zoo.recurrent import portable_loops
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.environment import versions
-from lstm_zoo.settings import check_integer
 from lstm_zoo.text.tokenizers import PADDING
 
 FILE = "model.tflite"
-MAX_BATCH_SIZE = 4_096
 
 Probes = Mapping[str, list[dict[str, np.ndarray]]]  # signature → inputs by name
 
@@ -83,10 +81,7 @@ def export_litert(
     PosixPath('exports/imdb/model.tflite')
     """
     directory = user_path(directory)
-    check_integer("batch_size", batch_size, 1, MAX_BATCH_SIZE)
-    check_writable(directory)
-    if (directory / FILE).exists():
-        raise CallError(f"{directory / FILE} exists already.")
+    formats.check(directory, "litert", batch_size=batch_size)
     family = families.module(pipeline.config["family"], "litert")
     signatures = family.signatures(pipeline, batch_size)
     with staging_directory(directory) as staging:

@@ -1,7 +1,10 @@
-"""ONNX export, verified with ONNX Runtime in a separate process."""
+"""ONNX export, verified with ONNX Runtime in separate processes."""
 
+import base64
 import json
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,26 +15,30 @@ import onnx
 import onnxruntime
 
 from lstm_zoo import compat, families
-from lstm_zoo.errors import CallError, ExportError
-from lstm_zoo.export import onnx_checks
+from lstm_zoo.errors import ExportError
+from lstm_zoo.export import formats, onnx_checks, onnx_pipeline_checks
 from lstm_zoo.export.onnx_graph import Part
-from lstm_zoo.export.staging import check_writable, publish, run_checks, staging_directory
-from lstm_zoo.files import reading, user_path
-from lstm_zoo.runs import cards
+from lstm_zoo.export.onnx_weights import WeightsFile
+from lstm_zoo.export.staging import publish, run_checks, staging_directory
+from lstm_zoo.files import reading, user_path, write_checksums, write_json
+from lstm_zoo.runs import cards, exports
+from lstm_zoo.runs.directory import CALIBRATION
 from lstm_zoo.runs.environment import versions
+from lstm_zoo.runs.exports import MODEL
 
-MODEL = "model.onnx"
+N_BEST = 3  # hypotheses that are compared
 
 
 def export_onnx(
     pipeline: families.Pipeline, directory: str | os.PathLike, int8: bool = False
 ) -> Path:
-    """Export a pipeline's network as ONNX, with its tokenizer's or feature extraction's files.
+    """Export a pipeline as ONNX: its network, and all that `lstm_zoo.load` needs to answer with it.
 
     `model.onnx` maps ids or features to logits. Its metadata hold, as JSON, the card and how raw
     inputs are preprocessed. A translator also has `encoder.onnx` and `decoder.onnx`, for decoding
-    step by step. The files appear only after a separate process without TensorFlow has loaded them
-    and compared their outputs with the network's, within 1e-4.
+    step by step. Beside them are `pipeline.json`, the configuration of the run, and the files of
+    its tokenizer or features. All appear only after separate processes without TensorFlow have
+    compared the networks' outputs, within 1e-4, and the answers to raw inputs with the run's.
 
     Args:
         pipeline: a family's pipeline.
@@ -57,17 +64,36 @@ def export_onnx(
     ({'ids': 'int32[batch, time]'}, {'logits': 'float32[batch, 2]'})
     """
     directory = user_path(directory)
-    _check_free(directory / MODEL)
-    check_writable(directory)
+    formats.check(directory, "onnx")
     with staging_directory(directory) as staging:
-        written, probes = staging / "written", staging / "probes"
-        written.mkdir()
-        probes.mkdir()
-        _write(pipeline, written, probes, int8)
-        run_checks(
-            onnx_checks, [written.absolute(), probes.absolute(), "near" if int8 else "exact"]
-        )
-        return publish(written, directory, MODEL)
+        return publish(_export(pipeline, staging, int8), directory, MODEL)
+
+
+def add_onnx(pipeline: families.Pipeline) -> None:
+    """Add an ONNX export to a run, as presets have one: `lstm_zoo.load` can then answer with it.
+
+    Its ONNX files refer to the run's weights, so they are small, and stay beside them. The run
+    must not be trained further; its checksums are written anew.
+
+    Args:
+        pipeline: the pipeline of the run.
+
+    Raises:
+        CallError: if onnx or onnxruntime is not installed, or there are such files.
+        ExportError: as `export_onnx`.
+
+    Example:
+
+    >>> add_onnx(lstm_zoo.load("runs/imdb"))
+    """
+    formats.check(pipeline.run, "onnx")
+    with staging_directory(pipeline.run) as staging:
+        written = _export(pipeline, staging, weights=pipeline.weights_file)
+        for path in written.rglob("*"):
+            place = pipeline.run / path.relative_to(written)
+            if path.is_file() and not place.exists():
+                path.replace(place)
+    write_checksums(pipeline.run)
 
 
 def describe(path: str | os.PathLike) -> dict[str, Any]:
@@ -84,9 +110,9 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
         DataError: if it is not an ONNX file, or damaged.
     """
     with reading(path):
-        # Not the files that a model may name for its weights: ours names none.
+        # By its path: it may refer to a file of weights, which must be beside it and is not read.
+        onnx.checker.check_model(os.fspath(path))
         model = onnx.load(path, load_external_data=False)
-        onnx.checker.check_model(model)
         metadata = {entry.key: entry.value for entry in model.metadata_props}
         return {
             **cards.read(json.loads(metadata.get("card", "{}"))),
@@ -96,11 +122,33 @@ def describe(path: str | os.PathLike) -> dict[str, Any]:
         }
 
 
-def _write(pipeline: families.Pipeline, directory: Path, probes: Path, int8: bool) -> None:
+def _export(
+    pipeline: families.Pipeline, staging: Path, int8: bool = False, weights: Path | None = None
+) -> Path:
+    """Write an export below a directory, check it, and return its own directory."""
+    written, probes = staging / "written", staging / "probes"
+    written.mkdir()
+    probes.mkdir()
+    if weights is not None:
+        shutil.copy(weights, written)
+    _write(pipeline, written, probes, int8, weights)
+    mode = "near" if int8 else "exact"
+    run_checks(onnx_checks, [written.absolute(), probes.absolute(), mode])
+    expected = probes / "answers.json"
+    write_json(expected, _expected(pipeline))
+    paths = json.dumps([*map(os.path.abspath, sys.path)])
+    run_checks(onnx_pipeline_checks, [written.absolute(), expected.absolute(), paths, mode])
+    return written
+
+
+def _write(
+    pipeline: families.Pipeline, directory: Path, probes: Path, int8: bool, weights: Path | None
+) -> None:
     """Write the files of an export, and the probes of each ONNX file into another directory."""
     family = families.module(pipeline.config["family"], "onnx")
     network = pipeline.rebuilt(use_cudnn=False).model
-    parts = family.parts(network, pipeline.config["network"])
+    stored = None if weights is None else WeightsFile(weights)
+    parts = family.parts(network, pipeline.config["network"], stored)
     unused = set.intersection(*(set(part.graph.unused(network.weights)) for part in parts.values()))
     if unused:
         raise ExportError(f"ONNX: there is no conversion of {', '.join(sorted(unused))}.")
@@ -116,6 +164,30 @@ def _write(pipeline: families.Pipeline, directory: Path, probes: Path, int8: boo
         onnx.save(model, directory / f"{name}.onnx")
         np.savez(probes / f"{name}.npz", **dict(_named_probes(part)))
     pipeline.save_files(directory)
+    family.save_tables(directory)
+    exports.write(directory, pipeline)
+    if (pipeline.run / CALIBRATION).is_file():
+        shutil.copy(pipeline.run / CALIBRATION, directory)
+
+
+def _expected(pipeline: families.Pipeline) -> dict[str, Any]:
+    """Return the pipeline's answers to raw inputs, as `onnx_pipeline_checks` takes them."""
+    name = pipeline.config["family"]
+    inputs = families.module(name, "onnx").inputs(pipeline)
+    calls: list[dict[str, Any]] = [{}]
+    if pipeline.beam_width is not None:
+        calls = [{"beam_width": 1}, {"n_best": min(N_BEST, pipeline.beam_width)}]
+    return {
+        "family": [name, *families.FAMILIES[name]],
+        "inputs": [base64.b64encode(row).decode() for row in inputs],
+        "calls": [
+            {
+                "options": options,
+                "answers": [answer._asdict() for answer in pipeline.predict(inputs, **options)],
+            }
+            for options in calls
+        ],
+    }
 
 
 def _named_probes(part: Part) -> Iterator[tuple[str, np.ndarray]]:
@@ -137,11 +209,6 @@ def _quantize(model: onnx.ModelProto) -> onnx.ModelProto:
         model = onnx.load(path)
     del model.metadata_props[:]  # added by the quantization, and not JSON
     return model
-
-
-def _check_free(path: Path) -> None:
-    if path.exists():
-        raise CallError(f"{path} exists already.")
 
 
 def _format_type(kind: onnx.TypeProto) -> str:

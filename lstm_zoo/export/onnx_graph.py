@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import onnx
+from onnx.reference import ReferenceEvaluator
 
+from lstm_zoo.export.onnx_weights import WeightsFile
 from lstm_zoo.recurrent import state_names
 
 OPSET = 18
@@ -28,6 +30,10 @@ Arrays = Mapping[str, np.ndarray]  # by the name of an input or output
 class Graph:
     """An ONNX graph under construction.
 
+    Args:
+        weights: the file of the network's weights, for a graph that refers to them and must stay
+            beside it; None for a graph that holds them.
+
     Example:
 
     >>> graph = Graph()
@@ -37,7 +43,9 @@ class Graph:
     True
     """
 
-    def __init__(self):
+    def __init__(self, weights: WeightsFile | None = None):
+        self._weights = weights
+        self._stored: dict[int, Tensor] = {}
         self._nodes, self._constants, self._inputs, self._outputs = [], [], [], []
         self._used: set[int] = set()
         self._rows: Tensor | None = None  # the batch size
@@ -86,6 +94,16 @@ class Graph:
         self._nodes.append(onnx.helper.make_node(op, input_names, names, name=stem, **options))
         return names if outputs > 1 else names[0]
 
+    def compute(self, op: str, *inputs: Tensor | np.ndarray, outputs: int = 1, **options) -> Any:
+        """Add a node as `add` does; if all its inputs are arrays, return what it computes."""
+        if any(isinstance(tensor, Tensor) for tensor in inputs):
+            return self.add(op, *inputs, outputs=outputs, **options)
+        given = {f"in_{number}": array for number, array in enumerate(inputs)}
+        names = [f"out_{number}" for number in range(outputs)]
+        node = onnx.helper.make_node(op, [*given], names, **options)
+        found = ReferenceEvaluator(node, opsets={"": OPSET}).run(None, given)
+        return found if outputs > 1 else found[0]
+
     def cast(self, tensor: Tensor, dtype: str) -> Tensor:
         """Convert a tensor to another dtype."""
         return self.add("Cast", tensor, to=_element_type(dtype))
@@ -94,6 +112,18 @@ class Graph:
         """Return a weight's values, float32, and mark it as used."""
         self._used.add(id(variable))
         return np.asarray(variable, np.float32)
+
+    def weight(self, variable: keras.Variable) -> np.ndarray | Tensor:
+        """Return a weight to compute with, float32: its values, or where they are stored."""
+        values = self.read(variable)
+        place = self._weights.find(values) if self._weights else None
+        if place is None:
+            return values
+        if id(variable) not in self._stored:
+            name = f"weight_{len(self._stored)}"
+            self._constants.append(place.tensor(name))
+            self._stored[id(variable)] = self.cast(name, "float32")
+        return self._stored[id(variable)]
 
     def unused(self, variables: Iterable[keras.Variable]) -> list[str]:
         """Return the paths of the weights that the graph does not use."""
@@ -133,13 +163,13 @@ class Part(NamedTuple):
 
 def embedding(graph: Graph, layer: keras.layers.Embedding, ids: Tensor) -> Tensor:
     """Look up the embeddings of ids of any shape: `(..., embedding_size)`."""
-    (table,) = map(graph.read, layer.weights)
+    (table,) = map(graph.weight, layer.weights)
     return graph.add("Gather", table, ids)
 
 
 def dense(graph: Graph, layer: keras.layers.Dense, vectors: Tensor) -> Tensor:
     """Apply a dense layer, with bias and activation, to the last dimension."""
-    kernel, *biases = map(graph.read, layer.weights)
+    kernel, *biases = map(graph.weight, layer.weights)
     outputs = graph.add("MatMul", vectors, kernel)
     for bias in biases:
         outputs = graph.add("Add", outputs, bias)
@@ -203,11 +233,15 @@ def recurrent_stack(
         directions = [layer]
         if isinstance(layer, keras.layers.Bidirectional):
             directions = [layer.forward_layer, layer.backward_layer]
-        weights = [_onnx_weights([*map(graph.read, one.cell.weights)], order) for one in directions]
+        kernels, recurrent_kernels, biases = zip(
+            *(one.cell.weights for one in directions), strict=True
+        )
         outputs, *last = graph.add(
             op,
             sequence,
-            *map(np.stack, zip(*weights, strict=True)),
+            _kernels(graph, kernels, order),
+            _kernels(graph, recurrent_kernels, order),
+            np.stack([_biases(graph.read(bias), order) for bias in biases]),
             lengths,
             *(initial_states[number] if initial_states else ()),
             outputs=1 + len(state_names(cell)),
@@ -260,21 +294,28 @@ def pool(
     return graph.add("Concat", *vectors, axis=1)
 
 
-def _onnx_weights(weights: Sequence[np.ndarray], order: Sequence[int]) -> list[np.ndarray]:
-    """Arrange Keras's kernel, recurrent kernel and bias as ONNX's W, R and B."""
-    kernel, recurrent_kernel, bias = weights
+def _kernels(
+    graph: Graph, kernels: Sequence[keras.Variable], order: Sequence[int]
+) -> np.ndarray | Tensor:
+    """Arrange a layer's kernels, one for each direction, as ONNX's W or R."""
+    arranged = []
+    for kernel in map(graph.weight, kernels):
+        kernel = graph.compute("Transpose", kernel, perm=[1, 0])  # (gates * units, inputs)
+        if len(order) > 1:
+            gates = graph.compute(
+                "Split", kernel, outputs=len(order), axis=0, num_outputs=len(order)
+            )
+            kernel = graph.compute("Concat", *(gates[gate] for gate in order), axis=0)
+        arranged.append(graph.compute("Unsqueeze", kernel, np.array([0])))
+    return graph.compute("Concat", *arranged, axis=0)
 
-    def ordered(array: np.ndarray) -> np.ndarray:
-        gates = np.split(array, len(order), axis=-1)
-        return np.concatenate([gates[gate] for gate in order], axis=-1)
 
+def _biases(bias: np.ndarray, order: Sequence[int]) -> np.ndarray:
+    """Arrange the bias of a cell as ONNX's B."""
     # ONNX has a second bias, of the recurrent kernel. Of Keras's cells only the GRU has one.
-    biases = bias if bias.ndim == 2 else [bias, np.zeros_like(bias)]
-    return [
-        ordered(kernel).T,
-        ordered(recurrent_kernel).T,
-        np.concatenate([ordered(row) for row in biases]),
-    ]
+    rows = bias if bias.ndim == 2 else [bias, np.zeros_like(bias)]
+    gates = [np.split(row, len(order)) for row in rows]
+    return np.concatenate([row[gate] for row in gates for gate in order])
 
 
 def _value_info(name: str, dtype: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:

@@ -11,15 +11,14 @@ import tensorflow as tf
 
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, ExportError
-from lstm_zoo.export import saved_model_checks
-from lstm_zoo.export.staging import check_writable, run_checks, staging_directory
+from lstm_zoo.export import formats, saved_model_checks
+from lstm_zoo.export.staging import run_checks, staging_directory
 from lstm_zoo.files import flush, reading, user_path, write_checksums, write_json
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.environment import versions
 
 # TF Serving's names, of the folder of additional files and of the requests for warmup in it.
 EXTRA = "assets.extra"
-MAX_VERSION = 2**63 - 1
 WARMUP = "tf_serving_warmup_requests"
 
 
@@ -62,15 +61,9 @@ def export_saved_model(
     {'text': 'string[?]'}
     """
     directory = user_path(directory)
-    if version is not None and not 1 <= version <= MAX_VERSION:
-        raise CallError(
-            f"version is an integer of at least 1 and at most {MAX_VERSION}. Received: {version}"
-        )
-    if version is not None and (directory / str(version)).exists():
-        raise CallError(f"{directory / str(version)} exists already.")
+    formats.check(directory, version=version)
     if beam_width is not None:
         pipeline = pipeline.with_beam_width(beam_width)
-    check_writable(directory)
     with staging_directory(directory) as staging:
         _write(pipeline, staging / "written")
         # Moved before the checks, so that they fail if it depends on where it was written.

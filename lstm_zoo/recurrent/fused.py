@@ -177,7 +177,8 @@ def _loop(cell, projected, weights, states, lengths):
         projected.dtype,
         unrolled + time % UNROLLED,
         infer_shape=False,
-        element_shape=[None, *states[0].shape],
+        # The rows of all steps in one axis: of no elements, `concat` must know the others' sizes.
+        element_shape=[None, states[0].shape[-1]],
     )
 
     def body(count, i, t, states, last, outputs):
@@ -187,7 +188,7 @@ def _loop(cell, projected, weights, states, lengths):
             step_outputs.append(states[0])
             t += 1
             last = states if lengths is None else _where(tf.equal(lengths, t), states, last)
-        return i + 1, t, states, last, outputs.write(i, tf.stack(step_outputs))
+        return i + 1, t, states, last, outputs.write(i, tf.concat(step_outputs, axis=0))
 
     loop = (0, 0, tuple(states), tuple(states), outputs)
     for count in (UNROLLED, 1):

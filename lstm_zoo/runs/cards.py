@@ -17,7 +17,7 @@ OLD_KEYS = {
     **{f"val_{metric}": f"val_{metric}_greedy" for metric in ("wer", "cer", "bleu", "chrf")},
 }
 HOW = ("decoder", "signature")  # what defines the scores of decoded text
-FILE = "card.json"  # of an export
+FILE = "card.json"  # of an export or a preset
 
 
 def describe(pipeline: families.Pipeline) -> dict[str, Any]:
@@ -29,8 +29,8 @@ def describe(pipeline: families.Pipeline) -> dict[str, Any]:
     Returns:
         The family and its own entries (classes; alphabet and sample rate; languages), the network's
         arguments and its number of parameters, the settings, the data with its fingerprint, the
-        run from which the training started, if there was one, the scores, and the versions used in
-        training.
+        run from which the training started, if there was one, the scores, the versions used in
+        training, and of a preset, or what is exported from it, `preset` with its licence.
 
     Example:
 
@@ -38,7 +38,7 @@ def describe(pipeline: families.Pipeline) -> dict[str, Any]:
     >>> card["family"], card["classes"], card["network"]["cell"], card["parameters"]
     ('sentiment', ['neg', 'pos'], 'lstm', 4562)
     """
-    config, metrics = pipeline.config, pipeline.run / METRICS
+    config, metrics, own = pipeline.config, pipeline.run / METRICS, pipeline.run / FILE
     card = {
         "family": config["family"],
         **pipeline.card,
@@ -49,6 +49,7 @@ def describe(pipeline: families.Pipeline) -> dict[str, Any]:
         **({"init_from": config["init_from"]} if "init_from" in config else {}),
         "scores": _scalars(read_json(metrics)) if metrics.is_file() else {},
         "trained_with": read_environment(pipeline.run)["versions"],
+        **({"preset": read_file(own).get("preset")} if own.is_file() else {}),
     }
     return read(card)  # the run's metrics may be those of version 0.1
 

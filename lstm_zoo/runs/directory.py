@@ -2,8 +2,8 @@
 
 A run holds `config.json` (every setting, the network's arguments, the data's fingerprints),
 `model.weights.h5` (of the best epoch), the tokenizer's file, `history.csv`, `curves.png`,
-`metrics.json`, `environment.json`, `skipped.tsv`, during training `checkpoint/`, and if asked for
-`steps.jsonl` and `tensorboard/`.
+`metrics.json`, `report.html`, `environment.json`, `skipped.tsv`, during training `checkpoint/`, if
+the family fits one `calibration.json`, and if asked for `steps.jsonl` and `tensorboard/`.
 """
 
 import contextlib
@@ -28,7 +28,10 @@ from lstm_zoo.runs.reading import check_files
 from lstm_zoo.settings import Setting, neutral_values
 
 CONFIG = "config.json"
+CALIBRATION = "calibration.json"  # what `Task.calibrate` fitted
 METRICS = "metrics.json"
+CURVES = "curves.png"
+REPORT = "report.html"
 FAILURE = "failure.txt"  # why the training can't go on
 WEIGHTS = "model.weights.h5"
 STEPS = "steps.jsonl"  # only training reads it and the next, when it goes on
@@ -59,14 +62,37 @@ def read_config(run: str | os.PathLike, family: str | None = None) -> dict[str, 
     >>> config["family"], config["settings"]["epochs"]
     ('sentiment', 3)
     """
-    path = Path(run) / CONFIG
     if not Path(run).is_dir():
-        raise CallError(f"{run}: no such run directory.")
-    if not path.is_file():
+        raise CallError(
+            f"{run}: no such run directory, nor a preset (`lstm-zoo presets` lists them)."
+        )
+    if not (Path(run) / CONFIG).is_file():
         exports = [file for pattern in EXPORTED for file in Path(run).glob(pattern)]
         hint = f" It holds an export, {exports[0].name}: name its run instead." if exports else ""
         raise CallError(f"{run}: not a run directory; it has no {CONFIG}.{hint}")
     check_files(run)
+    return parse_config(Path(run) / CONFIG, family)
+
+
+def parse_config(path: Path, family: str | None = None) -> dict[str, Any]:
+    """Read a `config.json`, which may have been copied from its run.
+
+    Args:
+        path: the file.
+        family: the family that its run must be of; None for any.
+
+    Returns:
+        Its content, as `read_config` returns it.
+
+    Raises:
+        CallError: if it is of another format or family.
+        DataError: if it is missing or damaged, or a value is beyond its setting's limits.
+
+    Example:
+
+    >>> parse_config(Path("runs/imdb/config.json"), "sentiment")["settings"]["variant"]
+    'tiny'
+    """
     config = read_json(path)
     if "format" in config and config["format"] != FORMAT:
         raise CallError(f"{path}: a run of format {config['format']}; this version reads {FORMAT}.")
@@ -81,7 +107,8 @@ def read_config(run: str | os.PathLike, family: str | None = None) -> dict[str, 
             f"Known: {', '.join(families.FAMILIES)}."
         )
     if family not in (None, config["family"]):
-        raise CallError(f"{run}: a run of {config['family']}, not of {family}.")
+        shown = path.parent if path.name == CONFIG else path
+        raise CallError(f"{shown}: a run of {config['family']}, not of {family}.")
     table = families.settings(config["family"])
     # In the run's order: a resumed run writes the same bytes.
     settings = {**config["settings"], **neutral_values(table), **config["settings"]}
@@ -104,23 +131,43 @@ def _check_values(path: Path, table: Mapping[str, Setting], values: Mapping[str,
             raise DataError(f"{path}: {name} takes {error}. Found: {found}") from error
 
 
-def check_free(run: Path) -> None:
+def check_free(run: Path, overwrite: bool = False) -> None:
     """Check that a new run can be written to a path: nothing is there, or an empty directory.
+
+    Args:
+        run: the path.
+        overwrite: whether a run may be there, which no process trains.
 
     Raises:
         CallError: if it can't.
     """
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        lock.check(run)
-        raise CallError(f"{run} exists already; name another run. {how_to_continue(run)}")
+    if not run.exists() or (run.is_dir() and not any(run.iterdir())):
+        return
+    lock.check(run)
+    if not overwrite:
+        raise CallError(
+            f"{run} exists already; name another run. {how_to_continue(run)} To replace a run, "
+            "overwrite it (--overwrite)."
+        )
+    for path in (run, run.with_name(f"{run.name}.old")):
+        if path.exists() and not _is_run(path):
+            raise CallError(f"{path} is no run, and only a run is overwritten; name another path.")
+
+
+def _is_run(path: Path) -> bool:
+    """Return whether a directory has a run's `config.json`."""
+    config = path / CONFIG
+    return config.is_file() and {"family", *ENTRIES} <= read_json(config).keys()
 
 
 @contextlib.contextmanager
-def created(run: Path) -> Iterator[Path]:
+def created(run: Path, overwrite: bool = False) -> Iterator[Path]:
     """Create a run directory atomically.
 
     Args:
         run: its path; directories above it are created too.
+        overwrite: whether a run that is there is renamed to `RUN.old`, at the end of the block, and
+            replaces the one of that name.
 
     Yields:
         An empty temporary directory, renamed to `run` if the block ends without an error.
@@ -135,15 +182,29 @@ def created(run: Path) -> Iterator[Path]:
     >>> sorted(path.name for path in Path("runs/new").iterdir())
     ['checksums.json', 'config.json']
     """
-    check_free(run)
+    check_free(run, overwrite)
     try:
         run.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(run) as temporary:
             temporary.mkdir()
             yield temporary
             write_checksums(temporary)
+            if overwrite and run.exists():
+                _set_aside(run)
     except OSError as error:
         raise CallError(f"{run}: can't create a run there: {error.strerror}.") from error
+
+
+def _set_aside(run: Path) -> None:
+    """Rename a run to `RUN.old`, and remove the one that has this name.
+
+    A training may fail, or be killed, before it has weights: a run that it replaces is kept.
+    """
+    old = run.with_name(f"{run.name}.old")
+    with staging_directory(run.parent) as removed:
+        if old.exists():
+            os.rename(old, removed / old.name)
+        os.rename(run, old)
 
 
 def is_finished(run: Path) -> bool:
@@ -171,9 +232,10 @@ def finish(run: Path) -> None:
 def results(run: Path) -> list[str]:
     """List the files with the results of a run's weights, which are written when training ends."""
     if not (run / METRICS).is_file():
-        return []
+        return [CALIBRATION]  # it is written before them
     metrics = read_json(run / METRICS)
-    return [METRICS, *(Path(name).name for name in metrics.get("plots", []))]
+    plots = (Path(name).name for name in metrics.get("plots", []))
+    return [CALIBRATION, METRICS, REPORT, *plots]
 
 
 def default_path(family: str) -> Path:
@@ -192,9 +254,9 @@ def write_history(run: Path, history: Sequence[Mapping[str, Any]]) -> None:
 
     Args:
         run: the run's directory.
-        history: a row for each epoch, all with the same keys.
+        history: a row for each epoch; those of an older version may lack keys.
     """
     with atomic_write(run / "history.csv") as path, path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, history[0])
+        writer = csv.DictWriter(file, dict.fromkeys(key for row in history for key in row))
         writer.writeheader()
         writer.writerows(history)

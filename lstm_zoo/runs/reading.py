@@ -3,19 +3,23 @@
 `docs/security.md` says what is checked, and what is not.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-
-import h5py
-import keras
-import numpy as np
+from typing import TYPE_CHECKING
 
 from lstm_zoo.errors import DataError
 from lstm_zoo.files import reading
+
+if TYPE_CHECKING:  # `load` checks a call before it imports what is slow
+    import h5py
+    import keras
+    import numpy as np
 
 NPY_HEADER = 1_024  # bytes, at least those before the values of an array in an .npz
 
@@ -103,6 +107,8 @@ def read_arrays(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
     >>> read_arrays(Path("statistics.npz"), {"mean": (40,)})["mean"].shape
     (40,)
     """
+    import numpy as np
+
     with reading(path):
         with zipfile.ZipFile(path) as archive:
             # A small file may unpack to a huge one.
@@ -126,6 +132,8 @@ def _weight_shapes(path: Path) -> list[tuple[int, ...]]:
     HDF5 has links to other files, arrays that are stored in other files, and compressed or absent
     values, so that a small file may expand to a huge one. Keras writes nothing of the kind.
     """
+    import h5py
+
     shapes, size, seen = [], 0, set()
     with h5py.File(path) as file:
         groups = [file]
@@ -160,6 +168,8 @@ def _weight_shapes(path: Path) -> list[tuple[int, ...]]:
 
 
 def _is_hard_link(group: h5py.Group, name: str) -> bool:
+    import h5py
+
     return isinstance(group.get(name, getlink=True), h5py.HardLink)
 
 

@@ -1,5 +1,9 @@
 """Text classification, such as sentiment analysis. This file imports no TensorFlow."""
 
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from lstm_zoo.settings import (
     CELLS,
     MAX_TOKENS,
@@ -22,10 +26,13 @@ from lstm_zoo.settings import (
 DATA_HELP = """\
   a folder with one folder of .txt files per class (as aclImdb; unsup is ignored)
   .tsv or .csv with columns text and label in its header; .jsonl with those keys
-  lines in fastText's format: __label__NAME text"""
+  lines in fastText's format: __label__NAME text
+  for several labels of a text, set multi_label=true: | between them, or several __label__NAME"""
 INPUT_HELP = "a text"
 DECODES = False
+CLASSIFIES = True
 COLUMNS = ("text_column", "label_column")
+ANSWER_FORMATS = {}
 TOKENIZER = ("tokens", "vocabulary_size", "vocabulary_sample", "min_count", "fold_case")
 
 _COMMON = {
@@ -54,6 +61,13 @@ SETTINGS = {
     ),
     "label_column": column_setting("the labels' column, likewise"),
     "group_column": group_setting("group"),
+    # the labels
+    "multi_label": Setting(
+        False,
+        boolean,
+        "a text may have several labels, or none: a sigmoid for each class, and a threshold",
+        neutral=False,
+    ),
     # the network
     "variant": Setting(
         "base",
@@ -81,9 +95,15 @@ SETTINGS = {
         "append each token's log-count ratio for every class to its embedding",
     ),
     "ngrams": Setting(
-        None,
+        2,
         optional(integer(0, 16)),
-        "maximum length of n-grams whose logits are averaged with the network's; 0: none",
+        "maximum length of n-grams, whose logits are added to the network's; 0: none",
+    ),
+    "fitted_ngrams": Setting(
+        True,
+        boolean,
+        "fit the n-grams by logistic regression before the training, rather than train them",
+        neutral=False,
     ),
     "ngram_buckets": Setting(
         None,
@@ -111,7 +131,7 @@ SETTINGS = {
     "tokens": Setting("words", choice("words", "pieces"), "words, or pieces (SentencePiece)"),
     "vocabulary_size": Setting(30_000, integer(5, MAX_VOCABULARY), "maximum number of token ids"),
     "min_count": Setting(
-        2,
+        1,
         integer(1),
         "minimum count of a word; rarer ones are unknown (words only)",
         needs=Needs(("tokens",), lambda tokens: tokens == "words", "set tokens=words"),
@@ -124,5 +144,43 @@ SETTINGS = {
         512, integer(1, MAX_TOKENS), "maximum number of tokens of a text; the rest is cut"
     ),
     # the loss
-    "class_weights": Setting(False, boolean, "weight the loss by inverse class frequency"),
+    "monitor": Setting(
+        "calibrated_loss",
+        choice("calibrated_loss", "accuracy"),
+        "what chooses the best epoch: calibrated_loss, or accuracy (micro F1 of several labels)",
+        neutral="accuracy",
+    ),
+    "class_weights": Setting(
+        False,
+        boolean,
+        "weight the loss by inverse class frequency",
+        needs=Needs(
+            ("multi_label",),
+            lambda multi_label: not multi_label,
+            "a text of several labels has several frequencies; the threshold weighs errors",
+        ),
+    ),
 }
+
+
+def input_names(settings: Mapping[str, Any]) -> Sequence[str]:
+    """Return the usual names of the column of `predict`'s inputs in a table's header.
+
+    Args:
+        settings: a run's settings.
+    """
+    return ("text",)
+
+
+def check_data(
+    data: str | os.PathLike, settings: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """Check that a path holds data of this family; see `lstm_zoo.families.Description`.
+
+    Raises:
+        CallError: if the path does not exist or its format is unknown.
+        DataError: if its first row is malformed, or has no such column.
+    """
+    from lstm_zoo.sentiment import corpus
+
+    corpus.check(data, settings, given)

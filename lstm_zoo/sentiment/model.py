@@ -1,5 +1,6 @@
 """The network: token embeddings, a recurrent stack, pooling and class logits."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +16,9 @@ from lstm_zoo.recurrent import (
     check_pooling,
     recurrent_stack,
 )
+from lstm_zoo.runs.loading import pretrained
 from lstm_zoo.sentiment import VARIANTS
-from lstm_zoo.sentiment.ngrams import MeanOrOne, NgramScores
+from lstm_zoo.sentiment.ngrams import MeanOrOne, NgramScores, WeightedSum
 from lstm_zoo.settings import check_integer, positive_integers, with_variant
 from lstm_zoo.text.tokenizers import PADDING, UNKNOWN
 from lstm_zoo.text.word_dropout import WordDropout
@@ -27,8 +29,10 @@ def build_sentiment(
     num_classes: int = 2,
     variant: str = "base",
     *,
+    weights: str | os.PathLike | None = None,
     vectors: np.ndarray | None = None,
     ratios: np.ndarray | None = None,
+    fitted_ngrams: bool = False,
     include_top: bool = True,
     use_cudnn: bool | str = "auto",
     **sizes: Any,
@@ -39,10 +43,15 @@ def build_sentiment(
         vocabulary_size: the number of token ids, padding (id 0) included.
         num_classes: the number of classes, at least 2.
         variant: a key of `lstm_zoo.sentiment.VARIANTS`: "tiny", "small", "base" or "large".
+        weights: a preset's name (see `lstm_zoo.presets`) or a run's directory, for its network
+            with its weights, which decide the sizes; None for a new network.
         vectors: initial embeddings, floats `(vocabulary_size, embedding_size)`; None for random
             ones.
         ratios: with `class_ratios`, what `class_log_ratios` returns, floats
             `(vocabulary_size, num_classes)`; None for zeros, where weights are loaded later.
+        fitted_ngrams: with `ngrams`, whether their scores are to be those of `fit_ngrams`, and not
+            trained, and the logits of both a `WeightedSum`; otherwise they are trained with the
+            network.
         include_top: whether the network ends with logits; otherwise with the pooled outputs of the
             recurrent layers, for another head, and `num_classes` has no effect.
         use_cudnn: "auto" for cuDNN where it can run, False for never (a model that must also run
@@ -76,6 +85,14 @@ def build_sentiment(
     >>> model(np.array([[5, 6, 7, 0]])).shape
     TensorShape([1, 2])
     """
+    if weights is not None:
+        given = {
+            "vocabulary_size": vocabulary_size, "num_classes": num_classes, "variant": variant,
+            "vectors": vectors, "ratios": ratios, **sizes,
+        }  # fmt: skip
+        changed = {"include_top": False, "ngrams": 0, "fitted_ngrams": False}
+        changed = {} if include_top else changed
+        return pretrained(build_sentiment, "sentiment", weights, given, use_cudnn, **changed)
     sizes = resolve_sizes(variant, **sizes)
     if num_classes < 2:
         raise CallError(f"num_classes is at least 2. Received: {num_classes}")
@@ -92,6 +109,8 @@ def build_sentiment(
             f"{num_classes}). Received: {ratios.shape}"
         )
 
+    if fitted_ngrams and not sizes["ngrams"]:
+        raise CallError("fitted_ngrams needs ngrams of 1 or more.")
     if sizes["ngrams"] and not include_top:
         raise CallError("ngrams are a part of the top; they need include_top=True.")
 
@@ -145,10 +164,18 @@ def build_sentiment(
             sizes["ngrams"],
             sizes["ngram_buckets"],
             sizes["dropout"],
+            use_bias=fitted_ngrams,
+            distinct=fitted_ngrams,
+            trainable=not fitted_ngrams,
             dtype="float32",
             name="ngrams",
         )(aligned)
-        logits = MeanOrOne(dtype="float32", name="mean_or_one")(logits, scores)
+        combine = (
+            WeightedSum(dtype="float32", name="weighted_sum")
+            if fitted_ngrams
+            else MeanOrOne(dtype="float32", name="mean_or_one")
+        )
+        logits = combine(logits, scores)
     return keras.Model(ids, logits, name="sentiment")
 
 
@@ -159,7 +186,8 @@ def class_log_ratios(
 
     Args:
         ids: the token ids of each text, integers `(time,)`.
-        targets: the class index of each text, integers `(texts,)`.
+        targets: the class index of each text, integers `(texts,)`; or of texts of several classes 1
+            for each of them, else 0, `(texts, classes)`.
         vocabulary_size: the number of token ids.
         num_classes: the number of classes.
 
@@ -175,9 +203,15 @@ def class_log_ratios(
     True
     """
     counts = np.ones((num_classes, vocabulary_size))
-    for row, target in zip(ids, targets, strict=True):
-        counts[target, np.unique(row)] += 1
-    others = counts.sum(axis=0) - counts
+    if targets.ndim == 2:
+        others = np.ones_like(counts)
+        for row, target in zip(ids, targets, strict=True):
+            counts[:, np.unique(row)] += target[:, np.newaxis]
+            others[:, np.unique(row)] += 1 - target[:, np.newaxis]
+    else:
+        for row, target in zip(ids, targets, strict=True):
+            counts[target, np.unique(row)] += 1
+        others = counts.sum(axis=0) - counts
     shares = counts / counts.sum(axis=1, keepdims=True)
     ratios = np.log(shares / (others / others.sum(axis=1, keepdims=True)))
     ratios[:, [PADDING, UNKNOWN]] = 0

@@ -1,6 +1,7 @@
 """ONNX export of a classifier: the network's graph, and the metadata of its inputs."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,27 +17,33 @@ from lstm_zoo.export.onnx_graph import (
     recurrent_stack,
     token_lengths,
 )
+from lstm_zoo.export.onnx_weights import WeightsFile
 from lstm_zoo.sentiment.model import resolve_sizes
 from lstm_zoo.sentiment.ngrams import GAIN, HASH_FACTOR, NgramScores
-from lstm_zoo.text.tokenizers import PADDING
+from lstm_zoo.text import probes, unicode_tables
+from lstm_zoo.text.vocabulary import PADDING
 
 
-def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
+def parts(
+    model: keras.Model, network: Mapping[str, Any], weights: WeightsFile | None = None
+) -> dict[str, Part]:
     """Build the graphs of an export, by file name.
 
     Args:
         model: the network that `build_sentiment(**network)` returned.
         network: the arguments of `build_sentiment`.
+        weights: see `lstm_zoo.export.onnx_graph.Graph`.
 
     Returns:
         `model`: from `ids` int32 `(batch, time)` to `logits` float32 `(batch, num_classes)`.
     """
     network = dict(network)
     vocabulary_size, num_classes = network.pop("vocabulary_size"), network.pop("num_classes")
+    fitted = network.pop("fitted_ngrams", False)
     sizes = resolve_sizes(**network)
     cell = sizes["cell"]
 
-    graph = Graph()
+    graph = Graph(weights)
     ids = graph.input("ids", "int32", ["batch", "time"])
     lengths = token_lengths(graph, ids)  # (batch,)
 
@@ -57,7 +64,11 @@ def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
     logits = dense(graph, model.get_layer("logits"), features)
     if sizes["ngrams"]:
         scores = _ngram_scores(graph, model.get_layer("ngrams"), ids)
-        logits = graph.add("Mul", graph.add("Add", logits, scores), np.float32(0.5))
+        network_weight, ngrams_weight = np.float32([0.5, 0.5])
+        if fitted:
+            network_weight, ngrams_weight = graph.read(model.get_layer("weighted_sum").scale)
+        logits = graph.add("Mul", logits, network_weight)
+        logits = graph.add("Add", logits, graph.add("Mul", scores, ngrams_weight))
     graph.output("logits", logits, "float32", ["batch", num_classes])
 
     def reference(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -75,6 +86,16 @@ def metadata(pipeline: Any) -> dict[str, Any]:
     return {"tokenizer": {**tokenizer, "file": "pieces.model"}}
 
 
+def save_tables(directory: Path) -> None:
+    """Write what the graph's ops know of Unicode."""
+    unicode_tables.save(directory)
+
+
+def inputs(pipeline: Any) -> list[bytes]:
+    """Return texts of many kinds."""
+    return probes.TEXTS
+
+
 def _ngram_scores(graph: Graph, layer: NgramScores, ids: Tensor) -> Tensor:
     """Add the ops of `NgramScores` to a graph."""
     buckets = np.int64(layer.buckets)
@@ -90,13 +111,27 @@ def _ngram_scores(graph: Graph, layer: NgramScores, ids: Tensor) -> Tensor:
         rows.append(graph.add("Mod", hashed, buckets))
         valid.append(graph.add("Not", graph.add("Equal", token, np.int64(PADDING))))
     rows, valid = (graph.add("Concat", *each, axis=1) for each in (rows, valid))
-    (table,) = map(graph.read, layer.weights)
+    if layer.distinct:
+        rows, valid = _first_ones(graph, graph.add("Where", valid, rows, buckets), buckets)
+    table, *bias = map(graph.weight, layer.weights)
     valid = graph.add("Unsqueeze", graph.cast(valid, "float32"), np.array([2]))
     scores = graph.add("Mul", graph.add("Gather", table, rows), valid)
     total = graph.add("ReduceSum", scores, np.array([1]), keepdims=0)  # (batch, num_classes)
     count = graph.add("ReduceSum", valid, np.array([1]), keepdims=0)
     root = graph.add("Sqrt", graph.add("Max", count, np.float32(1)))
-    return graph.add("Mul", total, graph.add("Div", np.float32(GAIN), root))
+    logits = graph.add("Mul", total, graph.add("Div", np.float32(GAIN), root))
+    return graph.add("Add", logits, *bias) if bias else logits
+
+
+def _first_ones(graph: Graph, rows: Tensor, buckets: np.int64) -> tuple[Tensor, Tensor]:
+    """Add the ops that sort rows, and find the first of equal ones below `buckets`."""
+    width = graph.add("Shape", rows, start=1, end=2)
+    rows, _ = graph.add("TopK", rows, width, outputs=2, axis=1, largest=0, sorted=1)
+    before = graph.add("Pad", rows, np.array([0, 1, 0, 0]), np.int64(-1))
+    before = graph.add("Slice", before, np.array([0]), np.array([-1]), np.array([1]))
+    first = graph.add("Not", graph.add("Equal", rows, before))
+    valid = graph.add("And", first, graph.add("Less", rows, buckets))
+    return graph.add("Min", rows, buckets - 1), valid
 
 
 def _probes(vocabulary_size: int) -> list[dict[str, np.ndarray]]:

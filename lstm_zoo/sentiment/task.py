@@ -15,9 +15,13 @@ from lstm_zoo.data import batching
 from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
 from lstm_zoo.recurrent import layer_names
-from lstm_zoo.sentiment import corpus, demo, metrics
+from lstm_zoo.sentiment import calibration, corpus, demo
+from lstm_zoo.sentiment.calibration import Calibration
 from lstm_zoo.sentiment.corpus import Corpus
+from lstm_zoo.sentiment.labelling import LABELLINGS, MultiLabel, SingleLabel
 from lstm_zoo.sentiment.model import build_sentiment, class_log_ratios, resolve_sizes
+from lstm_zoo.sentiment.ngrams import MAX_TEXTS, fit_ngrams
+from lstm_zoo.sentiment.predictor import UNKNOWN_REASON
 from lstm_zoo.sentiment.vectors import read_vectors
 from lstm_zoo.text import encoding, tokenizers
 from lstm_zoo.training.progress import log
@@ -28,7 +32,7 @@ DEMO_TEST_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Examples(families.Examples):
-    """A tokenized corpus: ids, class indices and loss weights.
+    """A tokenized corpus: ids, targets (see `Corpus.targets`) and loss weights.
 
     Attributes:
         cut: how many texts were longer than `max_length`.
@@ -58,34 +62,52 @@ class Task(families.Task):
         settings: a value for every name of `lstm_zoo.sentiment.SETTINGS`.
         classes: the class names, in the order of the logits.
         tokenizer: one of `lstm_zoo.text.tokenizers`.
+        calibration: what turns logits into answers; None for one that is not fitted.
+
+    Attributes:
+        labelling: what depends on whether a text has one label or several.
     """
 
-    directions = {"accuracy": "max", "macro_f1": "max"}
-    monitor = "accuracy"
-    summary_metrics = ("accuracy", "macro_f1")
+    # Those of an instance are its labelling's alone.
+    directions = {"calibrated_loss": "min", **SingleLabel.directions, **MultiLabel.directions}
+    monitor = "calibrated_loss"
+    summary_metrics = SingleLabel.summary_metrics
+    fitted_metrics = ("ece", "reliability")
     time_step = "tokens"
-    unknown_reason = (
-        "words that are rare in the training data (min_count, vocabulary_size), or not in them; "
-        "tokens=pieces has no unknown tokens, and languages written without spaces need it"
-    )
+    unknown_reason = UNKNOWN_REASON
 
-    def __init__(self, settings: Mapping[str, Any], classes: list[str], tokenizer: tf.Module):
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        classes: list[str],
+        tokenizer: tf.Module,
+        calibration: Calibration | None = None,
+    ):
         self.settings = settings
         self.classes = classes
         self.tokenizer = tokenizer
+        kind = LABELLINGS[settings["multi_label"]]
+        self.labelling = kind(classes, calibration or Calibration())
+        self.directions = {"calibrated_loss": "min", **kind.directions}
+        self.monitor = kind.monitor if settings["monitor"] == "accuracy" else settings["monitor"]
+        self.summary_metrics = kind.summary_metrics
+        # What was made last: the terms of a network's sum, and the n-grams of examples.
+        self._terms: tuple[keras.Model, keras.Model] | None = None
+        self._fitted: tuple[Examples | None, Sequence[np.ndarray]] | None = None
 
     @staticmethod
     def read(
         data: Any, settings: Mapping[str, Any], strict: bool = False, cache: Path | None = None
     ) -> Corpus:
         """Read a corpus with `lstm_zoo.sentiment.corpus.read`, the columns of the settings."""
-        return corpus.read(data, strict, settings, cache=cache)
+        return corpus.read(data, strict, settings, cache=cache, multi_label=settings["multi_label"])
 
     @staticmethod
     def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
         """Return the demo corpus: training data and a test set."""
         texts, labels, _ = demo.generate(DEMO_EXAMPLES, settings["seed"])
-        return corpus.read((texts, labels)).split(DEMO_TEST_SHARE, settings["seed"])
+        data = corpus.read((texts, labels), multi_label=settings["multi_label"])
+        return data.split(DEMO_TEST_SHARE, settings["seed"])
 
     @classmethod
     def learn(
@@ -111,8 +133,9 @@ class Task(families.Task):
         """
         classes = training.classes
         if len(classes) < 2:
+            found = f"Only one class, {classes[0]!r}," if classes else "No class"
             raise DataError(
-                f"Only one class, {classes[0]!r}, in {len(training)} examples "
+                f"{found} in {len(training)} examples "
                 f"(the first: {training.places[0]}); a classifier needs at least two."
             )
         if tokenizer is not None:
@@ -137,13 +160,13 @@ class Task(families.Task):
 
     @classmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> "Task":
-        """Load a task from a run directory and its `config.json`."""
+        """Load a task from a run directory, its `config.json` and its calibration."""
         settings = config["settings"]
         tokenizer = tokenizers.TOKENIZERS[settings["tokens"]].load(run, settings["fold_case"])
         classes = config["learned"]["classes"]
         if not all(isinstance(name, str) for name in classes):
             raise DataError(f"{run / 'config.json'}: the classes are not texts.")
-        return cls(settings, classes, tokenizer)
+        return cls(settings, classes, tokenizer, calibration.read(run))
 
     def save(self, run: Path) -> None:
         """Write the tokenizer's file."""
@@ -172,6 +195,7 @@ class Task(families.Task):
             "class_ratios/embeddings": {0: tokens, 1: classes},
             # Its rows are hashes of token ids.
             "ngrams/table": {None: tokens, 1: classes},
+            "ngrams/bias": {None: tokens, 0: classes},
             "logits/kernel": {1: classes},
             "logits/bias": {0: classes},
         }
@@ -187,10 +211,10 @@ class Task(families.Task):
         """Return the arguments of `build_sentiment` that rebuild this network."""
         sizes = {name: self.settings[name] for name in resolve_sizes()}
         given = {name: value for name, value in sizes.items() if value is not None}
-        return {
-            **{name: count for name, (count, _) in self.counts.items()},
-            **resolve_sizes(self.settings["variant"], **given),
-        }
+        sizes = resolve_sizes(self.settings["variant"], **given)
+        counts = {name: count for name, (count, _) in self.counts.items()}
+        fitted = self.settings["fitted_ngrams"] and sizes["ngrams"] > 0
+        return {**counts, **sizes, "fitted_ngrams": fitted}
 
     def build(self, examples: Examples, seed: int) -> tuple[keras.Model, dict[str, Any]]:
         """Build the network to train.
@@ -222,7 +246,34 @@ class Task(families.Task):
                 arguments["vocabulary_size"],
                 arguments["num_classes"],
             )
-        return build_sentiment(vectors=vectors, ratios=ratios, **arguments), arguments
+        model = build_sentiment(vectors=vectors, ratios=ratios, **arguments)
+        self.refit(model, [examples])
+        return model, arguments
+
+    def refit(self, model: keras.Model, parts: Sequence[Examples]) -> bool:
+        """Fit the n-grams on several parts of the data together; see `fit_ngrams`.
+
+        Returns:
+            Whether there are n-grams, and no more texts than they are fitted on.
+        """
+        count = sum(map(len, parts))
+        if not self._is_mixed or len(parts) > 1 and count > MAX_TEXTS:
+            return False
+        if self._fitted is None or self._fitted[0] is not parts[0] or len(parts) > 1:
+            log(f"Fitting the n-grams of {count:,} texts")
+            layer = model.get_layer("ngrams")
+            weights = fit_ngrams(
+                parts[0].ids if len(parts) == 1 else [ids for part in parts for ids in part.ids],
+                np.concatenate([part.targets for part in parts]),
+                layer.num_classes,
+                layer.length,
+                layer.buckets,
+                weights=np.concatenate([part.weights for part in parts]),
+                seed=self.settings["seed"],
+            )
+            self._fitted = parts[0] if len(parts) == 1 else None, weights
+        model.get_layer("ngrams").set_weights(self._fitted[1])
+        return True
 
     def encode(
         self, labelled: Corpus, *, training: bool = False, cache: Path | None = None
@@ -235,12 +286,12 @@ class Task(families.Task):
             cache: the folder of prepared examples, for many texts; None for memory alone.
 
         Returns:
-            The ids, class indices and loss weights, in the order of the corpus.
+            The ids, targets and loss weights, in the order of the corpus.
 
         Raises:
             DataError: on a label that is not one of the classes.
         """
-        targets = labelled.class_indices(self.classes)
+        targets = labelled.targets(self.classes)
         max_length = self.settings["max_length"]
         ids = encoding.encode(self.tokenizer, labelled.texts, max_length + 1, cache)
         cut = int(np.count_nonzero(ids.lengths > max_length))
@@ -268,8 +319,8 @@ class Task(families.Task):
             rows: the rows to return, padded like all.
 
         Returns:
-            int32 ids `(batch, time)`, right-padded with 0; class indices and float32 weights
-            `(batch,)`.
+            int32 ids `(batch, time)`, right-padded with 0; targets, as `Corpus.targets` returns
+            them; and float32 weights `(batch,)`.
         """
         longest = max(len(examples.ids[index]) for index in indices)
         chosen = indices[rows]
@@ -278,34 +329,92 @@ class Task(families.Task):
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss on (targets, logits)."""
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype="float32")
+        return self.labelling.loss()
 
-    def results(
-        self, model: keras.Model, examples: Examples, indices: np.ndarray
-    ) -> list[list[float]]:
-        """Return the logits of some examples, `(classes,)` each."""
-        logits = np.zeros((len(indices), len(self.classes)), dtype=np.float32)
+    def results(self, model: keras.Model, examples: Examples, indices: np.ndarray) -> list:
+        """Return the logits of some examples, `(classes,)` each; with n-grams `(2, classes)`.
+
+        With n-grams, they are those of the network and of the n-grams.
+        """
+        mixed = self._is_mixed
+        model = self._components(model) if mixed else model
+        shape = (len(indices), *[2] * mixed, len(self.classes))
+        logits = np.zeros(shape, dtype=np.float32)
         for rows in batching.sorted_batches(examples.lengths[indices], 128):
-            ids = batching.pad([examples.ids[index] for index in indices[rows]])
-            logits[rows] = model.predict_on_batch(ids)
+            found = model.predict_on_batch(
+                batching.pad([examples.ids[index] for index in indices[rows]])
+            )
+            logits[rows] = np.stack(found, axis=1) if mixed else found
         return logits.tolist()
 
-    def scores(self, examples: Examples, results: Sequence[list[float]]) -> dict[str, Any]:
+    def scores(self, examples: Examples, results: Sequence[list]) -> dict[str, Any]:
         """Compute the metrics of an epoch.
 
         Args:
             examples: the validation examples.
-            results: the logits of each.
+            results: what `results` returns.
 
         Returns:
-            `loss`, the unweighted mean cross-entropy in nats, and the result of
-            `metrics.classification`.
+            `loss`, the unweighted mean cross-entropy in nats; `calibrated_loss`, that of
+            probabilities with a fitted temperature, which chooses the best epoch (Berta et al.
+            2025): it is less noisy than the accuracy, and a network that is too sure of itself is
+            none the worse for it; and the metrics of `lstm_zoo.sentiment.metrics`. With n-grams,
+            all are of the sum with fitted weights.
         """
-        logits = np.array(results, dtype=np.float32)
-        log_probabilities = tf.nn.log_softmax(logits).numpy()
-        loss = -log_probabilities[np.arange(len(logits)), examples.targets].mean()
-        scores = metrics.classification(examples.targets, logits.argmax(axis=1), self.classes)
-        return {"loss": float(loss), **scores}
+        logits, _ = self._combine(np.array(results, dtype=np.float32), examples.targets)
+        temperature = calibration.fit_temperature(logits, examples.targets)
+        losses = {
+            name: float(-calibration.log_likelihoods(scaled, examples.targets).mean())
+            for name, scaled in (("loss", logits), ("calibrated_loss", logits / temperature))
+        }
+        return {**losses, **self.labelling.scores(logits, examples.targets)}
+
+    def calibrate(self, model: keras.Model, examples: Examples) -> dict[str, Any]:
+        """Fit the temperature, of several labels the threshold, and the weights of n-grams.
+
+        See `lstm_zoo.sentiment.calibration`.
+
+        Args:
+            model: the trained network; with n-grams, its weights of the sum are set.
+            examples: the validation examples.
+
+        Returns:
+            `temperature`, and with `multi_label` `threshold`.
+        """
+        results = np.array(self.results(model, examples, np.arange(len(examples))))
+        logits, weights = self._combine(results, examples.targets)
+        fitted = self.labelling.fit(logits, examples.targets)
+        if weights is not None:
+            model.get_layer("weighted_sum").set_weights([weights])
+            log(
+                "weights of the network's logits and of the n-grams': {:.2f}, {:.2f}".format(
+                    *weights
+                )
+            )
+        values = ", ".join(f"{name} {value:.2f}" for name, value in fitted.items())
+        log(f"fitted on the validation data, for the probabilities: {values}")
+        return fitted
+
+    @property
+    def _is_mixed(self) -> bool:
+        """Whether the logits are a sum of those of the network and of n-grams."""
+        return self.network_arguments()["fitted_ngrams"]
+
+    def _components(self, model: keras.Model) -> keras.Model:
+        """Return the network that ends with the terms of the sum, made once for all epochs."""
+        if self._terms is None or self._terms[0] is not model:
+            terms = [model.get_layer(name).output for name in ("logits", "ngrams")]
+            self._terms = model, keras.Model(model.input, terms)
+        return self._terms[1]
+
+    def _combine(
+        self, results: np.ndarray, targets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return logits, and the weights of the sum that they are; None if they are no sum."""
+        if not self._is_mixed:
+            return results, None
+        weights = calibration.fit_weights(results[:, 0], results[:, 1], targets)
+        return weights[0] * results[:, 0] + weights[1] * results[:, 1], weights
 
     def format_row(self, labelled: Corpus, index: int) -> str:
         """Format a row of a corpus for the log: its text and its label."""
@@ -313,13 +422,14 @@ class Task(families.Task):
         return f'text "{text}"  label {labelled.labels[index]}'
 
     def baseline_score(self, examples: Examples) -> float:
-        """Return the share of the largest class."""
-        return float(np.bincount(examples.targets).max() / len(examples))
+        """Return the monitored score of answers that ignore the text."""
+        if self.monitor == "calibrated_loss":
+            return self.labelling.baseline_loss(examples.targets)
+        return self.labelling.baseline_score(examples.targets)
 
     def score_prediction(self, prediction: Mapping[str, Any]) -> float:
-        """Return the probability of a row's class; negated if it is not the true one."""
-        sign = 1 if prediction["predicted"] == prediction["label"] else -1
-        return sign * prediction["probability"]
+        """Return how good a row is; see `labelling.SingleLabel.score_prediction`."""
+        return self.labelling.score_prediction(prediction)
 
     def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Format rows of `predictions`, as `Pipeline.evaluate` returns them, a line each."""

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
-from tqdm import tqdm
 
 from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.printing import progress_bar
 
 CHUNK = 2**20  # bytes of a binary file read at once
 REPORT_INTERVAL = 1_000  # lines between two steps of the progress bar
@@ -66,14 +66,12 @@ def read_vectors(
 @contextlib.contextmanager
 def _open(path: str | os.PathLike) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
     """Open a file, decompressed; and return the function that moves its progress bar."""
-    bar = tqdm(
+    bar = progress_bar(
         total=os.path.getsize(path),
         desc=os.path.basename(path),
         unit="B",
         unit_scale=True,
-        leave=False,
         delay=1,  # second: small files have no bar
-        disable=None,  # no bar if standard error is not a terminal
     )
     with open(path, "rb") as raw, bar:
         compressed = raw.read(2) == b"\x1f\x8b"

@@ -1,5 +1,10 @@
 """Speech recognition with CTC. This file imports no TensorFlow."""
 
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lstm_zoo.families import AnswerFormat
 from lstm_zoo.settings import (
     CELLS,
     MAX_BEAM_WIDTH,
@@ -25,7 +30,13 @@ DATA_HELP = """\
   a .tsv, .csv or .jsonl manifest with path and text (or sentence, as in Common Voice)"""
 INPUT_HELP = "the path of a clip"
 DECODES = True
+CLASSIFIES = False
 COLUMNS = ("path_column", "text_column")
+ANSWER_FORMATS = {
+    "srt": AnswerFormat("subtitles (SubRip), of one clip", is_of_one=True),
+    "vtt": AnswerFormat("subtitles (WebVTT), of one clip", is_of_one=True),
+    "ctm": AnswerFormat("NIST's: clip, channel, start, duration, word, confidence"),
+}
 TOKENIZER = ("tokens", "vocabulary_size", "vocabulary_sample")
 SUBSAMPLING_KINDS = ("stack", "conv")
 FEATURE_KINDS = ("log_mel", "mfcc")
@@ -185,3 +196,26 @@ SETTINGS = {
     "epochs": TRAINING["epochs"]._replace(default=30),
     "patience": TRAINING["patience"]._replace(default=15),
 }
+
+
+def input_names(settings: Mapping[str, Any]) -> Sequence[str]:
+    """Return the usual names of the column of `predict`'s inputs in a table's header.
+
+    Args:
+        settings: a run's settings.
+    """
+    return ("path",)
+
+
+def check_data(
+    data: str | os.PathLike, settings: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """Check that a path holds data of this family; see `lstm_zoo.families.Description`.
+
+    Raises:
+        CallError: if the path does not exist or its format is unknown.
+        DataError: if its first row is malformed, or has no such column.
+    """
+    from lstm_zoo.speech import corpus
+
+    corpus.check(data, settings, given)

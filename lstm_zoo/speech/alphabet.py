@@ -10,11 +10,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from lstm_zoo.errors import DataError
-from lstm_zoo.files import atomic_write, reading
+from lstm_zoo.files import atomic_write
+from lstm_zoo.speech.labels import ALPHABET, BLANK_TOKEN, check_characters, read_characters
 
-BLANK = 0
-BLANK_TOKEN = "<blank>"
 UNKNOWN = -1  # id of an out-of-vocabulary character, which `tokenize` drops
 
 
@@ -36,17 +34,12 @@ class CharacterTokenizer(tf.Module):
     [b'one', b'tw']
     """
 
-    FILE = "alphabet.txt"
+    FILE = ALPHABET
 
     def __init__(self, characters: Iterable[str]):
         super().__init__()
         self.characters = tuple(characters)
-        if not self.characters or len(set(self.characters)) < len(self.characters):
-            raise DataError(
-                f"An alphabet needs characters, without duplicates. Received: {self.characters}"
-            )
-        if "\n" in self.characters:
-            raise DataError("An alphabet can't have a line feed; normalize the transcripts first.")
+        check_characters(self.characters)
         ids = tf.range(1, len(self.characters) + 1)
         self._id_of_character = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(tf.constant(self.characters), ids),
@@ -105,11 +98,4 @@ class CharacterTokenizer(tf.Module):
     @classmethod
     def load(cls, directory: str | os.PathLike) -> "CharacterTokenizer":
         """Load the alphabet that `save` wrote."""
-        path = Path(directory) / cls.FILE
-        with reading(path):
-            # Not splitlines(): it splits at more characters than the line feed.
-            characters = path.read_bytes().decode().split("\n")[:-1]
-        try:
-            return cls(characters)
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+        return cls(read_characters(Path(directory) / cls.FILE))

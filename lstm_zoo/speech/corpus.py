@@ -1,24 +1,25 @@
 """Read transcribed speech: LibriSpeech and LJSpeech folders, and .tsv, .csv, .jsonl manifests."""
 
 import hashlib
+import itertools
 import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from lstm_zoo import families
 from lstm_zoo.data import columns, headers, splits, tables
 from lstm_zoo.data.rows import gather
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import file_digest, user_path
+from lstm_zoo.printing import progress_bar
 from lstm_zoo.speech.audio import as_clip
 
 COLUMNS = {"path_column": ("path",), "text_column": ("text", "sentence")}
@@ -78,7 +79,7 @@ class Corpus(families.Corpus):
         """The SHA-256 of each clip that is a file; "" for one in memory, or that can't be read."""
         with ThreadPoolExecutor() as pool:
             digests = pool.map(_digest, self.clips)
-            return [*tqdm(digests, "checksums", len(self), leave=False, disable=None)]
+            return [*progress_bar(digests, "checksums", len(self))]
 
     @property
     def groups(self) -> list[str]:
@@ -178,6 +179,31 @@ def read(
     return Corpus(*columns, *skipped, grouped=grouped)
 
 
+def check(data: str | os.PathLike, settings: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Check a path: whether it is there, its format and columns, and its first row.
+
+    Args:
+        data: the path.
+        settings: the settings of a run.
+        given: columns that replace the run's.
+
+    Raises:
+        CallError: if the path does not exist or its format is unknown.
+        DataError: if its first row is malformed, or has no such column.
+
+    Example:
+
+    >>> check("none.tsv", {}, {})
+    Traceback (most recent call last):
+    lstm_zoo.errors.CallError: none.tsv: no ...
+    """
+    path = user_path(data)
+    wanted = headers.wanted(COLUMNS, given, settings)
+    found = _rows_of_path(path, wanted, [headers.Column(SPEAKERS)])
+    if tables.is_quick(path):
+        next(found, None)
+
+
 def _check(row: _Row) -> tuple[str, tuple[Any, ...]]:
     """Return why a row can't be used, "" if it can, and its fields as in a corpus."""
     reason = ""
@@ -186,6 +212,23 @@ def _check(row: _Row) -> tuple[str, tuple[Any, ...]]:
     elif row.clip is None:
         reason = f"no such clip: {row.name}" if row.name else "no path"
     return reason, (row.clip, row.text, row.speaker, row.place)
+
+
+def unknown_share(texts: Sequence[str], vocabulary: Iterable[str]) -> float:
+    """Return the share of normalized transcripts' characters that are not in an alphabet.
+
+    Args:
+        texts: the transcripts.
+        vocabulary: the characters of the alphabet; other tokens have no effect.
+
+    Example:
+
+    >>> unknown_share(["abba", "cd"], ["<blank>", "a", "b", "c", "d"][:-1])
+    0.16666666666666663
+    """
+    counts = Counter(itertools.chain.from_iterable(texts))
+    known = sum(counts[character] for character in vocabulary)
+    return 1 - known / max(1, counts.total())
 
 
 def normalize_transcript(text: str, *, lower_case: bool, punctuation: str) -> str:
@@ -335,9 +378,32 @@ def _rows_of_manifest(
         name, text, speaker = ("" if value is None else value for value in row)
         if not isinstance(name, str) or not isinstance(text, str):
             raise DataError(f"{place}: expected path and text to be strings.")
-        candidates = (path.parent / user_path(name or "."), path.parent / CLIPS_FOLDER / name)
-        found = next((str(clip) for clip in candidates if os.path.isfile(clip)), None)
-        yield _Row(place, found, name, text, columns.label_of(speaker, f"{place}: group"))
+        yield _Row(
+            place,
+            find_clip(path.parent, name),
+            name,
+            text,
+            columns.label_of(speaker, f"{place}: group"),
+        )
+
+
+def find_clip(folder: Path, name: str) -> str | None:
+    """Find a clip that a manifest names.
+
+    Args:
+        folder: the manifest's folder.
+        name: the clip's path, relative to the folder or, as in Common Voice, to `clips` in it.
+
+    Returns:
+        The path of an existing file; None if there is none.
+
+    Example:
+
+    >>> find_clip(Path("."), "call.wav")
+    'call.wav'
+    """
+    candidates = (folder / user_path(name or "."), folder / CLIPS_FOLDER / name)
+    return next((str(clip) for clip in candidates if os.path.isfile(clip)), None)
 
 
 def _find(folder: Path, name: str) -> str | None:

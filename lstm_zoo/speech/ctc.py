@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo import compat
-from lstm_zoo.speech.alphabet import BLANK
+from lstm_zoo.speech.labels import BLANK
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")

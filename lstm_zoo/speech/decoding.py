@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo.errors import CallError
-from lstm_zoo.speech.alphabet import BLANK
+from lstm_zoo.speech.labels import BLANK
 from lstm_zoo.text.tokenizers import detokenize
 
 # The logarithm of 0, finite because the difference of two infinities is NaN.

@@ -14,10 +14,8 @@ import importlib.util
 import os
 import tempfile
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -25,85 +23,16 @@ import tensorflow as tf
 from lstm_zoo.errors import CallError
 from lstm_zoo.files import atomic_write
 from lstm_zoo.runs.reading import read_arrays
-from lstm_zoo.speech import FEATURE_KINDS, NORMALIZATIONS
-
-LOG_FLOOR = 1e-6  # added to the power, since log(0) is infinite
-VARIANCE_FLOOR = 1e-3  # added to the variance, so that constant features are not amplified
-DELTA_WIDTH = 9  # frames from which a delta is computed
-FILE = "features.npz"
-
-
-@dataclass(frozen=True)
-class FeatureSettings:
-    """The settings of the features, saved in a run's `config.json` by `dataclasses.asdict`.
-
-    Attributes:
-        kind: "log_mel", or "mfcc" for cepstral coefficients with first and second deltas.
-        sample_rate: the sample rate in Hz.
-        num_mels: the number of filters of the mel filter bank.
-        num_mfcc: the number of cepstral coefficients ("mfcc" only), at most `num_mels`.
-        window: the window length in milliseconds.
-        hop: the hop length in milliseconds.
-        normalization: "utterance" for mean 0 and variance 1 of each feature over each clip,
-            "global" for the means and standard deviations of the training data, or "none".
-
-    Raises:
-        CallError: on an invalid value.
-
-    Example:
-
-    >>> settings = FeatureSettings(sample_rate=8_000)
-    >>> settings.n_fft, settings.hop_length, settings.num_frames(8_000)
-    (200, 80, 101)
-    """
-
-    kind: str = "log_mel"
-    sample_rate: int = 16_000
-    num_mels: int = 40
-    num_mfcc: int = 13
-    window: float = 25.0
-    hop: float = 10.0
-    normalization: str = "utterance"
-
-    def __post_init__(self):
-        for name, known in (("kind", FEATURE_KINDS), ("normalization", NORMALIZATIONS)):
-            if getattr(self, name) not in known:
-                raise CallError(
-                    f"{name} is one of {', '.join(known)}. Received: {getattr(self, name)!r}"
-                )
-        if not 1 <= self.num_mfcc <= self.num_mels:
-            raise CallError(
-                "num_mfcc is at least 1 and at most num_mels. "
-                f"Received: {self.num_mfcc} of {self.num_mels}"
-            )
-        if self.hop_length < 1 or self.n_fft < 2:
-            raise CallError(
-                "window and hop are milliseconds, at least one sample long. "
-                f"Received: {self.window} and {self.hop} at {self.sample_rate} Hz"
-            )
-
-    @property
-    def n_fft(self) -> int:
-        """The window and FFT length in samples.
-
-        It is even, so that a window has a middle; at 22.05 kHz this also makes TensorFlow's framing
-        several times as fast.
-        """
-        return 2 * round(self.sample_rate * self.window / 2_000)
-
-    @property
-    def hop_length(self) -> int:
-        """The hop length in samples."""
-        return round(self.sample_rate * self.hop / 1_000)
-
-    @property
-    def num_features(self) -> int:
-        """The number of features of a frame."""
-        return self.num_mels if self.kind == "log_mel" else 3 * self.num_mfcc
-
-    def num_frames(self, num_samples: Any) -> Any:
-        """Return the number of frames of a clip, at least 1, for an int, array or tensor."""
-        return 1 + num_samples // self.hop_length
+from lstm_zoo.speech.feature_settings import (
+    DELTA_WIDTH,
+    FILE,
+    LOG_FLOOR,
+    VARIANCE_FLOOR,
+    FeatureSettings,
+    array_shapes,
+    dct_matrix,
+    delta_weights,
+)
 
 
 class Features(tf.Module):
@@ -199,7 +128,7 @@ class Features(tf.Module):
         features = tf.math.log(mels + LOG_FLOOR)  # (batch, frames, mels)
         num_frames = settings.num_frames(num_samples)
         if settings.kind == "mfcc":
-            cepstra = tf.linalg.matmul(features, _dct_matrix(settings.num_mels, settings.num_mfcc))
+            cepstra = tf.linalg.matmul(features, dct_matrix(settings.num_mels, settings.num_mfcc))
             features = tf.concat([cepstra, *_deltas(cepstra, num_frames)], axis=-1)
         valid = tf.sequence_mask(num_frames, tf.shape(features)[1])[:, :, tf.newaxis]
         return tf.where(valid, features, 0.0), num_frames
@@ -261,10 +190,7 @@ class Features(tf.Module):
         Raises:
             DataError: if the file is damaged, or of other settings.
         """
-        shapes = {"filter_bank": (settings.num_mels, 1 + settings.n_fft // 2)}
-        if settings.normalization == "global":
-            shapes |= {name: (settings.num_features,) for name in ("mean", "deviation")}
-        return cls(settings, **read_arrays(Path(directory) / FILE, shapes))
+        return cls(settings, **read_arrays(Path(directory) / FILE, array_shapes(settings)))
 
 
 @functools.cache
@@ -310,25 +236,9 @@ def _mel_filters(settings: FeatureSettings) -> np.ndarray:
     return filters
 
 
-def _dct_matrix(num_mels: int, num_mfcc: int) -> np.ndarray:
-    """Return the orthonormal DCT-II matrix, float32 `(num_mels, num_mfcc)`."""
-    angles = np.pi * np.outer(np.arange(num_mels) + 0.5, np.arange(num_mfcc)) / num_mels
-    basis = np.sqrt(2 / num_mels) * np.cos(angles)
-    basis[:, 0] /= np.sqrt(2)
-    return np.float32(basis)
-
-
 def _deltas(cepstra: tf.Tensor, num_frames: tf.Tensor) -> list[tf.Tensor]:
-    """Return first and second deltas, with a clip's first and last valid frames as padding.
-
-    As in librosa, they are the derivatives of polynomials of degree 1 and 2 that are fitted to
-    `DELTA_WIDTH` frames (Savitzky and Golay 1964).
-    """
-    half = DELTA_WIDTH // 2
-    offsets = np.arange(-half, half + 1)
-    slopes = offsets / (offsets**2).sum()
-    # The rows of the pseudoinverse give the coefficients of the fit; x**2 has the derivative 2.
-    curvatures = 2 * np.linalg.pinv(np.vander(offsets, 3))[0]
+    """Return first and second deltas, with a clip's first and last valid frames as padding."""
+    offsets, *all_weights = delta_weights()
     times = tf.range(tf.shape(cepstra)[1])[tf.newaxis]  # (1, frames)
     last = num_frames[:, tf.newaxis] - 1
     neighbours = [
@@ -337,5 +247,5 @@ def _deltas(cepstra: tf.Tensor, num_frames: tf.Tensor) -> list[tf.Tensor]:
     ]
     return [
         tf.add_n([weight * frames for weight, frames in zip(weights, neighbours, strict=True)])
-        for weights in (slopes, curvatures)
+        for weights in all_weights
     ]

@@ -1,5 +1,6 @@
 """The speech network: subsampling, stacked recurrent layers, logits for CTC."""
 
+import os
 from typing import Any
 
 import keras
@@ -7,8 +8,10 @@ from keras import ops
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.recurrent import CELLS, portable, recurrent_stack
+from lstm_zoo.runs.loading import pretrained
 from lstm_zoo.settings import check_integer, positive_integers, with_variant
 from lstm_zoo.speech import SUBSAMPLING_KINDS, VARIANTS
+from lstm_zoo.speech.feature_settings import output_lengths
 from lstm_zoo.speech.spec_augment import MASK_FILLS, SpecAugment
 
 
@@ -17,6 +20,7 @@ def build_speech(
     num_features: int = 40,
     variant: str = "base",
     *,
+    weights: str | os.PathLike | None = None,
     mask_fill: str = "zero",
     include_top: bool = True,
     use_cudnn: bool | str = "auto",
@@ -28,6 +32,8 @@ def build_speech(
         vocabulary_size: the number of label ids, the blank 0 included; at least 2.
         num_features: the number of features of a frame.
         variant: a name in `lstm_zoo.speech.VARIANTS`: "tiny", "small", "base" or "large".
+        weights: a preset's name (see `lstm_zoo.presets`) or a run's directory, for its network
+            with its weights, which decide the sizes; None for a new network.
         mask_fill: the value of `SpecAugment`'s masks: "zero", or "mean" for features that are not
             normalized.
         include_top: whether the network ends with logits; otherwise with the outputs of the last
@@ -62,6 +68,13 @@ def build_speech(
     >>> model([np.zeros((2, 90, 40)), np.array([90, 75])]).shape
     TensorShape([2, 30, 30])
     """
+    if weights is not None:
+        given = {
+            "vocabulary_size": vocabulary_size, "num_features": num_features, "variant": variant,
+            "mask_fill": mask_fill, **sizes,
+        }  # fmt: skip
+        changed = {} if include_top else {"include_top": False}
+        return pretrained(build_speech, "speech", weights, given, use_cudnn, **changed)
     sizes = resolve_sizes(variant, **sizes)
     check_integer("vocabulary_size", vocabulary_size, 2)
     check_integer("num_features", num_features, 1)
@@ -120,24 +133,6 @@ def build_speech(
     sequence = keras.layers.Dropout(sizes["dropout"], name="dropout")(sequence)
     logits = Logits(vocabulary_size, dtype="float32", name="logits")(sequence)
     return keras.Model([features, lengths], logits, name="speech")
-
-
-def output_lengths(lengths: Any, subsampling: int) -> Any:
-    """Return the number of valid frames of the logits.
-
-    Args:
-        lengths: the number of valid frames of the features: an int, array or tensor.
-        subsampling: the number of frames merged into one; the last group may be smaller.
-
-    Returns:
-        The same type as `lengths`.
-
-    Example:
-
-    >>> output_lengths(np.array([1, 3, 4]), 3)
-    array([1, 1, 2])
-    """
-    return (lengths + (subsampling - 1)) // subsampling
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,17 +17,23 @@ from lstm_zoo.export.onnx_graph import (
     step_mask,
     steps,
 )
+from lstm_zoo.export.onnx_weights import WeightsFile
 from lstm_zoo.speech import features
-from lstm_zoo.speech.alphabet import BLANK
-from lstm_zoo.speech.model import output_lengths, resolve_sizes
+from lstm_zoo.speech.audio import wav_bytes
+from lstm_zoo.speech.feature_settings import output_lengths
+from lstm_zoo.speech.labels import BLANK
+from lstm_zoo.speech.model import resolve_sizes
 
 
-def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
+def parts(
+    model: keras.Model, network: Mapping[str, Any], weights: WeightsFile | None = None
+) -> dict[str, Part]:
     """Build the graphs of an export by file name.
 
     Args:
         model: a model from `build_speech(**network)`.
         network: the arguments that built it.
+        weights: see `lstm_zoo.export.onnx_graph.Graph`.
 
     Returns:
         `model`: from `features` float32 `(batch, frames, num_features)`, right-padded, and
@@ -38,7 +45,7 @@ def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
     sizes = resolve_sizes(**network)
     cell, factor = sizes["cell"], sizes["subsampling"]
 
-    graph = Graph()
+    graph = Graph(weights)
     sequence = graph.input("features", "float32", ["batch", "frames", width])
     lengths = graph.input("lengths", "int32", ["batch"])
 
@@ -88,6 +95,23 @@ def metadata(pipeline: Any) -> dict[str, Any]:
         },
         "tokenizer": {**labels, "vocabulary": pipeline.tokenizer.vocabulary},
     }
+
+
+def save_tables(directory: Path) -> None:
+    """Write nothing: the run's files are all that a recognizer needs."""
+
+
+def inputs(pipeline: Any) -> list[bytes]:
+    """Return WAV files of several lengths and rates, and files that are none."""
+    rate = pipeline.sample_rate
+    times = np.arange(2 * rate) / rate
+    sweep = np.sin(2 * np.pi * (200 + 500 * times) * times)
+    noise = np.random.default_rng(0).normal(0, 0.1, 3 * rate)
+    # No digital silence: its features are all equal, and normalized they are what is rounded off.
+    clips = [sweep, sweep[: rate // 3], sweep[:1], noise, 1e-3 * noise[:rate]]
+    files = [wav_bytes(clip, rate) for clip in clips]
+    files += [wav_bytes(sweep, 3 * rate // 2), wav_bytes(np.stack([sweep, sweep**2], 1), rate)]
+    return [*files, b"", b"RIFF", b"RIFF\0\0\0\0WAVE", files[0][:60], b"\0" * 100]
 
 
 def _stack_frames(graph: Graph, sequence: Tensor, factor: int) -> Tensor:

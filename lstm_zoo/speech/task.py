@@ -1,6 +1,5 @@
 """The training task: examples, batches, loss and metrics."""
 
-import itertools
 import math
 import os
 import textwrap
@@ -22,14 +21,16 @@ from lstm_zoo.errors import DataError
 from lstm_zoo.recurrent import layer_names
 from lstm_zoo.speech import corpus as corpora
 from lstm_zoo.speech import ctc, decoding, demo, metrics
-from lstm_zoo.speech.alphabet import BLANK_TOKEN, CharacterTokenizer
+from lstm_zoo.speech.alphabet import CharacterTokenizer
 from lstm_zoo.speech.audio import read_audio, read_rate
 from lstm_zoo.speech.corpus import Corpus, normalize_transcript
+from lstm_zoo.speech.feature_settings import output_lengths
 from lstm_zoo.speech.features import Features, FeatureSettings
-from lstm_zoo.speech.model import build_speech, output_lengths, resolve_sizes
+from lstm_zoo.speech.labels import BLANK_TOKEN
+from lstm_zoo.speech.model import build_speech, resolve_sizes
+from lstm_zoo.speech.predictor import UNKNOWN_REASON, unit_of
 from lstm_zoo.speech.preprocessing import cached_features
 from lstm_zoo.text import encoding, tokenizers
-from lstm_zoo.text.scripts import script_without_spaces
 
 DEMO_EXAMPLES = 1_500
 DEMO_TEST_EXAMPLES = 200
@@ -77,21 +78,23 @@ class Task(families.Task):
         settings: a value for every name of `lstm_zoo.speech.SETTINGS`.
         tokenizer: a `CharacterTokenizer` or a `lstm_zoo.text.tokenizers.PieceTokenizer`.
         features: the feature extraction.
+
+    Attributes:
+        unit: what errors are counted in, "words" or "characters".
     """
 
     directions = {"wer_greedy": "min", "cer_greedy": "min"}
     monitor = "wer_greedy"
     summary_metrics = ("wer", "cer")
     time_step = "frames"
-    unknown_reason = "characters that no transcript of the training data has"
+    unknown_reason = UNKNOWN_REASON
 
     def __init__(self, settings: Mapping[str, Any], tokenizer: tf.Module, features: Features):
         self.settings = settings
         self.tokenizer = tokenizer
         self.features = features
-        # Where no spaces separate words, a transcript is one word: its error rate is stuck at 1.
-        tokens = [token for token in tokenizer.vocabulary if not token.startswith("<")]
-        if script_without_spaces(tokens):
+        self.unit = unit_of(tokenizer.vocabulary)
+        if self.unit == "characters":
             self.monitor = "cer_greedy"
         self._subsampling = self.network_arguments()["subsampling"]
 
@@ -225,9 +228,7 @@ class Task(families.Task):
         """Return the share of normalized transcripts' characters that are not in the alphabet."""
         if self.settings["tokens"] != "characters":
             return 0.0  # pieces have bytes
-        counts = Counter(itertools.chain.from_iterable(texts))
-        known = sum(counts[character] for character in self.tokenizer.characters)
-        return 1 - known / max(1, counts.total())
+        return corpora.unknown_share(texts, self.tokenizer.vocabulary)
 
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of `build_speech` that rebuild this network."""
@@ -394,8 +395,7 @@ class Task(families.Task):
 
     def score_prediction(self, prediction: Mapping[str, Any]) -> float:
         """Return the negated error rate of a row of `predictions`, of words or as `monitor`."""
-        rates = metrics.error_rates([prediction["reference"]], [prediction["hypothesis"]])
-        return -rates[self.monitor.removesuffix("_greedy")]
+        return metrics.score_prediction(prediction, self.unit)
 
     def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Format rows of `predictions` as lines, two for each row."""

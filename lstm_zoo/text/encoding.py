@@ -13,7 +13,7 @@ import tensorflow_text as tf_text
 from lstm_zoo.data.arrays import Arrays, Texts
 from lstm_zoo.data.prepared import fingerprint, prepare, writing
 from lstm_zoo.files import find_damage, write_checksums
-from lstm_zoo.printing import write_line
+from lstm_zoo.printing import log
 from lstm_zoo.text import tokenizers
 
 PREPARED_TEXTS = 50_000  # fewer are tokenized anew for each training, in memory
@@ -89,7 +89,7 @@ def learn(kind: type[tf.Module], texts: Sequence[str], **options: Any) -> tf.Mod
     key = f"{tokenizers.FORMAT} {tf_text.__version__} {kind.__name__} {options} {texts.key}"
     folder = texts.folder / f"tokenizer-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if find_damage(folder) != []:
-        write_line(f"Learning a vocabulary from {len(texts):,} texts", err=True)
+        log(f"Learning a vocabulary from {len(texts):,} texts")
         tokenizer = kind.learn(texts, **options)
         with writing(folder) as staging:
             tokenizer.save(staging)

@@ -8,7 +8,6 @@ Ids below 4 are the same everywhere: 0 padding, 1 unknown, 2 start, 3 end.
 
 import collections
 import hashlib
-import io
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,15 +18,25 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
-from tqdm import tqdm
 
 from lstm_zoo import compat
 from lstm_zoo.errors import DataError
 from lstm_zoo.files import atomic_write, reading
+from lstm_zoo.printing import progress_bar
+from lstm_zoo.text import pieces
+from lstm_zoo.text.vocabulary import (
+    END,
+    MAX_CHARACTERS,
+    PADDING,
+    PIECES,
+    SPECIAL_TOKENS,
+    START,
+    UNKNOWN,
+    WORDS,
+    as_bytes,
+    read_words,
+)
 
-PADDING, UNKNOWN, START, END = range(4)
-SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
-MAX_CHARACTERS = 100_000
 FORMAT = 1  # raised when an equal vocabulary gives other ids than before
 MAX_COUNTED = 2_000_000  # different words of which counts are kept
 BATCH = 1_024  # texts tokenized at once outside a graph
@@ -76,7 +85,7 @@ class WordTokenizer(tf.Module):
     [[1, 4, 5], []]
     """
 
-    FILE = "vocabulary.txt"
+    FILE = WORDS
 
     def __init__(self, words: Sequence[str], fold_case: bool = True):
         super().__init__()
@@ -180,9 +189,7 @@ class WordTokenizer(tf.Module):
         """Load a tokenizer from the directory that `save` wrote to."""
         path = Path(directory) / cls.FILE
         with reading(path):
-            # Not splitlines(): a word may be a character that it treats as a line end.
-            words = path.read_text(encoding="utf-8").split("\n")[:-1]
-            return cls(words, fold_case)
+            return cls(read_words(path), fold_case)
 
 
 def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
@@ -224,7 +231,7 @@ class PieceTokenizer(tf.Module):
     [b'a good film']
     """
 
-    FILE = "pieces.model"
+    FILE = PIECES
 
     def __init__(self, model: bytes, fold_case: bool = True):
         super().__init__()
@@ -260,8 +267,6 @@ class PieceTokenizer(tf.Module):
             DataError: if the corpus is too small for SentencePiece, or the vocabulary is
                 smaller than its characters and bytes.
         """
-        import sentencepiece
-
         chosen: Iterable[str] = texts
         if sample is not None and len(texts) > sample:
             drawn = np.random.default_rng(seed).choice(len(texts), sample, replace=False)
@@ -272,12 +277,10 @@ class PieceTokenizer(tf.Module):
                 for text in normalize(batch, fold_case).numpy():
                     yield from _short_lines(text.decode())
 
-        sentencepiece.set_random_generator_seed(seed)
-        model = io.BytesIO()
         try:
-            sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=lines(),
-                model_writer=model,
+            model = pieces.learn(
+                lines(),
+                seed,
                 vocab_size=vocabulary_size,
                 hard_vocab_limit=False,
                 character_coverage=1.0,
@@ -290,14 +293,13 @@ class PieceTokenizer(tf.Module):
                 num_threads=1,  # with more, the result depends on timing
                 minloglevel=2,
             )
-        except (RuntimeError, OSError) as error:
-            reason = " ".join(str(error).split())
+        except RuntimeError as error:
             hint = f"; {instead} takes any" if instead else ""
             raise DataError(
                 f"SentencePiece could not learn {vocabulary_size:,} pieces from this corpus{hint}. "
-                f"({reason})"
+                f"({error})"
             ) from error
-        return cls(model.getvalue(), fold_case)
+        return cls(model, fold_case)
 
     @property
     def fingerprint(self) -> str:
@@ -383,19 +385,6 @@ def detokenize(tokenizer: tf.Module, ids: tf.Tensor) -> tf.Tensor:
     return tf.reshape(texts, shape[:2])
 
 
-def as_bytes(texts: Iterable[str | bytes]) -> list[bytes]:
-    """Encode texts as UTF-8, lone surrogates too: `normalize` replaces them.
-
-    Example:
-
-    >>> as_bytes(["good", b"film"])
-    [b'good', b'film']
-    """
-    return [
-        text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass") for text in texts
-    ]
-
-
 def batches(texts: Iterable[str]) -> Iterator[tf.Tensor]:
     """Yield texts as string tensors `(batch,)` of at most `BATCH` texts."""
     iterator = iter(texts)
@@ -421,7 +410,7 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator
 
 def _with_bar(texts: Iterable[str]) -> Iterable[str]:
     """Show a progress bar while texts are read, if that takes long."""
-    return tqdm(texts, "vocabulary", unit=" texts", leave=False, disable=None, delay=1)
+    return progress_bar(texts, "vocabulary", unit=" texts", delay=1)
 
 
 def _fingerprint(tokenizer: WordTokenizer | PieceTokenizer, learned: bytes) -> str:

@@ -112,6 +112,7 @@ class EpochEnd(keras.callbacks.Callback):
         settings: a value for every setting.
         history: a row for each epoch so far; each epoch appends one.
         threads: the number of CPU threads that was set, for `environment.json`.
+        training_examples: the number of training examples, for the title of the curves.
     """
 
     def __init__(
@@ -121,9 +122,11 @@ class EpochEnd(keras.callbacks.Callback):
         settings: Mapping[str, Any],
         history: list[dict[str, Any]],
         threads: int | None,
+        training_examples: int,
     ):
         super().__init__()
         self.run, self.evaluation, self.task = run, evaluation, evaluation.task
+        self.training_examples = training_examples
         self.settings, self.history, self.threads = settings, history, threads
         self.seconds = read_environment(run)["training_seconds"]
         self.started = self.saved = 0.0
@@ -224,7 +227,17 @@ class EpochEnd(keras.callbacks.Callback):
                     with atomic_write(staging / directory.WEIGHTS) as path:
                         path.write_bytes(weights_file(network))
             directory.write_history(staging, self.history)
-            plots.draw_curves(self.history, self.best, self.task.monitor, staging / "curves.png")
+            validation_examples = len(self.evaluation.validation)
+            plots.draw_curves(
+                self.history,
+                self.best,
+                self.task.monitor,
+                self.task.directions,
+                self.baseline,
+                plots.title(self.run, "validation", validation_examples)
+                + f" (trained on {self.training_examples:,})",
+                staging / directory.CURVES,
+            )
             write_environment(staging, self.threads, self.seconds)
 
 

@@ -11,7 +11,7 @@ from lstm_zoo import families
 from lstm_zoo.data.prepared import fingerprint, remember
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import user_path
-from lstm_zoo.training.progress import log
+from lstm_zoo.printing import log
 
 # In place of a path in config.json:
 DEMO = "demo"  # the demo corpus
@@ -57,6 +57,32 @@ class Corpora(NamedTuple):
         return [*self.training_skipped, *self.validation_skipped]
 
 
+def check_split(fraction: float | None, validation: Any = None) -> float:
+    """Return the fraction of the data to split off as validation data.
+
+    Args:
+        fraction: the fraction that was given; None for `VALIDATION_SPLIT`.
+        validation: validation data that was given; None if there is none.
+
+    Raises:
+        CallError: if it is not between 0 and 1, or has no effect.
+
+    Example:
+
+    >>> check_split(None), check_split(0.2)
+    (0.1, 0.2)
+    """
+    if fraction is None:
+        return VALIDATION_SPLIT
+    if validation is not None and fraction != VALIDATION_SPLIT:
+        raise CallError(
+            f"validation_split={fraction} has no effect with validation; give only one."
+        )
+    if not 0 < fraction < 1:
+        raise CallError(f"validation_split is a fraction between 0 and 1. Received: {fraction}")
+    return fraction
+
+
 def read(
     task: type[families.Task],
     data: Any,
@@ -84,12 +110,7 @@ def read(
         CallError: if a path does not exist, or the fraction is not between 0 and 1.
         DataError: if the data is malformed, or too small to be split.
     """
-    if validation_split is None:
-        validation_split = VALIDATION_SPLIT
-    if not 0 < validation_split < 1:
-        raise CallError(
-            f"validation_split is a fraction between 0 and 1. Received: {validation_split}"
-        )
+    validation_split = check_split(validation_split)
     if data is None:
         training, test = task.read_demo(settings)
         source = DEMO

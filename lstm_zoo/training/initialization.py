@@ -1,6 +1,7 @@
 """The start of a training: a new run, one that starts from another, or one that is resumed."""
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -14,17 +15,17 @@ import tensorflow as tf
 from lstm_zoo import __version__, families
 from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.files import (
+    read_json,
     remove_abandoned,
     replace_files,
-    user_path,
     write_json,
     write_table,
 )
 from lstm_zoo.runs import directory, lock
 from lstm_zoo.runs.environment import write_environment
 from lstm_zoo.runs.loading import verify
-from lstm_zoo.settings import AUTO, Setting, refuse_ineffective, resolve
-from lstm_zoo.training import checkpoints, corpora, transfer
+from lstm_zoo.settings import sized
+from lstm_zoo.training import checkpoints, checks, corpora, transfer
 from lstm_zoo.training.progress import log
 from lstm_zoo.training.workers import ALONE, Workers
 
@@ -44,6 +45,7 @@ class Start(NamedTuple):
         config: the `config.json` of a resumed run; None for a new one, which has no directory yet.
         source: the run that a new one starts from; None without one.
         workers: the workers that train it.
+        overwrite: whether a run at `run` is replaced.
     """
 
     family: str
@@ -55,6 +57,7 @@ class Start(NamedTuple):
     config: dict[str, Any] | None
     source: transfer.Source | None = None
     workers: Workers = ALONE
+    overwrite: bool = False
 
 
 def fresh(
@@ -68,6 +71,7 @@ def fresh(
     init_from: str | os.PathLike | None = None,
     keep_vocabulary: bool = False,
     workers: Workers = ALONE,
+    overwrite: bool = False,
 ) -> Start:
     """Start a new run: check the settings, read the data and learn the vocabulary.
 
@@ -82,6 +86,7 @@ def fresh(
         init_from: the run whose weights the new one starts from, or None.
         keep_vocabulary: whether to keep the tokenizer of `init_from`.
         workers: the workers that train it.
+        overwrite: whether a run at `run` is replaced once there is something to write.
 
     Returns:
         The start. Nothing has been written.
@@ -90,22 +95,11 @@ def fresh(
         CallError: if an argument is bad, the run exists, or a setting has no effect.
         DataError: if the data can't be used.
     """
-    table = families.settings(family)
+    values, path = checks.new_run(
+        family, run, data, validation, validation_split, settings, init_from, keep_vocabulary,
+        overwrite,
+    )  # fmt: skip
     source = transfer.read(family, init_from, keep_vocabulary)
-    if source is not None:
-        settings = transfer.settings(family, source, settings)
-    values = resolve(table, settings)
-    refuse_ineffective(table, values, families.module(family).VARIANTS)
-    names = (*families.module(family).COLUMNS, "group_column")
-    columns = [name for name in names if values.get(name) not in (None, AUTO)]
-    if data is None and columns:
-        raise CallError(f"{' and '.join(columns)} has no effect on the demo corpus; give data.")
-    if validation is not None and validation_split not in (None, corpora.VALIDATION_SPLIT):
-        raise CallError(
-            f"validation_split={validation_split} has no effect with validation; give only one."
-        )
-    path = user_path(run) if run is not None else directory.default_path(family)
-    directory.check_free(path)
     task = families.task(family)
     cache = _cache(task, values, path)
     if path.resolve() in (cache.resolve(), *cache.resolve().parents):
@@ -113,11 +107,12 @@ def fresh(
             f"{path}: preprocessed examples are cached in {cache.resolve()}; name another run."
         )
     read = corpora.read(task, data, validation, validation_split, strict, values, cache)
+    values = sized(families.settings(family), values, len(read.training))
     tokenizer = None if source is None else source.tokenizer
     learned = task.learn(read.training, values, values["seed"], tokenizer)
     if source is not None:
         transfer.check_inputs(learned, source)
-    return Start(family, path, values, read, learned, cache, None, source, workers)
+    return Start(family, path, values, read, learned, cache, None, source, workers, overwrite)
 
 
 def resumed(
@@ -153,19 +148,9 @@ def resumed(
         CallError: if there is no such run, or an argument is not the run's.
         DataError: if the data has changed, or a file of the run is damaged.
     """
-    if run is None:
-        raise CallError("resume needs run, the directory of the run to resume.")
-    if init_from is not None or keep_vocabulary:
-        raise CallError(
-            "A resumed run keeps its init_from and keep_vocabulary; give neither. To start from "
-            "the weights of a run, give another one as run."
-        )
-    path = user_path(run)
-    config = directory.read_config(path, family)
-    values = _settings_to_resume(config["settings"], families.settings(family), settings)
+    config, path = checks.resumed_run(family, run, settings, init_from, keep_vocabulary)
+    values = config["settings"]
     if directory.is_finished(path):
-        if values["epochs"] != config["settings"]["epochs"]:
-            raise CallError(f"{path} is finished; for other epochs, train a new run.")
         if workers.is_chief:
             remove_abandoned(path)
         return None
@@ -174,7 +159,6 @@ def resumed(
         lock.check(path)
     if failure := directory.failure(path):
         log(f"Warning: this run's training has failed. {failure}")
-    config = {**config, "settings": values}
     task = families.task(family)
     cache = _cache(task, values, path)
     read = corpora.read_again(task, config, data, validation, validation_split, strict, cache)
@@ -263,13 +247,17 @@ def create_run(
     start.workers.check_equal({f"init_from.{k}": v for k, v in taken.items() if k != "run"})
     if not start.workers.is_chief:
         start.workers.exchange(None)
-        if not (start.run / directory.CONFIG).is_file():
+        file = start.run / directory.CONFIG
+        # Where disks are not shared, an older run could be there.
+        if not file.is_file() or read_json(file)["settings"] != json.loads(
+            json.dumps(start.settings)
+        ):
             raise CallError(
                 f"{start.run.resolve()}: the run that the first worker has created is not there; "
                 "all workers need the same directory, on a file system that they share."
             )
         return
-    with directory.created(start.run) as staging:
+    with directory.created(start.run, start.overwrite) as staging:
         start.task.save(staging)
         write_table(staging / "skipped.tsv", ("place", "reason"), skipped)
         write_environment(staging, threads, seconds=0)
@@ -334,23 +322,3 @@ def failed(start: Start, reason: str) -> TrainingError:
 
 def _cache(task: type[families.Task], settings: Mapping[str, Any], run: Path) -> Path:
     return Path(task.cache_directory(settings) or run.parent / CACHE)
-
-
-def _settings_to_resume(
-    old: Mapping[str, Any], table: Mapping[str, Setting], given: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the settings of a run, with `epochs` replaced if it is given.
-
-    Raises:
-        CallError: if another setting is given with a value that is not the run's.
-    """
-    resolved = resolve(table, given)
-    for name in given:
-        # JSON turns tuples into lists.
-        same = list(np.ravel(old[name])) == list(np.ravel(resolved[name]))
-        if name != "epochs" and not same:
-            raise CallError(
-                f"{name} is {old[name]} in this run; a resumed run keeps its settings "
-                f"(only epochs may change). Received: {given[name]!r}"
-            )
-    return {**old, "epochs": resolved["epochs"] if "epochs" in given else old["epochs"]}

@@ -1,22 +1,15 @@
 """Progress on standard error: log lines, and a progress bar for each epoch."""
 
-import sys
+import logging
 import time
 from typing import Any
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
-from lstm_zoo.printing import write_line
+from lstm_zoo.printing import log, logger, progress_bar
 
 LOG_INTERVAL = 60  # seconds between log lines within an epoch, without a terminal
-
-
-def log(line: str) -> None:
-    """Print a line to standard error, above a progress bar if there is one."""
-    with tqdm.external_write_mode(file=sys.stderr):
-        write_line(line, err=True)
 
 
 def format_duration(seconds: float) -> str:
@@ -65,14 +58,9 @@ class Progress(keras.callbacks.Callback):
             )
             self.step_seconds = None
         self.title = f"epoch {epoch + 1}/{self.epochs}"
-        self.bar = tqdm(
-            total=self.steps,
-            initial=self.done,
-            desc=self.title,
-            unit="step",
-            leave=False,
-            disable=None,  # no bar if standard error is not a terminal
-        )
+        self.bar = progress_bar(total=self.steps, initial=self.done, desc=self.title, unit="step")
+        if self.step_seconds == []:
+            self.bar.set_postfix_str("compiling …")
         self.done = 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -83,7 +71,8 @@ class Progress(keras.callbacks.Callback):
         loss = logs["loss"]
         self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
         self.bar.update()
-        if self.bar.disable and now - self.last_logged > LOG_INTERVAL:
+        verbose = logger.isEnabledFor(logging.DEBUG)
+        if verbose or self.bar.disable and now - self.last_logged > LOG_INTERVAL:
             self.last_logged = now
             log(f"{self.title}  step {batch + 1}/{self.steps}  loss {loss:.4f}")
 

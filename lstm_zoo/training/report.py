@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from lstm_zoo import families
+from lstm_zoo.printing import log
 from lstm_zoo.training.corpora import Corpora
-from lstm_zoo.training.progress import log
 
 LIMIT = 0.1  # the share of unknown tokens, or of skipped rows, above which a warning is logged
 RAREST = 3  # classes that are named
 NAME_WIDTH = 30  # characters of a class name
+FEW_STEPS = 300  # of a training from scratch
 
 
 def log_data(
@@ -20,7 +21,7 @@ def log_data(
     corpora: Corpora,
     training: families.Examples,
     validation: families.Examples,
-) -> None:
+) -> list[str]:
     """Log what the data of a training are like, and warn of what may be wrong with them.
 
     Args:
@@ -28,17 +29,41 @@ def log_data(
         corpora: the data.
         training: the training examples.
         validation: the validation examples.
+
+    Returns:
+        The lines without the warnings, as `describe` returns them.
     """
-    for line in describe(task, corpora, training, validation):
+    lines = describe(task, corpora, training, validation)
+    for line in lines:
         log(line)
     for name, examples, corpus, skipped in (
         ("training", training, corpora.training, corpora.training_skipped),
         ("validation", validation, corpora.validation, corpora.validation_skipped),
     ):
-        warn_of_unknown(task, name, examples.unknown)
+        warn_of_unknown(task.unknown_reason, name, examples.unknown)
         warn_of_skipped(name, [*skipped, *examples.skipped], len(corpus) + len(skipped))
     if corpora.overlap:
         log(f"Warning: {corpora.overlap} validation examples are also in the training data.")
+    return lines
+
+
+def warn_of_few_steps(steps: int, epochs: int) -> None:
+    """Log a warning if a training has too few steps for a network to learn much.
+
+    Args:
+        steps: the number of steps of an epoch.
+        epochs: the maximum number of epochs.
+
+    Example:
+
+    >>> warn_of_few_steps(400, 3)
+    """
+    if steps * epochs < FEW_STEPS:
+        log(
+            f"Warning: only {steps * epochs:,} training steps ({epochs:,} epochs of {steps:,}), in "
+            "which a network learns little. More epochs, or a smaller batch_size or batch_tokens, "
+            "give more."
+        )
 
 
 def describe(
@@ -56,7 +81,7 @@ def describe(
     if counts := corpora.training.label_counts:
         ranked = sorted(counts.items(), key=lambda item: (item[1], item[0]))
         named = [f"{textwrap.shorten(name, NAME_WIDTH)} {count:,}" for name, count in ranked]
-        share = ranked[-1][1] / sum(counts.values())
+        share = ranked[-1][1] / len(corpora.training)  # of examples, which may have several labels
         rarest = ", ".join(named[:RAREST])
         lines.append(
             f"{len(counts):,} classes; the rarest: {rarest}; the largest: {named[-1]} ({share:.0%})"
@@ -75,16 +100,16 @@ def describe(
     return lines
 
 
-def warn_of_unknown(task: families.Task, name: str, share: float) -> None:
+def warn_of_unknown(reason: str, name: str, share: float) -> None:
     """Warn if too many tokens are unknown.
 
     Args:
-        task: the family's task.
+        reason: why tokens are unknown: the `unknown_reason` of the family's task.
         name: the name of the data, such as "training".
         share: the share of unknown tokens, from 0 to 1.
     """
     if share > LIMIT:
-        log(f"Warning: {share:.0%} of the {name} data's tokens are unknown: {task.unknown_reason}.")
+        log(f"Warning: {share:.0%} of the {name} data's tokens are unknown: {reason}.")
 
 
 def warn_of_skipped(name: str, skipped: Sequence[tuple[str, str]], total: int) -> None:
@@ -97,14 +122,28 @@ def warn_of_skipped(name: str, skipped: Sequence[tuple[str, str]], total: int) -
     """
     if len(skipped) <= LIMIT * total:
         return
-    examples: dict[str, list[tuple[str, str]]] = {}
-    for place, reason in skipped:
-        # Reasons differ in numbers and in the names of files.
-        kind = re.sub(r"\S*[\d/.]\S*", "", reason)
-        examples.setdefault(kind, []).append((place, reason))
-    most = max(examples.values(), key=len)
+    most = by_kind(skipped)[0]
     place, reason = most[0]
     log(
         f"Warning: {len(skipped):,} of the {name} data's {total:,} rows "
         f"({len(skipped) / total:.0%}) are skipped, {len(most):,} of them like {place}: {reason}"
     )
+
+
+def by_kind(skipped: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """Group skipped rows by the kind of reason, the largest group first.
+
+    Args:
+        skipped: (place, reason) of each skipped row.
+
+    Example:
+
+    >>> by_kind([("a:1", "no text"), ("a:2", "5 pieces"), ("a:9", "7 pieces")])
+    [[('a:2', '5 pieces'), ('a:9', '7 pieces')], [('a:1', 'no text')]]
+    """
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for place, reason in skipped:
+        # Reasons differ in numbers and in the names of files.
+        kind = re.sub(r"\S*[\d/.]\S*", "", reason)
+        kinds.setdefault(kind, []).append((place, reason))
+    return sorted(kinds.values(), key=len, reverse=True)

@@ -14,7 +14,7 @@ from lstm_zoo import families
 from lstm_zoo.compat import set_directions
 from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.files import replace_files, write_json
-from lstm_zoo.runs import directory
+from lstm_zoo.runs import directory, plots, report
 from lstm_zoo.runs.loading import load
 from lstm_zoo.runs.lock import locked
 from lstm_zoo.training import distribution, initialization, layers, process
@@ -24,7 +24,7 @@ from lstm_zoo.training.dataset import BatchOrder, make_dataset
 from lstm_zoo.training.initialization import Start
 from lstm_zoo.training.optimizer import build_optimizer, dtype_policy, make_optimizer
 from lstm_zoo.training.progress import Progress, log
-from lstm_zoo.training.report import log_data
+from lstm_zoo.training.report import by_kind, log_data, warn_of_few_steps
 from lstm_zoo.training.step_log import StepLog
 from lstm_zoo.training.workers import choose
 
@@ -38,80 +38,24 @@ WRITERS = (
 NAMED = 8  # examples of a batch whose loss is not finite
 
 
-def train(
+def train_checked(
     family: str,
-    data: Any = None,
-    *,
-    run: str | os.PathLike | None = None,
-    validation: Any = None,
-    validation_split: float | None = None,
-    init_from: str | os.PathLike | None = None,
-    keep_vocabulary: bool = False,
-    resume: bool = False,
-    strict: bool = False,
-    threads: int | None = None,
-    strategy: str | tf.distribute.Strategy = "auto",
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-    **settings: Any,
+    data: Any,
+    run: str | os.PathLike | None,
+    validation: Any,
+    validation_split: float | None,
+    init_from: str | os.PathLike | None,
+    keep_vocabulary: bool,
+    resume: bool,
+    overwrite: bool,
+    strict: bool,
+    threads: int | None,
+    strategy: str | tf.distribute.Strategy,
+    callbacks: Sequence[keras.callbacks.Callback],
+    settings: dict[str, Any],
 ) -> families.Pipeline:
-    """Train a family's network and write a run directory.
-
-    It sets the global random seeds and how the process keeps freed memory;
-    `lstm_zoo.training.process` describes how to turn both off.
-
-    Args:
-        family: a name in `lstm_zoo.families.FAMILIES`, such as "sentiment".
-        data: the training data: a path, or columns such as (texts, labels) or (clips, texts); None
-            for the family's demo corpus.
-        run: the directory to create; None for `runs/FAMILY-<time>`.
-        validation: the validation data, which chooses the best epoch; None to split it off `data`.
-        validation_split: the fraction to split off, by seed, with duplicates on one side; None for
-            0.1.
-        init_from: a run of the family whose weights the training starts from, as far as they fit:
-            those of equal name and shape, and of embeddings and outputs the entries of equal tokens
-            and classes. Which ones is printed, and kept in `config.json`. Settings of the family
-            that are not given are that run's, but for columns and paths.
-        keep_vocabulary: whether to keep the tokenizer of `init_from`, rather than to learn one.
-        resume: whether to continue `run` from its last checkpoint, with its settings and data;
-            only `epochs`, `threads` and `strategy` may change. A finished run is loaded.
-        strict: whether a row that can't be used is an error, rather than skipped.
-        threads: the number of CPU threads for TensorFlow, if it has not run an op yet; None for
-            all.
-        strategy: "none" for one device; "mirrored" for all GPUs of this machine; "multi-worker" for
-            the workers that `TF_CONFIG` or SLURM names, before TensorFlow's first op; "auto" for
-            what there is; or a strategy of one worker. `batch_size` and `batch_tokens` are those of
-            all devices together.
-        callbacks: Keras callbacks. After an epoch, `logs` has `loss`, `val_loss` and the metrics
-            of the task's `directions` with `val_` before them, such as `val_accuracy`,
-            `val_wer_greedy` or `val_bleu_greedy`; for Keras's callbacks with `mode="auto"`, the
-            direction is set. If a callback assigns another value to `optimizer.learning_rate`, it
-            replaces the schedule (warmup and decay) from then on, also after `resume`. The run's
-            files are written after the callbacks have run. Callbacks run in each worker, and must
-            do the same to its model. `BackupAndRestore` is refused: a run is its own backup.
-        **settings: settings of the family (such as `lstm_zoo.sentiment.SETTINGS`) and of training
-            (`lstm_zoo.settings.TRAINING`).
-
-    Returns:
-        The pipeline of the best epoch, equal to `lstm_zoo.load(run)`.
-
-    Raises:
-        CallError: if an argument is bad, or a setting has no effect; nothing is written.
-        DataError: if the data can't be used; nothing is written.
-        TrainingError: if the loss or the gradient is NaN or infinite, or another worker has ended
-            or does not start.
-        KeyboardInterrupt: if interrupted in the first epoch, or one of several workers is. Later,
-            Ctrl-C ends the training like early stopping, and `resume` continues it.
-
-    Example:
-
-    >>> texts, labels = ["good", "fine", "bad", "poor"] * 9, ["pos", "pos", "neg", "neg"] * 9
-    >>> classifier = lstm_zoo.train(
-    ...     "sentiment", (texts, labels), run="runs/doc", validation=(texts, labels), epochs=1
-    ... )
-    >>> classifier.run
-    PosixPath('runs/doc')
-    """
-    directions = families.task(family).directions  # an unknown family is refused first
+    """Train, after the checks of `lstm_zoo.train`, whose arguments these are."""
+    directions = families.task(family).directions
     if tf.distribute.has_strategy():
         raise CallError("Call train outside of a strategy's scope, and give it strategy=.")
     for callback in callbacks:
@@ -135,16 +79,19 @@ def train(
                 "give it to none. The run keeps its best weights and its history, and tensorboard "
                 "and log_steps are settings."
             )
-    begin = initialization.resumed if resume else initialization.fresh
     with workers.losses_reported():
         workers.check_equal({"resume": resume, "run is named": run is not None})
         if run is None and not resume:  # named by the time of the first worker
             run = workers.exchange(str(directory.default_path(family)))[0]
         with workers.chief_first():  # the others find what it has prepared in the cache
-            start = begin(
+            given = (
                 family, run, data, validation, validation_split, strict, settings, init_from,
                 keep_vocabulary, workers,
             )  # fmt: skip
+            if resume:
+                start = initialization.resumed(*given)
+            else:
+                start = initialization.fresh(*given, overwrite)
         if start is None:
             log(f"{run} is already finished.")
             return load(run)
@@ -167,6 +114,8 @@ def _train(
     initialization.check_workers(start, examples, validation_examples)
     process.set_seed(start.settings["seed"])
     order = BatchOrder(examples.lengths, start.settings)
+    if start.config is None and start.source is None:  # what is fine-tuned needs few
+        warn_of_few_steps(order.steps, start.settings["epochs"])
     with workers.strategy.scope():
         with dtype_policy(start.settings["precision"]):
             model, network = task.build(examples, start.settings["seed"])
@@ -183,13 +132,15 @@ def _train(
         if start.config is not None:
             state = initialization.reopen_run(start, model)
         evaluation = Evaluation(start.run, task, validation_examples, start.settings, workers)
-        epoch_end = EpochEnd(start.run, evaluation, start.settings, state.history, threads)
+        epoch_end = EpochEnd(
+            start.run, evaluation, start.settings, state.history, threads, len(examples)
+        )
         log(
             f"{start.run}: {len(examples):,} training examples, {len(validation_examples):,} "
             f"validation examples, {len(skipped):,} skipped; {model.count_params():,} weights"
         )
         log(f"strategy: {workers}")
-        log_data(task, corpora, examples, validation_examples)
+        described = log_data(task, corpora, examples, validation_examples)
         for line in layers.describe(task.layers, start.settings):
             log(line)
         log(
@@ -202,14 +153,12 @@ def _train(
             epoch_end.write_files()
         if not epoch_end.finished:
             _fit(model, start, examples, order, epoch_end, state.position, callbacks)
-        return _finish(start, epoch_end)
+        return _finish(start, epoch_end, examples, described, skipped)
 
 
 def _use_threads(threads: int | None) -> None:
     if threads is None:
         return
-    if threads < 1:
-        raise CallError(f"threads is an integer of at least 1. Received: {threads}")
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
@@ -315,30 +264,95 @@ def _describe(start: Start, examples: families.Examples, batch: np.ndarray) -> s
     return f"whose batch has {len(batch)} examples: {named}{', …' * (len(batch) > NAMED)}"
 
 
-def _finish(start: Start, epoch_end: EpochEnd) -> families.Pipeline:
+def _calibrated(
+    start: Start, examples: families.Examples, validation: families.Examples
+) -> families.Pipeline:
+    """Load the run, with what the task fits on the validation data for its best epoch.
+
+    That may be weights too.
+    """
+    pipeline = load(start.run)
+    if _refits(start, pipeline):  # a kill may have left what was fitted on both
+        start.task.refit(pipeline.model, [examples])
+    fitted = start.task.calibrate(pipeline.model, validation)
+    if not fitted:
+        return pipeline
+    with replace_files(start.run) as staging:
+        write_json(staging / directory.CALIBRATION, fitted)
+        pipeline.model.save_weights(staging / directory.WEIGHTS)
+    return load(start.run)
+
+
+def _refits(start: Start, pipeline: families.Pipeline) -> bool:
+    """Return whether what is fitted on the training data is fitted on the validation data too.
+
+    It is not where other data are given for that, or the report at the end is of a test set, or it
+    is that of another run.
+    """
+    given = start.corpora.description["validation_source"] is not None
+    return not (given or start.corpora.test is not None or "init_from" in pipeline.config)
+
+
+def _finish(
+    start: Start,
+    epoch_end: EpochEnd,
+    examples: families.Examples,
+    described: Sequence[str],
+    skipped: Sequence[tuple[str, str]],
+) -> families.Pipeline:
     """Evaluate the best epoch, and write the files of a finished run; the first worker does."""
     run, corpora = start.run, start.corpora
     log(epoch_end.outcome)
     if not start.workers.is_chief:
         start.workers.exchange(None)
         return load(run)
-    pipeline = load(run)
+    validation = epoch_end.evaluation.validation
+    pipeline = _calibrated(start, examples, validation)
     scores = {"best_epoch": epoch_end.best["epoch"], "epochs": len(epoch_end.history)}
-    predictions = []
+    predictions, parts = [], {}
     for name, corpus in (("validation", corpora.validation), ("test", corpora.test)):
         if corpus is not None:
-            scores[name] = pipeline.evaluate(corpus.columns)
+            parts[name] = scores[name] = pipeline.evaluate(corpus.columns)
             rows = scores[name].pop("predictions")
-            predictions = [row for row in rows if not row["skipped"]]
+            predictions = [
+                {**row, "place": corpus.places[row["row"]]} for row in rows if not row["skipped"]
+            ]
             metrics = (f"{key} {scores[name][key]:.4f}" for key in start.task.summary_metrics)
             decoder = f"{scores[name]['decoder']}; " if "decoder" in scores[name] else ""
             log(f"{name}: {', '.join(metrics)} ({decoder}{len(corpus):,} examples)")
+    fitted = start.task.fitted_metrics
+    drawn, corpus = (
+        ("validation", corpora.validation) if corpora.test is None else ("test", corpora.test)
+    )
+    shown = {
+        name: value  # of what was fitted on the data that are drawn, plots have no number
+        for name, value in scores[drawn].items()
+        if drawn == "test" or name not in fitted or not isinstance(value, float)
+    }
+    for name in fitted:
+        scores["validation"].pop(name, None)
     with replace_files(run) as staging:
-        pipeline.draw(corpora.validation.columns, scores["validation"], staging)
-        scores["plots"] = sorted(path.name for path in staging.iterdir())
+        title = plots.title(run, drawn, scores[drawn]["examples"])
+        captions = pipeline.draw(corpus.columns, shown, title, staging)
+        scores["plots"] = sorted(captions)
         write_json(staging / directory.METRICS, scores)
+        report.write(
+            staging / directory.REPORT,
+            pipeline,
+            parts,
+            pipeline.worst(predictions, report.WORST),
+            {
+                run / directory.CURVES: report.CURVES_CAPTION,
+                **{staging / name: caption for name, caption in captions.items()},
+            },
+            report.Training(epoch_end.outcome, described, by_kind(skipped)),
+        )
     log_samples(start.task, predictions, SAMPLES, [start.settings["seed"], len(epoch_end.history)])
     if epoch_end.finished:
+        # The scores above are those of a network that has not seen the validation data.
+        if _refits(start, pipeline) and start.task.refit(pipeline.model, [examples, validation]):
+            with replace_files(run) as staging:
+                pipeline.model.save_weights(staging / directory.WEIGHTS)
         directory.finish(run)
     start.workers.exchange(None)
     return pipeline

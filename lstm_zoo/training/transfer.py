@@ -1,4 +1,4 @@
-"""Starting a training from another run: which settings, tokenizer and weights it takes."""
+"""Starting a training from another run: which tokenizer and weights it takes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,9 +9,10 @@ import numpy as np
 from lstm_zoo import families
 from lstm_zoo.errors import CallError
 from lstm_zoo.files import file_digest
+from lstm_zoo.runs import presets
 from lstm_zoo.runs.directory import WEIGHTS
 from lstm_zoo.runs.loading import load
-from lstm_zoo.settings import TRAINING, format_value, resolve
+from lstm_zoo.settings import format_value
 from lstm_zoo.training.progress import log
 
 
@@ -48,52 +49,14 @@ def read(family: str, init_from: Any, keep_vocabulary: bool) -> Source | None:
         The run; None without one.
 
     Raises:
-        CallError: if there is no such run, it is of another family, or there is none whose
-            vocabulary could be kept.
+        CallError: if there is no such run, or it is of another family.
         DataError: if a file of the run is damaged.
     """
     if init_from is None:
-        if keep_vocabulary:
-            raise CallError("keep_vocabulary has no effect without init_from.")
         return None
     pipeline = load(init_from, family=family)
     task = families.task(family).load(pipeline.run, pipeline.config)
     return Source(pipeline, task, keep_vocabulary)
-
-
-def settings(family: str, source: Source, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the settings that were given by those of a run.
-
-    The family's settings are the run's, without columns and paths; those of training are not. The
-    sizes of the network are the run's too, unless another variant is given.
-
-    Args:
-        family: the family's name.
-        source: the run.
-        given: the settings that were given.
-
-    Returns:
-        The settings that were given, and those of the run.
-
-    Raises:
-        CallError: if a setting of a tokenizer that is kept is given another value.
-    """
-    package, table = families.module(family), families.settings(family)
-    old = source.pipeline.config["settings"]
-    names = [name for name in package.SETTINGS if name not in TRAINING and table[name].inherited]
-    taken = {name: old[name] for name in names}
-    sizes = {name for row in package.VARIANTS.values() for name in row}
-    network = {} if "variant" in given else source.pipeline.config["network"]
-    taken |= {name: network.get(name) for name in names if name in sizes}
-    if source.keep_vocabulary:
-        values = resolve(table, given)
-        for name in package.TOKENIZER:
-            if name in given and values[name] != old[name]:
-                raise CallError(
-                    f"{name}={format_value(values[name])} has no effect with keep_vocabulary: the "
-                    f"tokenizer of {source.pipeline.run} has {name}={format_value(old[name])}."
-                )
-    return {**taken, **given}
 
 
 def check_inputs(task: families.Task, source: Source) -> None:
@@ -125,10 +88,11 @@ def take_weights(model: keras.Model, task: families.Task, source: Source) -> dic
         source: the run.
 
     Returns:
-        The entry `init_from` of `config.json`: `run`, its path; `weights_sha256`, the digest of its
-        weights; `keep_vocabulary`; `taken`, the paths of weights that are taken whole; `partly`,
-        what is taken of others, such as "80 of 100 tokens", by path; `fresh`, why others are not,
-        by path; and `unused`, the paths of the run's weights that the network lacks.
+        The entry `init_from` of `config.json`: `run`, its path or preset; `weights_sha256`, the
+        digest of its weights; `keep_vocabulary`; `taken`, the paths of weights that are taken
+        whole; `partly`, what is taken of others, such as "80 of 100 tokens", by path; `fresh`, why
+        others are not, by path; and `unused`, the paths of the run's weights that the network
+        lacks.
 
     Raises:
         CallError: if no weight fits.
@@ -172,7 +136,7 @@ def take_weights(model: keras.Model, task: families.Task, source: Source) -> dic
     if unused:
         log(f"  of the run, not used: {', '.join(unused)}")
     return {
-        "run": str(run.absolute()),
+        "run": presets.name_of(run),
         "weights_sha256": file_digest(run / WEIGHTS),
         "keep_vocabulary": source.keep_vocabulary,
         "taken": taken,

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from lstm_zoo import compat
 from lstm_zoo.errors import CallError, TrainingError
-from lstm_zoo.settings import STRATEGIES
+from lstm_zoo.settings import check_strategy
 from lstm_zoo.training.progress import log
 from lstm_zoo.training.rendezvous import wait_for_all
 
@@ -176,8 +176,7 @@ def choose(strategy: str | tf.distribute.Strategy) -> Workers:
                 'For several workers give strategy="multi-worker", before TensorFlow\'s first op.'
             )
         return Workers(strategy)
-    if strategy not in STRATEGIES:
-        raise CallError(f"strategy is one of {', '.join(STRATEGIES)}. Received: {strategy!r}")
+    check_strategy(strategy)
     if strategy in ("auto", "multi-worker"):
         cluster = _cluster()
         if cluster is not None:

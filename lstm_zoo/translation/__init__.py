@@ -1,8 +1,12 @@
 """Encoder-decoder translation without attention: its settings. Imports no TensorFlow."""
 
+import os
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from lstm_zoo.settings import (
+    AUTO,
     CELLS,
     MAX_BEAM_WIDTH,
     MAX_TOKENS,
@@ -11,6 +15,7 @@ from lstm_zoo.settings import (
     TRAINING,
     Needs,
     Setting,
+    automatic,
     boolean,
     choice,
     column_setting,
@@ -22,6 +27,7 @@ from lstm_zoo.settings import (
     optional,
     sample_setting,
 )
+from lstm_zoo.translation import languages
 
 DATA_HELP = """\
   a prefix with a file per language (multi30k/train for train.de and train.en)
@@ -30,7 +36,9 @@ DATA_HELP = """\
   .csv with such a header; .jsonl with such keys"""
 INPUT_HELP = "a text"
 DECODES = True
+CLASSIFIES = False
 COLUMNS = ("source_column", "target_column")
+ANSWER_FORMATS = {}
 TOKENIZER = ("vocabulary", "vocabulary_size", "vocabulary_sample")
 VOCABULARIES = ("separate", "joint")
 
@@ -136,6 +144,13 @@ SETTINGS = {
         4_000, integer(300, MAX_VOCABULARY), "maximum number of ids, 256 byte pieces included"
     ),
     "vocabulary_sample": sample_setting(),
+    "subword_alpha": Setting(
+        None,
+        optional(number(0)),
+        "split words anew for each epoch, a segmentation drawn with its probability to this power "
+        "(subword regularization), such as 0.3; none: always the most probable one",
+        neutral=None,
+    ),
     "max_length": Setting(
         100,
         integer(1, MAX_TOKENS),
@@ -157,8 +172,34 @@ SETTINGS = {
     ),
     # training
     "batch_tokens": TRAINING["batch_tokens"]._replace(
-        default=3_000,
-        help="source and target pieces per batch, padding included; none: batch_size pairs",
+        default=AUTO,
+        read=automatic(TRAINING["batch_tokens"].read),
+        help="source and target pieces per batch, padding included; none: batch_size pairs; auto: "
+        "a tenth of the number of pairs, from 600 to 3000",
+        by_examples=lambda pairs: min(max(600, pairs // 10), 3_000),
     ),
     "epochs": TRAINING["epochs"]._replace(default=20),
 }
+
+
+def input_names(settings: Mapping[str, Any]) -> Sequence[str]:
+    """Return the usual names of the column of `predict`'s inputs in a table's header.
+
+    Args:
+        settings: a run's settings.
+    """
+    return (*languages.names(settings["source"]), "source", "src")
+
+
+def check_data(
+    data: str | os.PathLike, settings: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """Check that a path holds data of this family; see `lstm_zoo.families.Description`.
+
+    Raises:
+        CallError: if the path does not exist or its format is unknown.
+        DataError: if its first row is malformed, or has no such column.
+    """
+    from lstm_zoo.translation import corpus
+
+    corpus.check(data, settings, given)

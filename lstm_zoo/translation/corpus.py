@@ -15,7 +15,7 @@ from lstm_zoo.data.arrays import take
 from lstm_zoo.data.rows import Source
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import user_path
-from lstm_zoo.training.progress import log
+from lstm_zoo.printing import log
 from lstm_zoo.translation import languages
 
 SUFFIXES = (".txt", *tables.SUFFIXES)
@@ -147,6 +147,33 @@ def read(
         raise DataError(f"{name}: no pair of sentences{reason}. Expected {EXPECTED}.")
     *columns, groups = columns
     return Corpus(*columns, groups if any(groups) else [], *skipped)
+
+
+def check(data: str | os.PathLike, settings: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Check a path: whether it is there, its format and columns, and its first row.
+
+    Args:
+        data: the path.
+        settings: the settings of a run.
+        given: columns that replace the run's.
+
+    Raises:
+        CallError: if the path does not exist or its format is unknown.
+        DataError: if its first row is malformed, or has no such column.
+
+    Example:
+
+    >>> check("none.tsv", {}, {})
+    Traceback (most recent call last):
+    lstm_zoo.errors.CallError: none.tsv: no ...
+    """
+    path = user_path(data)
+    source, target = settings.get("source"), settings.get("target")
+    wanted = headers.wanted(_usual_names(source, target), given, settings)
+    found = _rows_of_path(path, source, target, wanted, [])
+    # Rows of pairs without names log how they are understood, once.
+    if tables.is_quick(path) and path.suffix.lower() in (".csv", ".jsonl"):
+        next(found, None)
 
 
 class _Row(NamedTuple):

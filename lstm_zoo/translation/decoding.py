@@ -9,6 +9,7 @@ import tensorflow as tf
 from lstm_zoo.text.tokenizers import END, PADDING, PieceTokenizer, detokenize
 from lstm_zoo.translation import beam
 from lstm_zoo.translation.model import encoder
+from lstm_zoo.translation.predictor import output_limits
 
 
 class Translated(NamedTuple):
@@ -69,7 +70,7 @@ def translator(
         found = beam.search(
             step,
             (context, decoder.initial_states(context)),
-            limits=2 * lengths + 10,  # longer translations are very rare
+            limits=output_limits(lengths),
             width=width,
             n_best=n_best,
             length_penalty=length_penalty,

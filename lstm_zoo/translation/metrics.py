@@ -1,11 +1,15 @@
 """BLEU and chrF, computed by sacrebleu."""
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from lstm_zoo.data.ranges import MAX_EXAMPLES, MIN_EXAMPLES, RESAMPLES, ranges_of
 from lstm_zoo.text.scripts import script_without_spaces
 
+# Upper bounds, in words of the source, of the ranges of lengths.
+LENGTHS = (5, 10, 15, 20, 30)
 # sacrebleu's tokenizers of languages that are written without spaces, by ISO 639 code or name. Only
 # those that need no other package: with one installed or not, scores must be the same.
 TOKENIZERS = {
@@ -65,6 +69,51 @@ def bleu_and_chrf(
         scores[name] = float(metric.corpus_score([*hypotheses], [[*references]]).score)
         scores["signature"][name] = str(metric.get_signature())
     return scores
+
+
+def bleu_by_length(
+    sources: Sequence[str],
+    references: Sequence[str],
+    hypotheses: Sequence[str],
+    tokenizer: str = "13a",
+) -> list[dict[str, Any]]:
+    """Compute BLEU for each range of lengths of the source.
+
+    Args:
+        sources: the source texts.
+        references: one reference for each.
+        hypotheses: the translations, in the same order.
+        tokenizer: as for `bleu_and_chrf`.
+
+    Returns:
+        A row for each range with examples: `words`, the maximum number of words of the source or
+        None; `examples`; `bleu`; and `interval`, its 95% interval by bootstrap (Koehn 2004), or
+        None: for fewer than 5 examples, for more than 1,000, or where BLEU is 0.
+
+    Example:
+
+    >>> rows = bleu_by_length(["ein Hund"] * 5, ["a dog runs by"] * 5, ["a dog runs by"] * 5)
+    >>> round(rows[0]["bleu"]), rows[0]["examples"], rows[0]["interval"]
+    (100, 5, [100.0, 100.0])
+    """
+    from sacrebleu.metrics import BLEU
+
+    rows = []
+    for words, chosen in ranges_of([len(text.split()) for text in sources], LENGTHS):
+        metric = BLEU(tokenize=tokenizer)
+        found = metric.corpus_score(
+            [hypotheses[index] for index in chosen],
+            [[references[index] for index in chosen]],
+            n_bootstrap=RESAMPLES if MIN_EXAMPLES <= len(chosen) <= MAX_EXAMPLES else 1,
+        )
+        described = json.loads(found.format(is_json=True, signature=str(metric.get_signature())))
+        interval = None
+        if "confidence_var" in described:
+            mean, half = described["confidence_mean"], described["confidence_var"]
+            interval = [max(mean - half, 0.0), min(mean + half, 100.0)]
+        row = {"words": words, "examples": len(chosen), "bleu": float(found.score)}
+        rows.append({**row, "interval": interval})
+    return rows
 
 
 def sentence_chrf(reference: str, hypothesis: str) -> float:

@@ -5,6 +5,7 @@ vector, the context vector as an input of every decoder step and of the logits (
 and target embedding and logits with one matrix (Press and Wolf 2017).
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from lstm_zoo.recurrent import (
     recurrent_stack,
     state_names,
 )
+from lstm_zoo.runs.loading import pretrained
 from lstm_zoo.settings import positive_integers, with_variant
 from lstm_zoo.text.word_dropout import WordDropout
 from lstm_zoo.translation import VARIANTS
@@ -33,6 +35,7 @@ def build_translation(
     target_vocabulary_size: int = 4_000,
     variant: str = "base",
     *,
+    weights: str | os.PathLike | None = None,
     use_cudnn: bool | str = "auto",
     **sizes: Any,
 ) -> keras.Model:
@@ -42,6 +45,8 @@ def build_translation(
         source_vocabulary_size: the number of source ids, padding (0) included.
         target_vocabulary_size: the number of target ids.
         variant: a row of `lstm_zoo.translation.VARIANTS`: "tiny", "small", "base" or "large".
+        weights: a preset's name (see `lstm_zoo.presets`) or a run's directory, for its network
+            with its weights, which decide the sizes; None for a new network.
         use_cudnn: "auto" uses cuDNN where it can run; False never does, for a model that must also
             run on a CPU. It is not saved with the model.
         **sizes: entries that replace the variant's:
@@ -74,6 +79,14 @@ def build_translation(
     >>> model([np.array([[5, 6, 3]]), np.array([[2, 7]])]).shape
     TensorShape([1, 2, 60])
     """
+    if weights is not None:
+        given = {
+            "source_vocabulary_size": source_vocabulary_size,
+            "target_vocabulary_size": target_vocabulary_size,
+            "variant": variant,
+            **sizes,
+        }
+        return pretrained(build_translation, "translation", weights, given, use_cudnn)
     sizes = resolve_sizes(variant, **sizes)
 
     # Inputs and masks

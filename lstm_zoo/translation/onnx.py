@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,18 +19,23 @@ from lstm_zoo.export.onnx_graph import (
     recurrent_stack,
     token_lengths,
 )
-from lstm_zoo.text.tokenizers import END, PADDING, START
+from lstm_zoo.export.onnx_weights import WeightsFile
+from lstm_zoo.text import probes, unicode_tables
+from lstm_zoo.text.vocabulary import END, PADDING, START
 from lstm_zoo.translation.model import Decoder, encoder, resolve_sizes
 
 SIDES = ("source", "target")
 
 
-def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
+def parts(
+    model: keras.Model, network: Mapping[str, Any], weights: WeightsFile | None = None
+) -> dict[str, Part]:
     """Compose the graphs of an export, by file name.
 
     Args:
         model: what `build_translation(**network)` returned.
         network: its arguments.
+        weights: see `lstm_zoo.export.onnx_graph.Graph`.
 
     Returns:
         `model`: from `source` and `target`, int32 ids `(batch, time)` each, to `logits` float32
@@ -52,9 +58,9 @@ def parts(model: keras.Model, network: Mapping[str, Any]) -> dict[str, Part]:
     vocabularies = [network.pop(f"{side}_vocabulary_size") for side in SIDES]
     sizes = resolve_sizes(**network)
     return {
-        "model": _model(model, sizes, *vocabularies),
-        "encoder": _encoder(model, sizes, vocabularies[0]),
-        "decoder": _decoder(model, sizes, vocabularies[1]),
+        "model": _model(model, sizes, *vocabularies, weights),
+        "encoder": _encoder(model, sizes, vocabularies[0], weights),
+        "decoder": _decoder(model, sizes, vocabularies[1], weights),
     }
 
 
@@ -66,10 +72,24 @@ def metadata(pipeline: Any) -> dict[str, Any]:
     return {"tokenizer": {"tokens": "pieces", **files, **special, "max_length": length}}
 
 
+def save_tables(directory: Path) -> None:
+    """Write what the graph's ops know of Unicode."""
+    unicode_tables.save(directory)
+
+
+def inputs(pipeline: Any) -> list[bytes]:
+    """Return texts of many kinds."""
+    return probes.TEXTS
+
+
 def _model(
-    model: keras.Model, sizes: Mapping[str, Any], source_size: int, target_size: int
+    model: keras.Model,
+    sizes: Mapping[str, Any],
+    source_size: int,
+    target_size: int,
+    weights: WeightsFile | None,
 ) -> Part:
-    graph, layer = Graph(), model.get_layer("decoder")
+    graph, layer = Graph(weights), model.get_layer("decoder")
     source = graph.input("source", "int32", ["batch", "source_time"])
     target = graph.input("target", "int32", ["batch", "target_time"])
     context = _context(graph, model, sizes, source)
@@ -90,8 +110,10 @@ def _model(
     return Part(graph, probes, reference)
 
 
-def _encoder(model: keras.Model, sizes: Mapping[str, Any], source_size: int) -> Part:
-    graph, layer = Graph(), model.get_layer("decoder")
+def _encoder(
+    model: keras.Model, sizes: Mapping[str, Any], source_size: int, weights: WeightsFile | None
+) -> Part:
+    graph, layer = Graph(weights), model.get_layer("decoder")
     source = graph.input("source", "int32", ["batch", "time"])
     context = _context(graph, model, sizes, source)
     graph.output("summary", context, "float32", ["batch", _context_width(layer)])
@@ -113,8 +135,10 @@ def _encoder(model: keras.Model, sizes: Mapping[str, Any], source_size: int) -> 
     return Part(graph, [{"source": ids} for ids in _probe_ids(source_size, 30)], reference)
 
 
-def _decoder(model: keras.Model, sizes: Mapping[str, Any], target_size: int) -> Part:
-    graph, layer = Graph(), model.get_layer("decoder")
+def _decoder(
+    model: keras.Model, sizes: Mapping[str, Any], target_size: int, weights: WeightsFile | None
+) -> Part:
+    graph, layer = Graph(weights), model.get_layer("decoder")
     names = [[*row.items()] for row in layer.state_widths]
     widths = {"summary": _context_width(layer), **dict(chain(*names))}
     ids = graph.input("ids", "int32", ["batch"])
@@ -210,8 +234,9 @@ def _decode(
     if layer.logits is not None:
         logits = dense(graph, layer.logits, vectors)
     else:  # a transposed copy, which quantization and ONNX Runtime would make anyway
-        (table,) = map(graph.read, layer.embedding.weights)
-        logits = graph.add("MatMul", vectors, table.T)
+        (table,) = map(graph.weight, layer.embedding.weights)
+        turned = graph.compute("Transpose", table, perm=[1, 0])
+        logits = graph.add("MatMul", vectors, turned)
     return graph.add("Add", logits, graph.read(layer.bias)), last
 
 

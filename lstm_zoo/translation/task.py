@@ -1,8 +1,10 @@
 """The translation task: tokenizers, examples, batches, loss and metrics for training."""
 
+import functools
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ from lstm_zoo.data.arrays import Arrays, take
 from lstm_zoo.errors import DataError
 from lstm_zoo.recurrent import layer_names, state_names
 from lstm_zoo.text import encoding
+from lstm_zoo.text.subwords import SubwordSampler
 from lstm_zoo.text.tokenizers import END, START, PieceTokenizer
 from lstm_zoo.translation import corpus, decoding, demo, metrics
 from lstm_zoo.translation.corpus import Corpus
@@ -89,6 +92,12 @@ class Task(families.Task):
         """The tokenizers of both languages."""
         return Tokenizers(self.source, self.target)
 
+    @functools.cached_property
+    def _samplers(self) -> list[SubwordSampler]:
+        """Those of both sides; none without subword regularization."""
+        alpha = self.settings["subword_alpha"]
+        return [] if alpha is None else [SubwordSampler(side, alpha) for side in self.tokenizer]
+
     @staticmethod
     def read(
         data: Any, settings: Mapping[str, Any], strict: bool = False, cache: Path | None = None
@@ -145,7 +154,8 @@ class Task(families.Task):
         if settings["vocabulary"] == "joint":
             joint = learn_pieces(training.sources + training.targets)
             return cls(settings, joint, joint)
-        return cls(settings, learn_pieces(training.sources), learn_pieces(training.targets))
+        with ThreadPoolExecutor() as pool:  # each learns in a process of its own
+            return cls(settings, *pool.map(learn_pieces, (training.sources, training.targets)))
 
     @classmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> "Task":
@@ -283,7 +293,8 @@ class Task(families.Task):
         Args:
             examples: the examples to choose from.
             indices: the indices of the batch's examples, integers `(batch,)`.
-            generator: ignored: batches are not random.
+            generator: draws the segmentations of words, where `subword_alpha` is set; None: the
+                most probable ones.
             rows: the rows to return, padded like all.
 
         Returns:
@@ -291,16 +302,27 @@ class Task(families.Task):
             `(batch, target time)`. Targets: target ids up to the end token, of the same shape. All
             int32, padded with 0.
         """
-        longest = [
-            max(len(side[index]) for index in indices)
-            for side in (examples.sources, examples.targets)
+        sides = [
+            [side[index] for index in indices] for side in (examples.sources, examples.targets)
         ]
-        sources = [examples.sources[index] for index in indices[rows]]
-        targets = [examples.targets[index] for index in indices[rows]]
+        if generator is not None and self._samplers:
+            sides = [
+                [self._sampled(sampler, ids, generator) for ids in side]
+                for sampler, side in zip(self._samplers, sides, strict=True)
+            ]
+        longest = [max(map(len, side)) for side in sides]
+        rows = np.arange(len(indices))[rows]
+        sources, targets = ([side[row] for row in rows] for side in sides)
         return (
             batching.pad(sources, last=END, longest=longest[0]),
             batching.pad(targets, first=START, longest=longest[1]),
         ), batching.pad(targets, last=END, longest=longest[1])
+
+    def _sampled(
+        self, sampler: SubwordSampler, ids: np.ndarray, generator: np.random.Generator
+    ) -> np.ndarray:
+        drawn = sampler(ids, generator)
+        return drawn if len(drawn) <= self.settings["max_length"] else ids
 
     def loss(self) -> keras.losses.Loss:
         """Return the loss on (targets, logits)."""

@@ -4,7 +4,8 @@
 
 takes runs, each with data as for `evaluate`, and prints two specs of rows for each. End to end from
 raw inputs: the SavedModel through TensorFlow's C API, which TF Serving is built on (without XLA, in
-a process without Python's TensorFlow), and the pipeline in Python. The network alone, on ids or
+a process without Python's TensorFlow), the ONNX export (float32 and int8) and the run, both in
+Python. The network alone, on ids or
 features computed before: TensorFlow, ONNX Runtime (float32 and int8) and LiteRT; for a translator,
 the encoder and 20 steps of greedy decoding. Every runtime may use all cores. A run's runtimes are
 timed in turn, batch by batch, in one process (the C API in a second one). With --record the table
@@ -134,6 +135,10 @@ def runtimes_of(pipeline: Any, directory: Path, size: int) -> dict:
         "ONNX Runtime, int8": onnx_functions(paths["int8"]),
         "LiteRT": litert_functions(lite),
     }
+    exports = {
+        "ONNX Runtime": lstm_zoo.load(paths["onnx"]),
+        "ONNX Runtime, int8": lstm_zoo.load(paths["int8"]),
+    }
     return {
         ("raw input to answer", "TensorFlow's C API"): (
             lambda batch: request(pipeline, batch),
@@ -143,6 +148,13 @@ def runtimes_of(pipeline: Any, directory: Path, size: int) -> dict:
             lambda batch: batch,
             lambda batch: pipeline.predict(batch, batch_size=size) and None,
         ),
+        **{
+            ("raw input to answer", name): (
+                lambda batch: batch,
+                lambda batch, light=light: light.predict(batch, batch_size=size) and None,
+            )
+            for name, light in exports.items()
+        },
         **{
             ("network alone", name): (
                 preprocess,

@@ -1,5 +1,6 @@
 """Formats by name: unknown ones, missing extras, and options of another format."""
 
+import inspect
 import sys
 
 import pytest
@@ -63,8 +64,15 @@ def test_tf32_is_off_during_an_export_only(monkeypatch, tmp_path):
 
 
 def test_none_and_false_are_options_not_given(calls, tmp_path):
-    formats.export(None, tmp_path, "onnx", version=4, int8=False, batch_size=None)
-    assert calls == [("onnx", 4, False)]
+    formats.export(None, tmp_path, "onnx", int8=True, version=None, batch_size=False)
+    assert calls == [("onnx", None, True)]
+
+
+@pytest.mark.parametrize("name", formats.FORMATS)
+def test_the_options_of_a_format_are_those_of_its_exporter(name):
+    exporter = formats.EXPORTERS[name]
+    function = getattr(formats.module(name), exporter.function)
+    assert tuple(inspect.signature(function).parameters)[2:] == exporter.options
 
 
 def test_an_unknown_format_is_refused(classifier, tmp_path):

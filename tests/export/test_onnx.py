@@ -12,7 +12,9 @@ from lstm_zoo.cli import cli
 from lstm_zoo.errors import CallError, ExportError
 from lstm_zoo.export import onnx_graph
 from lstm_zoo.runs.environment import write_environment
+from lstm_zoo.sentiment import corpus
 from lstm_zoo.text import tokenizers
+from tests.conftest import READY_RUNS
 from tests.export.networks import randomized
 
 
@@ -21,6 +23,7 @@ def untrained(family, run):
     module = families.module(family, "task")
     defaults = {name: setting.default for name, setting in families.settings(family).items()}
     values = {**defaults, "variant": "tiny", "epochs": 1, "tokens": "words"}
+    examples = None  # n-grams are fitted on them; the other families have none
     if family == "speech":
         from lstm_zoo.speech.alphabet import CharacterTokenizer
         from lstm_zoo.speech.features import Features, FeatureSettings
@@ -34,12 +37,14 @@ def untrained(family, run):
         task = module.Task(values, pieces, pieces)
     else:
         task = module.Task(values, ["neg", "pos"], tokenizers.WordTokenizer(["good", "film"]))
-    model, network = task.build(None, 0)
+        examples = task.encode(corpus.read((["film", "good film"], ["neg", "pos"])))
+    model, network = task.build(examples, 0)
     run.mkdir()
     write_environment(run, None, 0)
     learned = {**task.learned, "languages": ["en", "de"]}
     config = {
-        "family": family, "settings": values, "network": network, "learned": learned, "data": {},
+        "format": 1, "family": family, "settings": values, "network": network,
+        "learned": learned, "data": {},
     }  # fmt: skip
     return families.pipeline(family)(task, randomized(model), config, run)
 
@@ -55,10 +60,10 @@ def classifier(tmp_path_factory):
 
 
 FILES = {
-    "sentiment": {"vocabulary.txt"},
+    "sentiment": {"vocabulary.txt", "unicode.npz"},
     "speech": {"alphabet.txt", "features.npz"},
     "translation": {
-        "encoder.onnx", "decoder.onnx", "source/pieces.model", "target/pieces.model",
+        "encoder.onnx", "decoder.onnx", "source/pieces.model", "target/pieces.model", "unicode.npz",
     },
 }  # fmt: skip
 
@@ -79,7 +84,9 @@ def exported(pipeline, tmp_path_factory):
 def test_an_export_holds_the_preprocessing_of_its_inputs(pipeline, exported):
     family, path = pipeline.config["family"], exported
     assert path.name == "model.onnx"
-    assert files(path.parent) == {"model.onnx", "checksums.json", *FILES[family]}
+    assert files(path.parent) == {
+        "model.onnx", "pipeline.json", "checksums.json", *FILES[family],
+    }  # fmt: skip
     entries = metadata(path)
     assert entries["card"]["family"] == family
     assert {"onnx", "onnxruntime", "keras"} <= set(entries["card"]["exported_with"])
@@ -114,7 +121,8 @@ def test_exports_share_a_directory_only_if_of_the_same_run(classifier, tmp_path)
     (tmp_path / "vocabulary.txt").write_text("of\nanother\n")
     with pytest.raises(CallError, match=r"vocabulary\.txt exists already, from another export"):
         classifier.export(tmp_path, format="onnx")
-    assert files(tmp_path) == {"vocabulary.txt", "checksums.json"}
+    others = {"pipeline.json", "unicode.npz", "checksums.json"}
+    assert files(tmp_path) == {"vocabulary.txt", *others}
 
 
 @pytest.mark.parametrize(
@@ -143,8 +151,8 @@ def test_different_outputs_are_refused_and_no_file_is_left(
     module = families.module("sentiment", "onnx")
     compose = module.parts
 
-    def parts(model, network):
-        part = compose(model, network)["model"]
+    def parts(model, network, weights):
+        part = compose(model, network, weights)["model"]
         # Changing the reference has the effect of a wrong file.
         return {
             "model": part._replace(
@@ -187,14 +195,25 @@ def test_the_command_line_exports_and_inspects(classifier, tmp_path, monkeypatch
     def invoke(*arguments):
         return CliRunner().invoke(cli, [*map(str, arguments)])
 
-    done = invoke("sentiment", "export", "RUN", tmp_path, "--format", "onnx", "--int8")
+    done = invoke(
+        "sentiment", "export", READY_RUNS / "sentiment", tmp_path, "--format", "onnx", "--int8"
+    )
     assert (done.exit_code, done.output) == (0, f"{path}\n"), done.output
     described = json.loads(invoke("inspect", path, "--json").output)
     assert described["kind"] == "export" and described["classes"] == ["neg", "pos"]
     assert described["inputs"] == {"ids": "int32[batch, time]"}
     assert described["outputs"] == {"logits": "float32[batch, 2]"}
     assert "DynamicQuantizeLSTM" in described["ops"]
-    done = invoke("sentiment", "export", "RUN", tmp_path, "--format", "onnx", "--version", 3)
+    done = invoke(
+        "sentiment",
+        "export",
+        READY_RUNS / "sentiment",
+        tmp_path,
+        "--format",
+        "onnx",
+        "--version",
+        3,
+    )
     assert done.exit_code == 2 and "onnx has no option version" in done.output
     path.write_bytes(b"not ONNX")
     done = invoke("inspect", path)

@@ -213,14 +213,16 @@ def test_a_saved_model_reloads_in_safe_mode_as_ours(cell, tmp_path):
 
 
 @every_cell
-def test_an_empty_batch_has_empty_outputs(cell):
-    layer = recurrent_layer(cell, 4, return_sequences=True)
+@pytest.mark.parametrize("units", [4, 10])  # for an LSTM: in TensorFlow's op, and in a loop
+def test_no_rows_or_no_steps_have_empty_outputs(cell, units):
+    layer = recurrent_layer(cell, units, bidirectional=True, return_sequences=True)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, 3])])
     def run(inputs):
         return layer(inputs)
 
-    assert run(tf.zeros((0, 5, 3))).shape == (0, 5, 4)
+    for rows, time in ((0, 5), (0, 0), (2, 0)):
+        assert run(tf.zeros((rows, time, 3))).shape == (rows, time, 2 * units)
 
 
 @pytest.mark.slow

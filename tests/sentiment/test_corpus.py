@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from lstm_zoo.data import rows
@@ -273,7 +274,7 @@ def test_a_corpus_on_disk_is_that_in_memory(layout, tmp_path, monkeypatch):
             assert found.classes == expected.classes
             assert found.label_counts == expected.label_counts
             classes = expected.classes
-            assert (found.class_indices(classes) == expected.class_indices(classes)).all()
+            assert (found.targets(classes) == expected.targets(classes)).all()
             assert found.overlap(disk) == expected.overlap(memory)
             assert fingerprint(*found.identity) == fingerprint(*expected.identity)
     assert len([*(tmp_path / "cache").iterdir()]) == 1
@@ -282,4 +283,93 @@ def test_a_corpus_on_disk_is_that_in_memory(layout, tmp_path, monkeypatch):
 def test_a_label_that_is_no_class_is_named_with_its_place():
     labelled = read((["a", "b", "c"], ["x", "y", "z"]))
     with pytest.raises(DataError, match="row 1: the label 'y' is not one .*: x, z"):
-        labelled.class_indices(["x", "z"])
+        labelled.targets(["x", "z"])
+
+
+def test_several_labels_are_read_from_each_kind_of_data(tmp_path):
+    files = {
+        "a.csv": 'text,label\nx,new| art\ny,\n"",art\nz,art|art|\n',
+        "a.tsv": "label\ttext\n art|new\tx\n\ty\nart\t\nart\tz\n",
+        "a.jsonl": '{"text": "x", "label": ["new", "art"]}\n{"text": "y", "label": []}\n'
+        '{"text": "", "label": null}\n{"text": "z", "label": "art"}\n',
+        "a.txt": "__label__new x __label__art\ny\n__label__art\n__label__art z\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    data = [tmp_path / name for name in files]
+    memory = (["x", "y", "", "z"], [("new", "art"), None, "art", "art"])
+    for each in [*data, memory]:
+        corpus = read(each, multi_label=True)
+        assert (corpus.texts, corpus.labels) == (["x", "y", "z"], ["art|new", "", "art"]), each
+        assert [reason for _, reason in corpus.skipped] == ["no text"]
+        assert corpus.classes == ["art", "new"]
+        assert corpus.label_counts == {"art": 2, "new": 1}
+        assert corpus.targets(["art", "new"]).tolist() == [[1, 1], [0, 0], [1, 0]]
+        again = read(corpus.columns, multi_label=True)
+        assert again.columns == corpus.columns
+    with pytest.raises(DataError, match="a.csv:2: the label 'new' is not one of the training"):
+        read(data[0], multi_label=True).targets(["art"])
+    with pytest.raises(DataError, match="2 labels .* set multi_label=true"):
+        read(data[-1])
+    with pytest.raises(DataError, match="a.jsonl:1: label: expected a str or a number"):
+        read(data[2])
+
+
+def test_fasttext_lines_of_several_labels_may_start_with_texts_without_one(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("\ufeffno label\nx __label__art y __label__new\n", encoding="utf-8")
+    corpus = read(path, multi_label=True)
+    assert (corpus.texts, corpus.labels) == (["no label", "x y"], ["", "art|new"])
+    with pytest.raises(CallError, match="a.txt: not a known kind of corpus"):
+        read(path)
+    path.write_text("no label\n" * 10)
+    with pytest.raises(CallError, match="a.txt: not a known kind of corpus"):
+        read(path, multi_label=True)
+
+
+def test_one_of_several_labels_has_no_separator(tmp_path):
+    table, lines = tmp_path / "a.jsonl", tmp_path / "a.txt"
+    table.write_text('{"text": "x", "label": ["pop"]}\n{"text": "y", "label": ["R&B|Soul"]}\n')
+    lines.write_text("__label__pop x\n__label__R&B|Soul y\n")
+    memory = (["x", "y"], [["pop"], ["R&B|Soul"]])
+    for data, place in ((table, "a.jsonl:2"), (lines, "a.txt:2"), (memory, "label 1")):
+        with pytest.raises(DataError, match=f"{place}.*: the label 'R&B.Soul' contains '.', which"):
+            read(data, multi_label=True)
+    assert read(lines).classes == ["R&B|Soul", "pop"]  # of one label it separates nothing
+
+
+def test_several_labels_may_be_arrays():
+    """As pandas has them after reading a file with lists."""
+    labels = np.empty(3, object)
+    labels[:] = [np.array(["new", "art"], object), np.array([], object), np.array([2, 1])]
+    assert read((["x", "y", "z"], labels), multi_label=True).labels == ["art|new", "", "1|2"]
+
+
+def test_a_split_of_several_labels_keeps_each_label_and_its_share():
+    """Also where each combination is rare."""
+    names = [f"{number:02}" for number in range(12)]
+    generator = np.random.default_rng(0)
+    labels = ["|".join(name for name in names if generator.random() < 0.2) for _ in range(1_000)]
+    labels[3] += "|once"
+    assert len({*labels}) > 400
+    texts = [f"text {number}" for number in range(1_000)]
+    corpus = read((texts, labels), multi_label=True)
+    rest, held_out = corpus.split(0.1, seed=1)
+    assert rest.multi_label and len(held_out) == 100
+    assert rest.classes == corpus.classes
+    for name in names:
+        share = held_out.label_counts[name] / corpus.label_counts[name]
+        assert share == pytest.approx(0.1, abs=0.02)
+    with pytest.raises(ValueError, match="None of the 60 .* each, or its group, has a label that"):
+        unique = [f"topic {number % 3}|id {number}" for number in range(60)]
+        read((texts[:60], unique), multi_label=True).split(0.1, seed=0)
+
+
+def test_large_tables_of_several_labels_are_kept_apart_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "IN_MEMORY", 10)
+    path = tmp_path / "a.tsv"
+    path.write_text("text\tlabel\n" + "".join(f"text {n}\tb|a\n" for n in range(30)))
+    several = read(path, cache=tmp_path / "cache", multi_label=True)
+    one = read(path, cache=tmp_path / "cache")
+    assert (several.labels[0], one.labels[0]) == ("a|b", "b|a")
+    assert isinstance(several.texts, Texts) and isinstance(one.texts, Texts)

@@ -116,6 +116,15 @@ def test_class_log_ratios_follow_from_the_counts():
     assert table == pytest.approx(np.stack([expected, -expected], axis=1), abs=1e-6)
 
 
+def test_class_log_ratios_of_several_labels_are_of_each_class_against_the_other_texts():
+    ids = [np.array([4, 4, 5]), np.array([4, 1]), np.array([5])]
+    targets = np.array([[1, 0], [1, 1], [0, 0]], np.float32)
+    table = class_log_ratios(ids, targets, 6, 2)
+    for column in range(2):
+        alone = class_log_ratios(ids, 1 - targets[:, column].astype(int), 6, 2)
+        assert table[:, column] == pytest.approx(alone[:, 0], abs=1e-6)
+
+
 def test_class_ratios_are_appended_to_the_embedding_and_not_trained():
     table = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     model = tiny(class_ratios=True, ratios=table, embedding_dropout=0.0)

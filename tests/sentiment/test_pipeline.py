@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 
 import lstm_zoo
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.sentiment import demo
 from lstm_zoo.sentiment.corpus import read
 from lstm_zoo.sentiment.task import Task
-from lstm_zoo.training.callbacks import evaluate
 from tests.conftest import HOSTILE
 
 
@@ -63,17 +63,19 @@ def test_one_text_instead_of_a_list_is_an_error(small_pipeline):
 
 
 def test_training_and_serving_agree(small_pipeline, small_run):
-    """Compare the loss and the metrics of training with the traced graph's."""
+    """Compare the logits of training, and their metrics, with the traced graph's answers."""
     texts, labels, _ = demo.generate(200, seed=8)
     task = Task.load(small_run, small_pipeline.config)
     examples = task.encode(read((texts, labels)))
-    scores = evaluate(task, small_pipeline.model, examples)
+    model = small_pipeline.model
+    logits = np.array(task.results(model, examples, np.arange(200)), np.float32)
+    scores = task.labelling.scores(logits, examples.targets)
     served = small_pipeline.evaluate((texts, labels))
     assert scores["accuracy"] == served["accuracy"]
     assert scores["confusion"] == served["confusion"]
     probabilities = small_pipeline.classify(tf.constant(texts))["probabilities"].numpy()
-    true_class = probabilities[np.arange(200), examples.targets]
-    assert scores["loss"] == pytest.approx(-np.log(true_class).mean(), abs=1e-5)
+    expected = softmax(logits / task.labelling.calibration.temperature, axis=1)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
 def test_evaluate_counts_and_lists_every_row(small_pipeline):
@@ -103,6 +105,41 @@ def test_an_evaluation_warns_of_unknown_words_and_skipped_rows(small_pipeline, c
         "Warning: 1 of the evaluation data's 2 rows (50%) are skipped, 1 of them like row 1: "
         "no text"
     )
+
+
+def test_the_calibration_error_and_the_answered_rows_follow_from_the_predictions(small_pipeline):
+    texts, labels, _ = demo.generate(120, seed=8)
+    scores = small_pipeline.evaluate((texts, labels))
+    rows = scores["predictions"]
+    right = np.array([row["label"] == row["predicted"] for row in rows])
+    confidences = np.array([row["probability"] for row in rows])
+    error = 0
+    for low in np.arange(15) / 15:
+        inside = (low < confidences) & (confidences <= low + 1 / 15)
+        if inside.any():
+            error += inside.mean() * abs(right[inside].mean() - confidences[inside].mean())
+    assert scores["ece"] == pytest.approx(error, abs=1e-5)
+    assert sum(row["examples"] for row in scores["reliability"]) == 120
+    assert "coverage" not in scores
+
+    minimum = float(np.median(confidences))
+    answered = confidences >= minimum
+    some = small_pipeline.evaluate((texts, labels), min_probability=minimum)
+    assert (some["coverage"], some["min_probability"]) == (answered.mean(), minimum)
+    assert some["answered_accuracy"] == right[answered].mean()
+    assert [row["predicted"] != "" for row in some["predictions"]] == answered.tolist()
+    for key in ("accuracy", "macro_f1", "confusion", "ece"):  # of all texts
+        assert some[key] == scores[key]
+    predictions = small_pipeline.predict(texts, min_probability=minimum)
+    assert [answer.label for answer in predictions] == [
+        row["predicted"] for row in some["predictions"]
+    ]
+    assert [answer.probability for answer in predictions] == pytest.approx(confidences, abs=1e-6)
+    nothing = small_pipeline.evaluate((texts, labels), min_probability=1)
+    assert (nothing["coverage"], nothing["answered_accuracy"]) == (0, None)
+    for bad in (-0.1, 1.1, float("nan")):
+        with pytest.raises(CallError, match="min_probability is from 0 to 1"):
+            small_pipeline.predict(texts, min_probability=bad)
 
 
 def test_a_label_outside_the_training_classes_is_an_error(small_pipeline):

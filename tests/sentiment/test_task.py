@@ -53,7 +53,7 @@ def test_class_weights_give_the_classes_equal_total_weight():
 
 @pytest.mark.parametrize("class_weights", [False, True])
 def test_evaluate_gives_the_mean_cross_entropy_and_the_metrics(class_weights):
-    task = task_of(class_weights=class_weights)
+    task = task_of(class_weights=class_weights, ngrams=0)
     texts = ["good film", "bad", "a bad film", "good good good"]
     examples = task.encode(read((texts, ["pos", "neg", "pos", "pos"])))
     model, arguments = task.build(examples, seed=0)
@@ -89,10 +89,12 @@ def test_a_row_is_formatted_as_it_was_understood():
     assert row == 'text "It was good"  label pos'
 
 
-def test_the_baseline_is_the_largest_class_and_confident_errors_are_the_worst_samples():
+def test_the_baseline_is_the_loss_of_shares_and_confident_errors_are_the_worst_samples():
     task = task_of()
     examples = task.encode(read((["a", "b", "c", "d"], ["pos", "neg", "pos", "pos"])))
-    assert task.baseline_score(examples) == 0.75
+    expected = -0.75 * np.log(0.75) - 0.25 * np.log(0.25)
+    assert task.baseline_score(examples) == pytest.approx(expected)
+    assert task_of(monitor="accuracy").baseline_score(examples) == 0.75
     rows = [("pos", "neg", 0.9), ("pos", "neg", 0.6), ("pos", "pos", 0.6), ("pos", "pos", 0.9)]
     scores = [
         task.score_prediction(dict(zip(("label", "predicted", "probability"), row, strict=True)))
@@ -109,3 +111,40 @@ def test_samples_are_aligned_and_shortened():
     assert second == "  true positive  predicted neg      (0.50)  good"
     assert first.startswith("  true neg       predicted positive (0.75)  word word")
     assert first.endswith("word …")
+
+
+def test_ngrams_are_fitted_again_on_training_and_validation_data():
+    task = task_of(words=("good", "bad", "film", "fine"))
+    training = task.encode(read((["good film", "bad film"] * 20, ["pos", "neg"] * 20)))
+    validation = task.encode(read((["fine film"] * 9, ["pos"] * 9)))
+    model, arguments = task.build(training, seed=0)
+    assert arguments["fitted_ngrams"]
+    layer = model.get_layer("ngrams")
+    first = [weight.copy() for weight in layer.get_weights()]
+    fine = task.tokenizer.vocabulary.index("fine")
+    assert not first[0][fine].any() and first[0][fine - 2, 0] > first[0][fine - 2, 1]
+    assert task.refit(model, [training, validation])
+    assert layer.table[fine, 1] > layer.table[fine, 0]
+    # What a killed process may have left is undone.
+    assert task.refit(model, [training])
+    for weight, expected in zip(layer.get_weights(), first, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    without = task_of(ngrams=0)
+    assert not without.refit(without.build(training, seed=0)[0], [training, validation])
+
+
+def test_the_weights_of_the_sum_are_fitted_on_the_validation_data():
+    task = task_of(words=("good", "bad", "film"))
+    texts = (["good film", "bad film"] * 60, ["pos", "neg"] * 60)
+    examples = task.encode(read(texts))
+    model, _ = task.build(examples, seed=0)
+    # A network that is always wrong, and sure of it.
+    embedding, logits = model.get_layer("embedding"), model.get_layer("logits")
+    logits.set_weights([np.zeros_like(logits.get_weights()[0]), np.array([9.0, -9.0])])
+    task.calibrate(model, examples)
+    network, ngrams = model.get_layer("weighted_sum").get_weights()[0]
+    assert network < 0.2 < 1 < ngrams
+    scores = evaluate(task, model, examples)
+    assert scores["accuracy"] == 1
+    assert scores["calibrated_loss"] <= scores["loss"] + 1e-6
+    assert embedding.trainable and not model.get_layer("ngrams").trainable

@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 
 from lstm_zoo.errors import CallError, DataError, FileReadError
 from lstm_zoo.speech import audio
-from lstm_zoo.speech.audio import check_waveforms, read_audio
+from lstm_zoo.speech.audio import read_audio
+from lstm_zoo.speech.wav import check_waveforms
+from lstm_zoo.speech.wav import parse_wav as parse_wav_at
 
 RATE = 8_000
 
 
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
 def parse_wav(wav):
-    return audio.parse_wav(wav, RATE)
+    return parse_wav_at(wav, RATE)
 
 
 def noise(samples=1_001, channels=1, seed=0):
@@ -390,7 +392,7 @@ def test_files_with_other_chunks_in_any_order(sample_format, channels, frames, j
 def test_real_clips_are_the_same_from_bytes_and_from_a_file(shared_data):
     paths = sorted((shared_data / "ljspeech_sample/wavs").glob("*.wav"))[:3]
     wav = tf.constant([path.read_bytes() for path in paths])
-    samples, num_samples, error = audio.parse_wav(wav, 22_050)
+    samples, num_samples, error = parse_wav_at(wav, 22_050)
     assert set(error.numpy()) == {b""}
     for path, row, length in zip(paths, samples.numpy(), num_samples, strict=True):
         np.testing.assert_array_equal(row[:length], read_audio(path, 22_050))

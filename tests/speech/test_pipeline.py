@@ -17,7 +17,7 @@ from lstm_zoo import recurrent
 from lstm_zoo.cli import cli
 from lstm_zoo.errors import CallError
 from lstm_zoo.export import saved_model
-from lstm_zoo.speech import ctc, pipeline
+from lstm_zoo.speech import ctc, predictor
 from lstm_zoo.speech.audio import read_audio
 from lstm_zoo.speech.corpus import read
 from tests.conftest import READY_RUNS, exported_once, run_cli, serve_elsewhere
@@ -129,7 +129,7 @@ def test_bad_clips_have_an_error_and_do_not_change_the_others(spoken_recognizer,
 def test_long_clips_have_small_batches_and_a_short_lookahead(spoken_recognizer, clips, monkeypatch):
     expected = spoken_recognizer.predict(clips[:80])
     for name, value in (("BATCH_SECONDS", 6), ("LOOKAHEAD_SECONDS", 30), ("READ_BATCH", 4)):
-        monkeypatch.setattr(pipeline, name, value)
+        monkeypatch.setattr(predictor, name, value)
     read_at_once, computed_at_once = [], []
     recognize, read_ahead = spoken_recognizer._recognize, spoken_recognizer._read_ahead
 
@@ -210,7 +210,7 @@ def test_the_command_line_transcribes_and_evaluates(clips, spoken_data, tmp_path
     result = invoke("predict", RUN, clips[0], clips[1], "--json", "--n-best", 2)
     answers = json.loads(result.stdout)["predictions"]
     assert result.exit_code == 0 and len(answers) == 2
-    assert set(answers[0]) == {"text", "score", "tokens", "n_best", "error", "path"}
+    assert set(answers[0]) == {"text", "score", "tokens", "words", "n_best", "error", "path"}
     assert [answer["path"] for answer in answers] == [str(clips[0]), str(clips[1])]
     assert len(answers[0]["n_best"]) == 2
     result = invoke("predict", RUN, clips[0], tmp_path / "none.wav", clips[1])
@@ -223,7 +223,7 @@ def test_the_command_line_transcribes_and_evaluates(clips, spoken_data, tmp_path
     assert "none.wav: no such file" in result.stderr
     result = invoke("evaluate", RUN, "--data", spoken_data, "--json", "--beam-width", 1)
     scores = json.loads(result.stdout)
-    assert set(scores) == {"wer", "cer", "decoder", "examples", "skipped"}
+    assert set(scores) == {"wer", "cer", "decoder", "examples", "skipped", "errors", "by_length"}
     assert scores["decoder"] == "greedy"
     assert "WER 0." in invoke("evaluate", RUN, "--data", spoken_data).stdout
 

@@ -27,7 +27,7 @@ def end_of(run, scores, losses=None, monitor="accuracy", mode="max", baseline=0.
         {"epoch": n, "val_loss": loss, f"val_{monitor}": score}
         for n, (score, loss) in enumerate(rows, 1)
     ]
-    return EpochEnd(run, Evaluation(run, task, None, settings), settings, history, None)
+    return EpochEnd(run, Evaluation(run, task, None, settings), settings, history, None, 4)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def end_epochs(run, accuracies, **settings):
         "epochs": len(accuracies), "patience": 9, "average_epochs": 1, "seed": 0, **settings,
     }  # fmt: skip
     evaluation = Evaluation(run, task, ["one"], values)
-    end = EpochEnd(run, evaluation, values, [], threads=2)
+    end = EpochEnd(run, evaluation, values, [], threads=2, training_examples=4)
     model, saved = network(), network()
     model.compile("sgd", "mse")
     evaluation.set_model(model)

@@ -16,7 +16,9 @@ DATA = (TEXTS, LABELS)
 
 
 def read(data=DATA, validation=None, validation_split=None, strict=False, seed=0):
-    return corpora.read(Task, data, validation, validation_split, strict, {"seed": seed})
+    return corpora.read(
+        Task, data, validation, validation_split, strict, {"seed": seed, "multi_label": False}
+    )
 
 
 def write(path, rows):
@@ -115,7 +117,10 @@ def test_a_fingerprint_is_the_sha256_of_lengths_and_fields():
 
 
 def read_again(found, data=DATA, validation=None, validation_split=None, strict=False):
-    config = {"data": json.loads(json.dumps(found.description)), "settings": {"seed": 1}}
+    config = {
+        "data": json.loads(json.dumps(found.description)),
+        "settings": {"seed": 1, "multi_label": False},
+    }
     return corpora.read_again(Task, config, data, validation, validation_split, strict)
 
 
@@ -178,7 +183,7 @@ def test_a_resumed_run_reads_the_columns_that_it_was_started_with(tmp_path):
     path = tmp_path / "data.csv"
     rows = [*zip(TEXTS, LABELS, strict=True)]
     path.write_text("review;stars\n" + "".join(f'"{text}";{label}\n' for text, label in rows))
-    settings = {"seed": 0, "text_column": "review", "label_column": "stars"}
+    settings = {"seed": 0, "multi_label": False, "text_column": "review", "label_column": "stars"}
     found = corpora.read(Task, str(path), None, None, False, settings)
     config = {"data": found.description, "settings": settings}
     again = corpora.read_again(Task, config, None, None, None, False)

@@ -60,7 +60,8 @@ def test_a_run_is_fine_tuned_resumed_moved_and_exported_without_its_source(famil
     assert (entry["partly"], entry["fresh"], entry["unused"]) == ({}, {}, [])
     assert entry["run"] == str(source) and entry["keep_vocabulary"] is True
     assert config["settings"]["freeze"] == 1 and config["settings"]["layer_decay"] == 0.4
-    assert config["network"] == read_config(source)["network"]
+    expected = read_config(source)["network"]  # of an earlier version, without newer arguments
+    assert {name: config["network"][name] for name in expected} == expected
 
     shutil.rmtree(source)
     moved = shutil.move(tmp_path / "run", tmp_path / "moved")

@@ -51,6 +51,14 @@ def finished(tmp_path):
     return shutil.copytree(RUNS / "sentiment", tmp_path / "finished")
 
 
+def test_a_new_run_has_numbers_where_settings_follow_the_number_of_examples(tmp_path):
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    pairs = [f"{a} and {b}" for a in words for b in words]
+    given = (pairs, pairs), None, None, False, {"vocabulary_size": 320}
+    start = initialization.fresh("translation", tmp_path / "run", *given)
+    assert start.settings["batch_tokens"] == start.task.settings["batch_tokens"] == 600
+
+
 def test_a_new_run_has_settings_data_and_a_vocabulary_and_writes_nothing(tmp_path):
     start = fresh(tmp_path / "new/run", epochs="4")
     assert (start.family, start.run, start.config) == ("sentiment", tmp_path / "new/run", None)
@@ -131,7 +139,12 @@ def test_an_unknown_family_is_an_error():
             "none.txt: no such file",
         ),
         (DATA, {"epochs": 0}, CallError, "epochs takes an integer of at least 1"),
-        (DATA, {"ngram_buckets": 9}, CallError, "ngram_buckets=9 has no effect with ngrams=0"),
+        (
+            DATA,
+            {"ngram_buckets": 9, "ngrams": 0},
+            CallError,
+            "ngram_buckets=9 has no effect with ngrams=0",
+        ),
         (
             DATA,
             {"validation": DATA, "validation_split": 0.2},

@@ -56,6 +56,7 @@ def test_on_a_terminal_there_is_a_bar_for_each_epoch_and_lines_above_it(monkeypa
     monkeypatch.setattr(sys, "stderr", terminal)
     bar = progress.Progress(steps=2, epochs=3)
     bar.on_epoch_begin(0)
+    assert terminal.getvalue().endswith("compiling …]")
     bar.on_train_batch_end(0, {"loss": 0.5})
     progress.log("a-line")
     bar.on_epoch_end(0)

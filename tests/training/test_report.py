@@ -1,9 +1,8 @@
 """What is logged about the data before a training, and warnings."""
 
-from types import SimpleNamespace
-
 import pytest
 
+import lstm_zoo
 from lstm_zoo import families
 from lstm_zoo import settings as setting_tables
 from lstm_zoo.training import corpora, report
@@ -24,6 +23,12 @@ def log_data(capsys, family, data, validation=None, **given):
     ]
     report.log_data(learned, read, *examples)
     return capsys.readouterr().err.splitlines()
+
+
+def test_the_share_of_a_label_is_that_of_examples(capsys):
+    data = ([f"text {number}" for number in range(4)], ["a|b", "a|b|c", "a", "a"])
+    first = log_data(capsys, "sentiment", data, data, multi_label=True)[0]
+    assert first == "3 classes; the rarest: c 1, b 2, a 4; the largest: a 4 (100%)"
 
 
 def test_a_report_of_classes_lengths_duplicates_and_unknown_tokens(capsys):
@@ -75,6 +80,20 @@ def test_skipped_rows_are_a_warning_with_the_most_frequent_reason(capsys):
 @pytest.mark.parametrize("count, warned", [(10, False), (11, True)])
 def test_more_than_a_tenth_is_warned_of(capsys, count, warned):
     report.warn_of_skipped("training", [("a.tsv:2", "no text")] * count, 100)
-    task = SimpleNamespace(unknown_reason="rare")
-    report.warn_of_unknown(task, "training", count / 100)
+    report.warn_of_unknown("rare", "training", count / 100)
     assert capsys.readouterr().err.count("Warning") == 2 * warned
+
+
+def test_few_steps_are_a_warning_before_a_training_begins(tmp_path, capsys):
+    texts, labels = [f"text {i}" for i in range(60)], ["a", "b"] * 30
+    options = {"variant": "tiny", "cell": "simple_rnn", "batch_size": 6, "patience": 1}
+    lstm_zoo.train("sentiment", (texts, labels), run=tmp_path / "run", epochs=2, **options)
+    lines = capsys.readouterr().err.splitlines()
+    (number,) = (n for n, line in enumerate(lines) if "training steps" in line)
+    assert lines[number].startswith("Warning: only 18 training steps (2 epochs of 9), in which")
+    assert number < min(n for n, line in enumerate(lines) if line.startswith("epoch 1/2"))
+
+
+def test_enough_steps_are_no_warning(capsys):
+    report.warn_of_few_steps(1, 300)
+    assert capsys.readouterr().err == ""

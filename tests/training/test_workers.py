@@ -100,12 +100,12 @@ def wait_for_epoch(run, processes, epoch):
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_worker_ends_the_others_and_the_training_can_be_resumed(killed, tmp_path):
-    job = {"family": "sentiment", "run": tmp_path / "whole", "dropout": 0.3, "epochs": 6}
+    job = {"family": "sentiment", "run": tmp_path / "whole/run", "dropout": 0.3, "epochs": 6}
     job |= {"checkpoint_minutes": 0}
     for status, output in finish(*(start(job, environment) for environment in cluster())):
         assert status == 0, output
 
-    job["run"] = tmp_path / "killed"
+    job["run"] = tmp_path / "killed/run"
     processes = [start(job, environment) for environment in cluster()]
     wait_for_epoch(job["run"], processes, 2)
     processes[killed].send_signal(signal.SIGKILL)
@@ -120,11 +120,11 @@ def test_a_killed_worker_ends_the_others_and_the_training_can_be_resumed(killed,
     if killed == 0:  # on one worker: of other sums, whose last bits differ
         ((status, output),) = finish(start(again))
         assert status == 0, output
-        assert scores_of(job["run"]).keys() == scores_of(tmp_path / "whole").keys()
+        assert scores_of(job["run"]).keys() == scores_of(tmp_path / "whole/run").keys()
         return
     for status, output in finish(*(start(again, environment) for environment in cluster())):
         assert status == 0, output
-    found, expected = files_of(job["run"]), files_of(tmp_path / "whole")
+    found, expected = files_of(job["run"]), files_of(tmp_path / "whole/run")
     assert [name for name in {**found, **expected} if found.get(name) != expected.get(name)] == []
 
 

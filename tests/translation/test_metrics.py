@@ -5,7 +5,12 @@ import math
 import pytest
 import sacrebleu
 
-from lstm_zoo.translation.metrics import bleu_and_chrf, bleu_tokenizer, sentence_chrf
+from lstm_zoo.translation.metrics import (
+    bleu_and_chrf,
+    bleu_by_length,
+    bleu_tokenizer,
+    sentence_chrf,
+)
 
 # Of 5 unigrams, 4 bigrams, 3 trigrams and 2 4-grams, all but one each match.
 ONE_WORD_WRONG = (4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** (1 / 4)
@@ -98,3 +103,18 @@ def test_chrf_of_a_sentence_is_that_of_a_corpus_of_one():
 def test_empty_hypotheses_score_zero():
     scores = bleu_and_chrf(["a b c d e", "f"], ["", ""])
     assert scores["bleu"] == scores["chrf"] == 0
+
+
+def test_bleu_by_length_is_that_of_the_range_with_an_interval():
+    sources = [*["a b c", "a b c d e"] * 3, "a b c d e f", "g " * 99]
+    hypotheses = [*["a b c d e", "a b c d f"] * 3, "a b c d f", "y"]
+    rows = bleu_by_length(sources, [*["a b c d e"] * 7, "x"], hypotheses)
+    assert [(row["words"], row["examples"]) for row in rows] == [(5, 6), (10, 1), (None, 1)]
+    assert rows[0]["bleu"] == pytest.approx(100 * (9 * 7 * 5 * 3 / (10 * 8 * 6 * 4)) ** 0.25)
+    low, high = rows[0]["interval"]
+    assert 100 * ONE_WORD_WRONG - 1 < low < rows[0]["bleu"] < high <= 100
+    assert rows[1]["bleu"] == pytest.approx(100 * ONE_WORD_WRONG)
+    assert rows[1]["interval"] is None  # of one example
+    assert rows[2]["bleu"] == 0 and rows[2]["interval"] is None
+    zero = bleu_by_length(["a"] * 9, ["b"] * 9, ["c"] * 9)
+    assert (zero[0]["bleu"], zero[0]["interval"]) == (0, None)

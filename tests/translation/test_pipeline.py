@@ -8,7 +8,8 @@ import pytest
 import lstm_zoo
 from lstm_zoo.errors import CallError
 from lstm_zoo.translation import corpus
-from tests.conftest import HOSTILE, run_cli, serve_elsewhere
+from lstm_zoo.translation.pipeline import Pipeline
+from tests.conftest import HOSTILE, READY_RUNS, run_cli, serve_elsewhere
 from tests.translation.phrases import phrases
 
 pytestmark = pytest.mark.slow  # a translator is trained for them
@@ -32,6 +33,18 @@ for batch in json.load(sys.stdin):
 assert "lstm_zoo" not in sys.modules
 json.dump(answers, sys.stdout)
 """
+
+
+def test_evaluate_sorts_as_many_texts_by_length_as_predict(monkeypatch):
+    translator, predict, sizes = lstm_zoo.load(READY_RUNS / "translation"), Pipeline.predict, []
+
+    def keep(self, texts, *arguments, **options):
+        sizes.append(len(texts))
+        return predict(self, texts, *arguments, **options)
+
+    monkeypatch.setattr(Pipeline, "predict", keep)
+    scores = translator.evaluate((["5 hours"] * 600, ["5 heures"] * 600), beam_width=1)
+    assert (scores["examples"], sizes) == (600, [600])
 
 
 @pytest.fixture(scope="module")

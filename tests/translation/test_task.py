@@ -43,6 +43,33 @@ def test_examples_have_start_and_end_tokens(corpus):
     assert decoding.source_ids(learned.source, texts, 100).numpy().tolist() == source.tolist()
 
 
+def test_subword_regularization_changes_the_pieces_of_training_batches_alone(corpus):
+    learned = Task.learn(corpus, settings_of(subword_alpha=0.1, max_length=25), 0)
+    examples, indices = learned.encode(corpus, training=True), np.arange(40)
+
+    def texts(batch):
+        (sources, inputs), targets = batch
+        assert np.array_equal(inputs[:, 0], np.full(len(inputs), START))
+        for row, following in zip(inputs, targets, strict=True):
+            assert np.array_equal(row[1:][row[1:] > 0], following[following > 0][:-1])
+        sides = zip((sources, targets), learned.tokenizer, strict=True)
+        return [
+            [tokenizer.detokenize([row[row > 0][:-1]]).numpy()[0] for row in ids]
+            for ids, tokenizer in sides
+        ]
+
+    plain = learned.batch(examples, indices)
+    one, other = (learned.batch(examples, indices, np.random.default_rng(n)) for n in (1, 2))
+    assert texts(one) == texts(other) == texts(plain)
+    assert np.count_nonzero(one[1]) > np.count_nonzero(plain[1])
+    assert one[1].tobytes() != other[1].tobytes()
+    assert max(batch[1].shape[1] for batch in (one, other)) <= 25 + 1
+    # A worker's rows are those of the whole batch.
+    some = learned.batch(examples, indices, np.random.default_rng(1), np.array([3, 8]))
+    assert np.array_equal(some[1], one[1][[3, 8]])
+    assert np.array_equal(some[0][0], one[0][0][[3, 8]])
+
+
 def test_long_and_unbalanced_pairs_are_skipped_in_training_only(corpus):
     learned = Task.learn(corpus, settings_of(max_length=12, max_ratio=3), 0)
     pairs = read((["June", "a " * 40, "May", "May"], ["Juni", "ein " * 40, "x y z " * 4, "Mai"]))

@@ -1,0 +1,87 @@
+"""ONNX exports that are pipelines: their directories, and what they hold. No TensorFlow."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from lstm_zoo import families
+from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.files import reading, write_json
+from lstm_zoo.runs import presets
+from lstm_zoo.runs.directory import CONFIG, parse_config
+from lstm_zoo.runs.reading import check_files
+
+MODEL = "model.onnx"
+PIPELINE = "pipeline.json"  # the config.json of the run
+
+
+def locate(path: str | os.PathLike, prefer: bool = False) -> Path | None:
+    """Return the directory of an ONNX export; None if a path is none.
+
+    Args:
+        path: the directory, or the export's `model.onnx`.
+        prefer: whether a run that has an ONNX export beside its weights counts as the export, if
+            ONNX Runtime is installed; the name of a preset as well.
+
+    Example:
+
+    >>> locate("preset:trec-questions") is None
+    True
+    >>> locate("preset:trec-questions", prefer=True).name
+    'trec-questions'
+    """
+    place = presets.locate(path)
+    if place.name == MODEL and place.is_file():
+        return place.parent
+    if not (place / MODEL).is_file():
+        return None
+    is_run = (place / CONFIG).is_file()
+    return None if is_run and not (prefer and find_spec("onnxruntime")) else place
+
+
+def write(directory: Path, pipeline: families.Pipeline) -> None:
+    """Write the configuration of an export: that of its run, and what the report shows of it.
+
+    Args:
+        directory: the export's directory.
+        pipeline: the pipeline that is exported, whose beam width is kept.
+    """
+    settings = pipeline.config["settings"]
+    if pipeline.beam_width is not None:
+        settings = {**settings, "beam_width": pipeline.beam_width}
+    shown = {
+        "parameters": pipeline.parameters,
+        "environment": {"versions": pipeline.environment["versions"]},
+    }
+    write_json(directory / PIPELINE, {**pipeline.config, "settings": settings, **shown})
+
+
+def read_config(directory: Path, family: str | None = None) -> dict[str, Any]:
+    """Read the configuration of an export.
+
+    Args:
+        directory: the export's directory.
+        family: the family that it must be of; None for any.
+
+    Returns:
+        The `config.json` of its run.
+
+    Raises:
+        CallError: if it is of an earlier version, which wrote none, or of another family.
+        DataError: if it is damaged, or the directory has a link that leads out of it.
+    """
+    if not (directory / PIPELINE).is_file():
+        raise CallError(
+            f"{directory}: an ONNX export without {PIPELINE}, which earlier versions did not "
+            "write: the network alone. Export its run again."
+        )
+    check_files(directory)
+    path = directory / PIPELINE
+    config = parse_config(path, family)
+    with reading(path):
+        if not isinstance(config["parameters"], int) or not isinstance(
+            config["environment"]["versions"], dict
+        ):
+            raise DataError(f"{path}: parameters is a number, and versions an object.")
+    return config
