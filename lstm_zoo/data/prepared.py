@@ -135,6 +135,9 @@ def remember(name: str, columns: Sequence[Sequence[str]], compute: Callable[[], 
 def writing(folder: Path) -> Iterator[Path]:
     """Write a folder of prepared data atomically; one that is there, such as a damaged, goes.
 
+    One that another process has written meanwhile stays, since that process may be reading it;
+    what the block has written goes then.
+
     Args:
         folder: its path; the folder that it is in is created.
 
@@ -149,16 +152,25 @@ def writing(folder: Path) -> Iterator[Path]:
     '1 2 3'
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    replaced = _inode(folder)
     is_written = False
     try:
         with atomic_write(folder) as temporary:
             temporary.mkdir()
             yield temporary
             is_written = True
-            shutil.rmtree(folder, ignore_errors=True)  # no rename would replace it
+            if _inode(folder) == replaced:
+                shutil.rmtree(folder, ignore_errors=True)  # no rename would replace it
     except OSError:
         if not is_written or not folder.exists():  # else another process was faster
             raise
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def memory_map(path: Path, dtype: str) -> np.ndarray:

@@ -190,3 +190,18 @@ def test_a_folder_that_is_there_is_replaced_and_a_failure_leaves_it(tmp_path):
         raise KeyboardInterrupt
     assert [*(tmp_path / "cache").iterdir()] == [folder]
     assert [path.name for path in folder.iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_two_that_prepare_at_once_never_remove_what_the_other_has_written(damaged, tmp_path):
+    folder = tmp_path / "cache" / "folder"
+    if damaged:
+        folder.mkdir(parents=True)
+        (folder / "damaged").write_text("")
+    with prepared.writing(folder) as slower:
+        (slower / "slower").write_text("")
+        with prepared.writing(folder) as faster:
+            (faster / "faster").write_text("")
+        assert [path.name for path in folder.iterdir()] == ["faster"]
+    assert [path.name for path in folder.iterdir()] == ["faster"]
+    assert [*(tmp_path / "cache").iterdir()] == [folder]
