@@ -50,9 +50,12 @@ def test_every_special_character_alone_and_in_a_word(normalizer):
 
 @pytest.mark.slow
 def test_every_character(normalizer):
+    """Many to a text, each between letters and, where it is one of few, as the first and last."""
     characters = [chr(code) for code in range(0x110000) if code not in SURROGATES]
-    check(normalizer, characters)
-    check(normalizer, [f"a{character}b" for character in characters])
+    for size in (100, 997):
+        texts = [characters[start : start + size] for start in range(0, len(characters), size)]
+        check(normalizer, ["ab".join(text) for text in texts])
+        check(normalizer, [" ".join(text) for text in texts])
 
 
 def test_special_characters_in_any_order(normalizer):
