@@ -82,7 +82,7 @@ def test_rows_without_text_or_label_are_skipped_with_their_place(tmp_path):
         ("a.jsonl", b'{"text": "a", "label": true}\n', r"a.jsonl:1: expected text to be a string"),
         ("a.jsonl", b'{"text": "a", "label": ' + b"9" * 5_000 + b"}", r"a.jsonl:1: not valid JSON"),
         ("a.jsonl", b"[" * 100_000, r"a.jsonl:1: not valid JSON"),
-        ("a.jsonl", b"[1]\n", r"a.jsonl:1: expected an object"),
+        ("a.jsonl", b"[1]\n", r"a.jsonl:1: expected a JSON object"),
         ("a.jsonl", b'{"text": 1, "label": "x"}\n', r"a.jsonl:1: expected text to be a string"),
         ("a.jsonl", b"", r"a.jsonl: no labelled text"),
         ("a.tsv", b"text\tlabel\n\tpos\n", r"no labelled text \(1 rows were skipped\)"),
