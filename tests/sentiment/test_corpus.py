@@ -280,6 +280,17 @@ def test_a_corpus_on_disk_is_that_in_memory(layout, tmp_path, monkeypatch):
     assert len([*(tmp_path / "cache").iterdir()]) == 1
 
 
+def test_a_runs_positions_are_no_obstacle_for_fasttexts_lines(tmp_path):
+    path = tmp_path / "films"
+    path.write_text("__label__pos good film\n__label__neg bad film\n")
+    columns = {"text_column": "2", "label_column": "1"}
+    assert read(path, fallback=columns).labels == ["pos", "neg"]
+    with pytest.raises(DataError, match="films:1: no column 2"):
+        read(path, given=columns)
+    path.write_text("pos\tgood film\nneg\tbad film\n")
+    assert read(path, fallback=columns).labels == ["pos", "neg"]
+
+
 def test_a_label_that_is_no_class_is_named_with_its_place():
     labelled = read((["a", "b", "c"], ["x", "y", "z"]))
     with pytest.raises(DataError, match="row 1: the label 'y' is not one .*: x, z"):
