@@ -134,7 +134,7 @@ def test_errors_name_files_that_are_not_audio(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_samples_of_any_float_type_must_be_finite(dtype):
-    good = noise().astype(dtype)
+    good = noise()[:, 0].astype(dtype)
     np.testing.assert_allclose(read_audio((good, RATE), RATE), good, atol=1e-6)
     for bad in (np.inf, -np.inf, np.nan):
         with pytest.raises(DataError, match="not numbers|infinite"):

@@ -184,10 +184,10 @@ def test_inherited_settings_that_lose_their_effect_are_left_out():
 
 
 def test_another_variant_takes_what_fits_and_says_what_does_not(tmp_path):
-    _, _, _, entry = start_from(PLAIN, tmp_path, variant="tiny", embedding_size=8, keep=True)
-    assert entry["partly"].keys() == {"logits/bias"}  # 32 units now: only the embedding fits
+    _, _, _, entry = start_from(PLAIN, tmp_path, variant="small", embedding_size=8, keep=True)
+    assert entry["partly"].keys() == {"logits/bias"}  # 64 units now: only the embedding fits
     assert entry["taken"] == ["embedding/embeddings"]
-    assert entry["fresh"]["logits/kernel"] == "its shape is [128, 3], the run's [32, 2]"
+    assert entry["fresh"]["logits/kernel"] == "its shape is [256, 3], the run's [32, 2]"
     _, _, _, entry = start_from(PLAIN, tmp_path, cell="gru", units=(8, 8))
     assert entry["fresh"]["gru_1/forward_gru_1/gru_cell/kernel"] == "the run has no such weight"
     assert "lstm_1/forward_lstm_1/lstm_cell/kernel" in entry["unused"]
