@@ -225,11 +225,12 @@ def check_unread(run: Path, config: Mapping[str, Any], data: Any, validation: An
         CallError: if it is.
     """
     old = config["data"]
-    for given, source in ((data, old["source"]), (validation, old["validation_source"])):
-        if given is not None and _source(given) != source:
+    parts = ("data", data, "source"), ("validation data", validation, "validation_source")
+    for name, given, key in parts:
+        if given is not None and _source(given) != old[key]:
             raise CallError(
-                f"{run} is finished, with other data: {source}. To train it on {_source(given)}, "
-                "start a new run from it (init_from)."
+                f"{run} is finished; its {name}: {old[key] or 'split off its data'}. Received: "
+                f"{_source(given)}. For other data, start a new run from it (init_from)."
             )
 
 
