@@ -34,12 +34,17 @@ from lstm_zoo.runs.loading import find as find_run
 from lstm_zoo.settings import MAX_BEAM_WIDTH, STRATEGIES, Setting, format_value
 
 _INSTALL = "{0} is not installed, which evaluate needs: pip install {0}"
-_RUN = "{} is not installed; without it, only predict and evaluate of an ONNX export work."
+_NEEDED = "{0} is not installed, which this input needs: pip install {0}"
+_RUN = (
+    "{} is not installed; without it, only predict and evaluate of an ONNX export or a preset "
+    "work, with onnxruntime."
+)
 # What an installation without TensorFlow may lack, by the module.
 MISSING = {
     **{name: _RUN.format(name) for name in ("keras", "tensorflow", "tensorflow_text")},
     "sklearn": _INSTALL.format("scikit-learn"),
     **{name: _INSTALL.format(name) for name in ("jiwer", "matplotlib", "sacrebleu", "scipy")},
+    **{name: _NEEDED.format(name) for name in ("sentencepiece", "soundfile", "soxr")},
 }
 STREAM_BATCH = 1_024  # the maximum number of inputs of one call of `predict`
 
@@ -352,6 +357,10 @@ def _family_group(family: str) -> click.Group:
                 raise CallError(f"{path}: the folder does not exist; can't write --{name} there.")
             if path and path.is_dir():
                 raise CallError(f"{path}: a folder; --{name} takes the path of a file.")
+            if path and _is_data(path, user_path(data)):
+                raise CallError(f"{path}: a file of the test set; name another one for --{name}.")
+        if predictions and report and predictions.resolve() == report.resolve():
+            raise CallError(f"{report}: --predictions and --report need a file each.")
         _, config = find_run(run, family, allow_exports=True)
         package.check_data(data, config["settings"], options)
         pipeline = lstm_zoo.load(run, family=family, prefer_onnx=True)
@@ -501,6 +510,13 @@ def _assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
+def _is_data(path: Path, data: Path) -> bool:
+    """Return whether a file that is there is DATA, or one of the files that DATA is a prefix of."""
+    is_of_prefix = not data.exists() and path.name.startswith(f"{data.name}.")
+    place = data.parent / path.name if is_of_prefix else data
+    return path.exists() and place.exists() and path.samefile(place)
+
+
 def _inputs(arguments: tuple[bytes, ...]) -> Iterator[list[bytes]]:
     """Yield the inputs in order, in batches; of standard input, what has arrived."""
     for is_stream, group in itertools.groupby(arguments, lambda argument: argument == b"-"):
@@ -511,6 +527,8 @@ def _inputs(arguments: tuple[bytes, ...]) -> Iterator[list[bytes]]:
 
 def _lines() -> Iterator[list[bytes]]:
     """Yield lines from standard input as they arrive: the sender may wait for the predictions."""
+    if sys.stdin is None:
+        raise CallError("The input - needs standard input, which is closed.")
     rest = b""
     while read := sys.stdin.buffer.read1(2**20):
         *lines, rest = (rest + read).split(b"\n")

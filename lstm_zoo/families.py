@@ -199,6 +199,7 @@ class Task(Protocol):
         fitted_metrics: the metrics of the pipeline's `evaluate` that `calibrate` fits on the
             validation data: a training reports them of the test set alone. Plots of validation
             data have no numbers of them, but may have what is no number.
+        refitted: the paths of the weights that `refit` fits.
         time_step: what the time steps of an example are, such as "tokens".
         unknown_reason: why tokens are unknown, and the setting that helps, for a warning.
         tokenizer: from texts to ids and back, a `tf.Module` or a tuple of some: a SavedModel holds
@@ -212,6 +213,7 @@ class Task(Protocol):
     unknown_reason: ClassVar[str] = "the training data lack them"
     summary_metrics: tuple[str, ...]
     fitted_metrics: ClassVar[tuple[str, ...]] = ()
+    refitted: ClassVar[tuple[str, ...]] = ()
 
     @staticmethod
     @abstractmethod

@@ -29,8 +29,9 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
         path: the file.
 
     Raises:
-        DataError: for any error of the block, but a `DataError` of its own: what reads a damaged
-            file can raise errors of many types.
+        DataError: for any error of the block: what reads a damaged file can raise errors of many
+            types. But a `DataError` of its own, a `CallError` and an `ImportError` stay as they
+            are.
 
     Example:
 
@@ -41,8 +42,8 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
     """
     try:
         yield
-    except DataError:
-        raise  # it names its file
+    except (DataError, CallError, ImportError):
+        raise  # it names its file, or is not about the file
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise DataError(f"{error.filename}: {error.strerror}.") from error

@@ -188,7 +188,7 @@ class Predictor(families.Predictor):
         """
         width = self.beam_width if beam_width is None else beam_width
         check_integer("beam_width", width, 1, MAX_BEAM_WIDTH)
-        if not 1 <= n_best <= width:
+        if not (hasattr(n_best, "__index__") and 1 <= n_best <= width):
             raise CallError(
                 f"n_best is at least 1 and at most beam_width ({width}). Received: {n_best}"
             )

@@ -39,6 +39,25 @@ def escape(text: str) -> str:
     return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def shorten(text: str, width: int = 40) -> str:
+    """Shorten a text to a line, at a space where one is near, as in languages that have them.
+
+    Args:
+        text: any text; white space becomes single spaces.
+        width: the maximum number of characters, with the ` …` that marks what is left out.
+
+    Example:
+
+    >>> shorten("a very moving film", 14), shorten("这部电影非常精彩", 6)
+    ('a very …', '这部电影 …')
+    """
+    line = " ".join(text.split())
+    if len(line) <= width:
+        return line
+    words, _, _ = line[: width - 1].rpartition(" ")
+    return f"{words if len(words) > width // 3 else line[: width - 2]} …"
+
+
 def write_line(text: object, *, err: bool = False) -> None:
     """Print a text, escaped, and a newline; what runs behind a pipe gets it at once.
 
@@ -132,6 +151,11 @@ def without_native_log() -> Iterator[None]:
 
 
 def use_utf8() -> None:
-    """Make this process's output UTF-8, whatever the locale; for a command, not for a library."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    """Make this process's output UTF-8, whatever the locale; for a command, not for a library.
+
+    A stream that the process was started without is one to nowhere.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(encoding="utf-8", errors="backslashreplace")

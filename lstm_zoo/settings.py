@@ -172,23 +172,39 @@ def refuse_ineffective(
     Traceback (most recent call last):
     lstm_zoo.errors.CallError: buckets=99 has no effect with ngrams=0: set ngrams.
     """
+    if refused := ineffective(table, settings, variants):
+        raise CallError(" ".join(refused.values()))
+
+
+def ineffective(
+    table: Mapping[str, Setting],
+    settings: Mapping[str, Any],
+    variants: Mapping[str, Mapping[str, Any]],
+) -> dict[str, str]:
+    """Return the settings that `refuse_ineffective` refuses, and why.
+
+    Args:
+        table, settings, variants: as there.
+
+    Returns:
+        A sentence by the setting's name.
+    """
     defaults = {name: setting.default for name, setting in table.items()}
     defaults = with_sizes({**defaults, "variant": settings["variant"]}, variants)
     chosen = with_sizes(settings, variants)
-    refused = []
+    found = {}
     for name, setting in table.items():
         # A neutral value acts as if the setting did not exist.
         if setting.needs is None or chosen[name] in (defaults[name], setting.neutral):
             continue
         others = {other: chosen[other] for other in setting.needs.names}
         if not setting.needs.met(*others.values()):
-            found = " and ".join(f"{other}={format_value(v)}" for other, v in others.items())
-            refused.append(
-                f"{name}={format_value(chosen[name])} has no effect with {found}: "
+            with_these = " and ".join(f"{other}={format_value(v)}" for other, v in others.items())
+            found[name] = (
+                f"{name}={format_value(chosen[name])} has no effect with {with_these}: "
                 f"{setting.needs.text}."
             )
-    if refused:
-        raise CallError(" ".join(refused))
+    return found
 
 
 def neutral_values(table: Mapping[str, Setting]) -> dict[str, Any]:

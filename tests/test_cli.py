@@ -213,6 +213,36 @@ def test_predictions_of_hostile_texts_are_written(small_run, tmp_path):
     ]
 
 
+def test_evaluate_does_not_write_to_its_data(small_run, tmp_path, monkeypatch):
+    data = tmp_path / "test.tsv"
+    data.write_text("text\tlabel\ngood\tpos\ndull\tneg\n")
+    (tmp_path / "linked.tsv").symlink_to(data)
+    monkeypatch.chdir(tmp_path)
+    for option, name in (
+        ("--predictions", data), ("--report", "test.tsv"), ("--predictions", "linked.tsv"),
+    ):  # fmt: skip
+        result = invoke("sentiment", "evaluate", small_run, "--data", data, option, name)
+        assert result.exit_code == 2 and "a file of the test set; name another" in result.stderr
+    options = ["--predictions", "out", "--report", tmp_path / "out"]
+    result = invoke("sentiment", "evaluate", small_run, "--data", data, *options)
+    assert result.exit_code == 2 and "need a file each" in result.stderr
+    assert data.read_text().startswith("text\tlabel\ngood")
+    for path in ("pairs.en", "pairs.de"):
+        (tmp_path / path).write_text("a\n")
+    options = ["--data", tmp_path / "pairs", "--predictions", "pairs.de"]
+    result = invoke("translation", "evaluate", small_run, *options)
+    assert result.exit_code == 2 and "pairs.de: a file of the test set" in result.stderr
+
+
+@pytest.mark.parametrize("closed, message", [("2>&-", b""), ("<&-", b"closed"), (">&-", b"")])
+def test_a_command_without_a_standard_stream(closed, message):
+    command = f"{sys.executable} -m lstm_zoo sentiment predict trec-questions who? - {closed}"
+    done = subprocess.run(["bash", "-c", command], stdin=subprocess.DEVNULL, capture_output=True)
+    assert done.returncode == (2 if message else 0)
+    assert message in done.stderr and b"Traceback" not in done.stderr
+    assert done.stdout == (b"" if closed == ">&-" else done.stdout)
+
+
 def test_evaluate_prints_a_table(small_run, corpus, tmp_path):
     data = tmp_path / "test.tsv"
     data.write_text(corpus.read_text().replace("text", "review", 1))

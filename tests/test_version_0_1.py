@@ -122,7 +122,8 @@ def test_published_rows_were_made_with_todays_settings(name):
     for key in today.keys() - settings.keys():
         assert today[key] == table[key].neutral, f"{key} came after the row, and is not neutral"
     row = families.module(recipe.family).VARIANTS[today["variant"]]
-    assert {key: json.loads(json.dumps(row[key])) for key in sizes} == sizes
+    for key, value in sizes.items():
+        assert today[key] is not None or json.loads(json.dumps(row[key])) == value, key
     assert [recipe.splits, recipe.validation_share, recipe.test_share] == [
         splits,
         validation_share,

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lstm_zoo.settings import check_integer
+
 POOL = 50  # batches sorted by length together: little padding, still well shuffled
 CHUNK = 2**20  # examples looked at together
 BAND = 6 * 2**20  # examples sorted together; more are split into
@@ -214,11 +216,15 @@ def sorted_batches(lengths: np.ndarray, batch_size: int, batch_steps: int | None
     Returns:
         A list of int64 index arrays, which contain each example once.
 
+    Raises:
+        CallError: if `batch_size` is no positive integer.
+
     Example:
 
     >>> [batch.tolist() for batch in sorted_batches([3, 1, 4, 1, 5], 2)]
     [[4, 2], [0, 1], [3]]
     """
+    check_integer("batch_size", batch_size, 1)
     order = np.argsort(-np.asarray(lengths), kind="stable")
     batches = []
     while len(order):

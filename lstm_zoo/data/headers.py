@@ -2,11 +2,11 @@
 
 import re
 import shlex
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.printing import shorten
 from lstm_zoo.settings import AUTO
 
 
@@ -254,11 +254,6 @@ def shown(names: Sequence[str]) -> str:
 def join(columns: Sequence[Column], joint: str = " and ") -> str:
     """Join the names of columns for a message: `path and text (or sentence)`."""
     return joint.join(map(str, columns))
-
-
-def shorten(text: str, width: int = 40) -> str:
-    """Shorten a text for a message, to one line."""
-    return textwrap.shorten(text, width, placeholder=" …") if " " in text else text[:width]
 
 
 def unlikely_text(values: Sequence[str]) -> str:

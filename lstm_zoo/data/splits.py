@@ -6,7 +6,7 @@ Texts are compared by hashes, so that a split needs a few bytes for each row of 
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -169,7 +169,7 @@ def _hold_out(units: np.ndarray, labels: Sequence[str], fraction: float, seed: i
     )
     order = np.argsort(first)  # the order of the corpus, whatever the hashes are
     number: dict[str, int] = {}
-    labels = take(labels, first[order])
+    labels_of_rows, labels = labels, take(labels, first[order])
     codes = np.fromiter((number.setdefault(label, len(number)) for label in labels), np.int64)
     by_class = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes))
@@ -188,7 +188,37 @@ def _hold_out(units: np.ndarray, labels: Sequence[str], fraction: float, seed: i
                 taken += size[index]
             elif taken + 0.5 > wanted:
                 break  # no unit is small enough
+    _keep_every_label(chosen, unit, first, labels_of_rows, number)
     return chosen[unit]
+
+
+def _keep_every_label(
+    chosen: np.ndarray,
+    unit: np.ndarray,
+    first: np.ndarray,
+    labels: Sequence[str],
+    known: Mapping[str, int],
+) -> None:
+    """Take back held-out units, so that a label keeps a row that is not held out.
+
+    A unit's first row decides for which label it is chosen. A label that is nowhere the first one
+    could be held out as a whole.
+
+    Args:
+        chosen: whether each unit is held out; it is changed.
+        unit: the unit of each row.
+        first: the first row of each unit.
+        labels: the label of each row.
+        known: the labels of first rows, which keep one.
+    """
+    others = np.setdiff1d(np.arange(len(unit)), first)
+    units_of: dict[str, list[int]] = {}
+    for row, label in zip(others.tolist(), take(labels, others), strict=True):
+        if label not in known:
+            units_of.setdefault(label, []).append(unit[row])
+    for numbers in units_of.values():
+        if chosen[numbers].all():
+            chosen[numbers[0]] = False
 
 
 def _group_numbers(groups: Sequence[str], contents: np.ndarray) -> np.ndarray:

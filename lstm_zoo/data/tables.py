@@ -303,6 +303,8 @@ def _rows_of_csv(
         )
     if not headers:
         raise errors[0]
+    if [column.position for column in columns] == [0] and all(len(row) == 1 for _, row in headers):
+        return DELIMITERS[0], _parse_csv(path, DELIMITERS[0])  # a list of texts
     line, header = max(headers, key=lambda row: len(row[1]))
     raise missing(header, columns, f"{path}:{line}")
 
@@ -375,10 +377,8 @@ def locate_keys(keys: Sequence[str], required: Sequence[Column], place: str) -> 
 def objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read the objects of a .jsonl file, with the numbers of their lines; empty lines are skipped.
 
-    What is no object has no keys.
-
     Raises:
-        DataError: if a line is not valid JSON.
+        DataError: if a line is not valid JSON, or no object.
 
     Example:
 
@@ -393,4 +393,6 @@ def objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path}:{number}: not valid JSON: {error}.") from error
-        yield number, row if isinstance(row, dict) else {}
+        if not isinstance(row, dict):
+            raise DataError(f"{path}:{number}: expected a JSON object; found: {shown([line])}.")
+        yield number, row

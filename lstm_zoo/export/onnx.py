@@ -72,8 +72,8 @@ def export_onnx(
 def add_onnx(pipeline: families.Pipeline) -> None:
     """Add an ONNX export to a run, as presets have one: `lstm_zoo.load` can then answer with it.
 
-    Its ONNX files refer to the run's weights, so they are small, and stay beside them. The run
-    must not be trained further; its checksums are written anew.
+    Its ONNX files refer to the run's weights, so they are small, and stay beside them. If the run
+    is trained further, they are not used any more. Its checksums are written anew.
 
     Args:
         pipeline: the pipeline of the run.
@@ -93,6 +93,7 @@ def add_onnx(pipeline: families.Pipeline) -> None:
             place = pipeline.run / path.relative_to(written)
             if path.is_file() and not place.exists():
                 path.replace(place)
+    exports.mark(pipeline.run)
     write_checksums(pipeline.run)
 
 

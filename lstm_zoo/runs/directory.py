@@ -141,7 +141,7 @@ def check_free(run: Path, overwrite: bool = False) -> None:
     Raises:
         CallError: if it can't.
     """
-    if not run.exists() or (run.is_dir() and not any(run.iterdir())):
+    if not _is_occupied(run):
         return
     lock.check(run)
     if not overwrite:
@@ -152,6 +152,12 @@ def check_free(run: Path, overwrite: bool = False) -> None:
     for path in (run, run.with_name(f"{run.name}.old")):
         if path.exists() and not _is_run(path):
             raise CallError(f"{path} is no run, and only a run is overwritten; name another path.")
+        lock.check(path)
+
+
+def _is_occupied(run: Path) -> bool:
+    """Return whether there is something at a path that is not an empty directory."""
+    return run.exists() and not (run.is_dir() and not any(run.iterdir()))
 
 
 def _is_run(path: Path) -> bool:
@@ -189,7 +195,8 @@ def created(run: Path, overwrite: bool = False) -> Iterator[Path]:
             temporary.mkdir()
             yield temporary
             write_checksums(temporary)
-            if overwrite and run.exists():
+            check_free(run, overwrite)  # another process may have been faster
+            if _is_occupied(run):
                 _set_aside(run)
     except OSError as error:
         raise CallError(f"{run}: can't create a run there: {error.strerror}.") from error

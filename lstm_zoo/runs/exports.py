@@ -1,19 +1,20 @@
 """ONNX exports that are pipelines: their directories, and what they hold. No TensorFlow."""
 
+import importlib
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.files import reading, write_json
+from lstm_zoo.files import file_digest, read_json, reading, write_json
 from lstm_zoo.runs import presets
-from lstm_zoo.runs.directory import CONFIG, parse_config
+from lstm_zoo.runs.directory import CONFIG, WEIGHTS, parse_config
 from lstm_zoo.runs.reading import check_files
 
 MODEL = "model.onnx"
 PIPELINE = "pipeline.json"  # the config.json of the run
+MADE_OF = "weights"  # its entry for ONNX files that belong to a run: the digest of its weights
 
 
 def locate(path: str | os.PathLike, prefer: bool = False) -> Path | None:
@@ -21,8 +22,9 @@ def locate(path: str | os.PathLike, prefer: bool = False) -> Path | None:
 
     Args:
         path: the directory, or the export's `model.onnx`.
-        prefer: whether a run that has an ONNX export beside its weights counts as the export, if
-            ONNX Runtime is installed; the name of a preset as well.
+        prefer: whether a run that has ONNX files of its weights, as presets have, counts as an
+            export, if ONNX Runtime can be imported. An export that is in a run's directory does
+            not: it can be of other weights, or int8.
 
     Example:
 
@@ -37,7 +39,29 @@ def locate(path: str | os.PathLike, prefer: bool = False) -> Path | None:
     if not (place / MODEL).is_file():
         return None
     is_run = (place / CONFIG).is_file()
-    return None if is_run and not (prefer and find_spec("onnxruntime")) else place
+    return None if is_run and not (prefer and _is_of_run(place) and _has_runtime()) else place
+
+
+def mark(run: Path) -> None:
+    """Mark the ONNX files in a run's directory as those of its weights."""
+    content = {**read_json(run / PIPELINE), MADE_OF: file_digest(run / WEIGHTS)}
+    write_json(run / PIPELINE, content)
+
+
+def _is_of_run(run: Path) -> bool:
+    """Return whether ONNX files are of the weights beside them, which may have changed since."""
+    try:
+        return read_json(run / PIPELINE).get(MADE_OF) == file_digest(run / WEIGHTS)
+    except (DataError, OSError):
+        return False
+
+
+def _has_runtime() -> bool:
+    try:
+        importlib.import_module("onnxruntime")
+    except ImportError:  # also one that lacks a library of the system
+        return False
+    return True
 
 
 def write(directory: Path, pipeline: families.Pipeline) -> None:

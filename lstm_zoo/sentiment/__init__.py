@@ -49,7 +49,7 @@ _COMMON = {
 VARIANTS = {
     "tiny": {"embedding_size": 32, "units": (32,), **_COMMON},
     "small": {"embedding_size": 64, "units": (64,), **_COMMON},
-    "base": {"embedding_size": 128, "units": (128,), **_COMMON},
+    "base": {"embedding_size": 128, "units": (128, 128), **_COMMON},
     "large": {"embedding_size": 256, "units": (256, 256), **_COMMON},
 }
 

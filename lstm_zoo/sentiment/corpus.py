@@ -290,17 +290,19 @@ def _rows_of_path(
         return _rows_of_folder(path)
     if not path.exists():
         raise CallError(f"{path}: no such file or folder. Expected {EXPECTED}.")
-    positioned = all(column.position is not None for column in wanted)
-    if path.suffix.lower() in tables.SUFFIXES or positioned:
-        return _rows_of_table(path, wanted, optional, multi_label)
     # Of several labels, the first lines may have none; else one is after a byte order mark.
     size = HEAD if multi_label else len(FASTTEXT) + 3
     with path.open("rb") as file:
-        if FASTTEXT.encode() not in file.read(size):
-            raise CallError(
-                f"{path}: not a known kind of corpus. Expected {EXPECTED}; or tab-separated lines, "
-                "with the columns' positions given."
-            )
+        is_fasttext = FASTTEXT.encode() in file.read(size)
+    is_given = any(column.given is not None for column in wanted)
+    positioned = all(column.position is not None for column in wanted)
+    if path.suffix.lower() in tables.SUFFIXES or positioned and (is_given or not is_fasttext):
+        return _rows_of_table(path, wanted, optional, multi_label)
+    if not is_fasttext:
+        raise CallError(
+            f"{path}: not a known kind of corpus. Expected {EXPECTED}; or tab-separated lines, "
+            "with the columns' positions given."
+        )
     headers.refuse(wanted, f"{path}, in fastText's format,")
     return _rows_of_fasttext(path, multi_label)
 

@@ -21,7 +21,7 @@ GAIN = 16.0
 # need fewer epochs.
 NGRAM_PROBABILITY = 1 / 3
 # For `fit_ngrams`: the strengths of regularization that are tried, and the texts that are used.
-INVERSE_STRENGTHS = (0.3, 1.0, 3.0, 10.0)
+INVERSE_STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 MAX_TEXTS = 100_000
 TOLERANCE = 1e-3  # of its gradient; less takes longer, and changes hardly any answer
 MIN_TRIED, MAX_TRIED = 100, 10_000

@@ -1,6 +1,5 @@
 """The training task: examples, batches, loss and metrics."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from lstm_zoo import families
 from lstm_zoo.data import batching
 from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
+from lstm_zoo.printing import shorten
 from lstm_zoo.recurrent import layer_names
 from lstm_zoo.sentiment import calibration, corpus, demo
 from lstm_zoo.sentiment.calibration import Calibration
@@ -74,6 +74,7 @@ class Task(families.Task):
     summary_metrics = SingleLabel.summary_metrics
     fitted_metrics = ("ece", "reliability")
     time_step = "tokens"
+    refitted = ("ngrams/table", "ngrams/bias")
     unknown_reason = UNKNOWN_REASON
 
     def __init__(
@@ -190,12 +191,15 @@ class Task(families.Task):
         """The rows of tokens, and the entries of classes."""
         tokens = families.Names("tokens", self.tokenizer.vocabulary)
         classes = families.Names("classes", self.classes)
+        # The rows are hashes of token ids; scores that are fitted are of n-grams counted once.
+        sizes = self.network_arguments()
+        kind = f"n-grams of {sizes['ngrams']}", f"fitted {sizes['fitted_ngrams']}"
+        hashes = families.Names("tokens and settings of n-grams", [*tokens.names, *kind])
         return {
             "embedding/embeddings": {0: tokens},
             "class_ratios/embeddings": {0: tokens, 1: classes},
-            # Its rows are hashes of token ids.
-            "ngrams/table": {None: tokens, 1: classes},
-            "ngrams/bias": {None: tokens, 0: classes},
+            "ngrams/table": {None: hashes, 1: classes},
+            "ngrams/bias": {None: hashes, 0: classes},
             "logits/kernel": {1: classes},
             "logits/bias": {0: classes},
         }
@@ -418,7 +422,7 @@ class Task(families.Task):
 
     def format_row(self, labelled: Corpus, index: int) -> str:
         """Format a row of a corpus for the log: its text and its label."""
-        text = textwrap.shorten(labelled.texts[index], 80, placeholder=" …")
+        text = shorten(labelled.texts[index], 80)
         return f'text "{text}"  label {labelled.labels[index]}'
 
     def baseline_score(self, examples: Examples) -> float:
@@ -436,6 +440,6 @@ class Task(families.Task):
         width = max(map(len, self.classes))
         return [
             f"  true {row['label']:{width}}  predicted {row['predicted']:{width}} "
-            f"({row['probability']:.2f})  {textwrap.shorten(row['text'], 80, placeholder=' …')}"
+            f"({row['probability']:.2f})  {shorten(row['text'], 80)}"
             for row in predictions
         ]

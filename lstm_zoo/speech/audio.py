@@ -54,7 +54,7 @@ def read_audio(source: Any, sample_rate: int) -> np.ndarray:
         samples, rate = clip
         _check_rate(name, rate)
         _check_length(name, len(samples), rate, sample_rate)
-        mono = _mix(name, _scale_integers(samples))
+        mono = _mix(name, _as_amplitudes(samples))
     else:
         mono, rate = _decode(clip, name, sample_rate)
     if not mono.size:
@@ -239,7 +239,8 @@ def _open_audio(clip: str | bytes, name: str) -> Iterator[Any]:
 
     if isinstance(clip, str):
         if not os.path.isfile(clip):
-            raise FileReadError(f"{name or repr(name)}: no such file.")
+            found = "a folder, not a file" if os.path.isdir(clip) else "no such file"
+            raise FileReadError(f"{name or repr(name)}: {found}.")
         empty = not os.path.getsize(clip)
         # As bytes: soundfile encodes a str strictly, which fails for names that are not UTF-8.
         opened = os.fsencode(clip)
@@ -292,10 +293,10 @@ def _decode_once(clip: str | bytes, name: str, new_rate: int) -> tuple[np.ndarra
     return np.concatenate(blocks or [np.zeros(0, np.float32)]), rate
 
 
-def _scale_integers(samples: np.ndarray) -> np.ndarray:
-    """Scale integers to amplitudes, 1 at full scale."""
+def _as_amplitudes(samples: np.ndarray) -> np.ndarray:
+    """Return amplitudes as floats of at least 32 bits; integers are scaled, 1 at full scale."""
     if samples.dtype.kind == "f":
-        return samples
+        return samples.astype(np.promote_types(samples.dtype, np.float32))
     full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
     offset = full_scale if samples.dtype.kind == "u" else 0
     return (samples.astype(np.float64) - offset) / full_scale

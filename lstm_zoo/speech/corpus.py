@@ -19,7 +19,7 @@ from lstm_zoo.data import columns, headers, splits, tables
 from lstm_zoo.data.rows import gather
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import file_digest, user_path
-from lstm_zoo.printing import progress_bar
+from lstm_zoo.printing import progress_bar, shorten
 from lstm_zoo.speech.audio import as_clip
 
 COLUMNS = {"path_column": ("path",), "text_column": ("text", "sentence")}
@@ -361,7 +361,7 @@ def _check_last_column(path: Path, rows: list[list[str]], column: headers.Column
     found = headers.unlikely_text(texts)
     if not found and len({*texts}) <= len({*raw}) / 2:
         # The normalized text of a corpus differs from row to row as its text does.
-        shown = headers.shorten(texts[0])
+        shown = shorten(texts[0])
         found = f"{len({*texts})} values, such as {shown!r}, for {len({*raw})} texts"
     if found:
         hint = " or ".join(headers.fix([column], [str(number)]) for number in range(2, last + 1))

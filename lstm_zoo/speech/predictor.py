@@ -14,7 +14,7 @@ import numpy as np
 from lstm_zoo import families, pipeline
 from lstm_zoo.data import batching, columns
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.speech import corpus, metrics, subtitles
+from lstm_zoo.speech import ANSWER_FORMATS, corpus, metrics, subtitles
 from lstm_zoo.speech.audio import as_clip, read_audio
 from lstm_zoo.speech.feature_settings import FeatureSettings
 from lstm_zoo.text.scripts import script_without_spaces
@@ -187,6 +187,8 @@ class Predictor(pipeline.Predictor):
             CallError: if there are several, and the format is for one clip; or if two of them have
                 the same name in a CTM file.
         """
+        if format not in ANSWER_FORMATS:
+            raise CallError(f"format is one of {', '.join(ANSWER_FORMATS)}. Received: {format!r}")
         if format == "ctm":
             path_of: dict[str, str] = {}
             for answer in answers:

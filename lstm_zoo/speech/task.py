@@ -2,7 +2,6 @@
 
 import math
 import os
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from lstm_zoo import families
 from lstm_zoo.data import batching
 from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
+from lstm_zoo.printing import shorten
 from lstm_zoo.recurrent import layer_names
 from lstm_zoo.speech import corpus as corpora
 from lstm_zoo.speech import ctc, decoding, demo, metrics
@@ -387,7 +387,7 @@ class Task(families.Task):
         """Format a row of a corpus for the log: its clip and its transcript."""
         clip = corpus.clips[index]
         name = clip if isinstance(clip, str) else "in memory"
-        return f'clip {name}  "{textwrap.shorten(corpus.texts[index], 80, placeholder=" …")}"'
+        return f'clip {name}  "{shorten(corpus.texts[index], 80)}"'
 
     def baseline_score(self, examples: Examples) -> float:
         """Return the error rate of empty transcripts, which CTC predicts at first."""

@@ -103,7 +103,7 @@ def train(
     if resume and (overwrite or config is not None):
         raise CallError("A resumed run keeps what it has; give neither overwrite nor config.")
     if config is not None:
-        settings = checks.from_config(family, config, settings)
+        settings = checks.from_config(family, config, settings, keep_vocabulary)
     start = (settings, init_from, keep_vocabulary)
     if resume:
         checks.resumed_run(family, run, *start)

@@ -16,6 +16,7 @@ from lstm_zoo.settings import (
     TRAINING,
     Setting,
     format_value,
+    ineffective,
     refuse_ineffective,
     resolve,
 )
@@ -76,7 +77,9 @@ def new_run(
     path = user_path(run) if run is not None else directory.default_path(family)
     directory.check_free(path, overwrite)
     if overwrite:
-        _check_apart(path, run, {"data": data, "validation": validation, "init_from": init_from})
+        files = {n: v for n, v in values.items() if isinstance(v, str) and os.path.isabs(v)}
+        needed = {"data": data, "validation": validation, "init_from": init_from, **files}
+        _check_apart(path, run, needed)
     for given in (data, validation):
         if isinstance(given, (str, os.PathLike)):
             package.check_data(given, values, values)
@@ -94,8 +97,11 @@ def _check_apart(path: Path, run: Any, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if isinstance(value, (str, os.PathLike)):
             place = user_path(value).resolve()
-            if path.resolve() in (place, *place.parents):
-                raise CallError(f"{name} is in {path}, which overwrite would replace: {value}")
+            for replaced in (path, path.with_name(f"{path.name}.old")):
+                if replaced.resolve() in (place, *place.parents):
+                    raise CallError(
+                        f"{name} is in {replaced}, which overwrite would replace: {value}"
+                    )
 
 
 def resumed_run(
@@ -142,7 +148,10 @@ def resumed_run(
 
 
 def from_config(
-    family: str, path: str | os.PathLike, settings: Mapping[str, Any]
+    family: str,
+    path: str | os.PathLike,
+    settings: Mapping[str, Any],
+    keep_vocabulary: bool = False,
 ) -> dict[str, Any]:
     """Return the settings of a `config.json`, some of them replaced, and log what is used of it.
 
@@ -150,6 +159,7 @@ def from_config(
         family: the family's name.
         path: the file.
         settings: the settings that were given, which win.
+        keep_vocabulary: whether the tokenizer is another run's, and its settings too.
 
     Raises:
         CallError: if there is no such file, or it is of another family.
@@ -171,6 +181,9 @@ def from_config(
         for name, value in config["settings"].items()
         if name in table and table[name].inherited
     }
+    if keep_vocabulary:
+        taken = {n: v for n, v in taken.items() if n not in families.module(family).TOKENIZER}
+    taken = _without_ineffective(family, taken, settings)
     defaults = resolve(table, {})
     changed = [
         f"{name}={format_value(value)}"
@@ -196,7 +209,8 @@ def inherited(
     """Complete the settings that were given by those of the run from which a training starts.
 
     The family's settings are the run's, without columns and paths; those of training are not. The
-    sizes of the network are the run's too, unless another variant is given.
+    sizes of the network are the run's too, unless another variant is given. What has no effect
+    beside the settings that were given is left out.
 
     Args:
         family: the family's name.
@@ -216,8 +230,10 @@ def inherited(
     names = [name for name in package.SETTINGS if name not in TRAINING and table[name].inherited]
     taken = {name: old[name] for name in names}
     sizes = {name for row in package.VARIANTS.values() for name in row}
-    network = {} if "variant" in given else config["network"]
-    taken |= {name: network.get(name) for name in names if name in sizes}
+    if given.get("variant", old["variant"]) == old["variant"]:
+        taken |= {name: config["network"].get(name) for name in names if name in sizes}
+    else:
+        taken = {name: value for name, value in taken.items() if name not in sizes}
     if keep_vocabulary:
         values = resolve(table, given)
         for name in package.TOKENIZER:
@@ -226,7 +242,18 @@ def inherited(
                     f"{name}={format_value(values[name])} has no effect with keep_vocabulary: the "
                     f"tokenizer of {run} has {name}={format_value(old[name])}."
                 )
-    return {**taken, **given}
+    return {**_without_ineffective(family, taken, given), **given}
+
+
+def _without_ineffective(
+    family: str, taken: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Leave out the settings taken from another run that have no effect beside those given."""
+    table, variants = families.settings(family), families.module(family).VARIANTS
+    kept = dict(taken)
+    while found := ineffective(table, resolve(table, {**kept, **given}), variants).keys() - given:
+        kept = {name: value for name, value in kept.items() if name not in found}
+    return kept
 
 
 def _settings_to_resume(

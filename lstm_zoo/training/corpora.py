@@ -184,8 +184,7 @@ def read_again(
     for name, kinds in DESCRIBED.items():
         if not isinstance(old.get(name), kinds):
             raise DataError(f"The run's config.json has no data.{name}; can't resume it.")
-    if validation_split not in (None, old["validation_split"]) or strict > old["strict"]:
-        raise CallError("A resumed run keeps its validation_split and strict; give neither.")
+    check_kept(config, validation_split, strict)
     sources = ((data, old["source"]), (validation, old["validation_source"]))
     named = [name for given, name in sources if given is None and name not in (None, DEMO)]
     if data is None and old["source"] != DEMO:
@@ -206,6 +205,33 @@ def read_again(
                 f"The {name} data has changed since this run was started; can't resume it."
             )
     return corpora
+
+
+def check_kept(config: Mapping[str, Any], validation_split: float | None, strict: bool) -> None:
+    """Check that a resumed run is given no other split, nor another way to read its data.
+
+    Raises:
+        CallError: if it is.
+    """
+    old = config["data"]
+    if validation_split not in (None, old["validation_split"]) or strict > old["strict"]:
+        raise CallError("A resumed run keeps its validation_split and strict; give neither.")
+
+
+def check_unread(run: Path, config: Mapping[str, Any], data: Any, validation: Any) -> None:
+    """Check that a finished run, whose data are not read again, is given no other files.
+
+    Raises:
+        CallError: if it is.
+    """
+    old = config["data"]
+    parts = ("data", data, "source"), ("validation data", validation, "validation_source")
+    for name, given, key in parts:
+        if given is not None and _source(given) != old[key]:
+            raise CallError(
+                f"{run} is finished; its {name}: {old[key] or 'split off its data'}. Received: "
+                f"{_source(given)}. For other data, start a new run from it (init_from)."
+            )
 
 
 def _source(data: Any) -> str | None:

@@ -151,6 +151,8 @@ def resumed(
     config, path = checks.resumed_run(family, run, settings, init_from, keep_vocabulary)
     values = config["settings"]
     if directory.is_finished(path):
+        corpora.check_kept(config, validation_split, strict)
+        corpora.check_unread(path, config, data, validation)
         if workers.is_chief:
             remove_abandoned(path)
         return None
@@ -242,7 +244,9 @@ def create_run(
         "data": start.corpora.description,
     }
     if start.source is not None:
-        config["init_from"] = transfer.take_weights(model, start.task, start.source)
+        config["init_from"] = transfer.take_weights(
+            model, start.task, start.source, start.corpora.description
+        )
     taken = config.get("init_from", {})
     start.workers.check_equal({f"init_from.{k}": v for k, v in taken.items() if k != "run"})
     if not start.workers.is_chief:

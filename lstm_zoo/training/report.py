@@ -1,13 +1,12 @@
 """What is logged about the data: a few lines before the training, and warnings."""
 
 import re
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 
 from lstm_zoo import families
-from lstm_zoo.printing import log
+from lstm_zoo.printing import log, shorten
 from lstm_zoo.training.corpora import Corpora
 
 LIMIT = 0.1  # the share of unknown tokens, or of skipped rows, above which a warning is logged
@@ -80,7 +79,7 @@ def describe(
     lines = []
     if counts := corpora.training.label_counts:
         ranked = sorted(counts.items(), key=lambda item: (item[1], item[0]))
-        named = [f"{textwrap.shorten(name, NAME_WIDTH)} {count:,}" for name, count in ranked]
+        named = [f"{shorten(name, NAME_WIDTH)} {count:,}" for name, count in ranked]
         share = ranked[-1][1] / len(corpora.training)  # of examples, which may have several labels
         rarest = ", ".join(named[:RAREST])
         lines.append(

@@ -13,6 +13,7 @@ from lstm_zoo.runs import presets
 from lstm_zoo.runs.directory import WEIGHTS
 from lstm_zoo.runs.loading import load
 from lstm_zoo.settings import format_value
+from lstm_zoo.training.corpora import DEMO, IN_MEMORY
 from lstm_zoo.training.progress import log
 
 
@@ -76,16 +77,20 @@ def check_inputs(task: families.Task, source: Source) -> None:
         )
 
 
-def take_weights(model: keras.Model, task: families.Task, source: Source) -> dict[str, Any]:
+def take_weights(
+    model: keras.Model, task: families.Task, source: Source, data: Mapping[str, Any]
+) -> dict[str, Any]:
     """Replace the weights of a new network by those of a run, as far as they fit, and log which.
 
     Weights of one path fit if their shapes are equal. Along the axes that the tasks name, entries
-    of equal names are taken, and the sizes may differ.
+    of equal names are taken, and the sizes may differ. What the run has fitted on its validation
+    data is not taken if the new network is validated on them.
 
     Args:
         model: the new network, which is changed.
         task: its task.
         source: the run.
+        data: the entry `data` of the new `config.json`.
 
     Returns:
         The entry `init_from` of `config.json`: `run`, its path or preset; `weights_sha256`, the
@@ -97,6 +102,16 @@ def take_weights(model: keras.Model, task: families.Task, source: Source) -> dic
     Raises:
         CallError: if no weight fits.
     """
+    old_data = source.pipeline.config["data"]
+    has_validation = old_data["validation"]["sha256"] == data["validation"]["sha256"]
+    if not has_validation and data["source"] == old_data["source"] not in (
+        IN_MEMORY,
+        DEMO,
+    ):
+        log(
+            f"Warning: {source.pipeline.run} was trained on {data['source']} too, with another "
+            "split: the validation data have examples that it has seen, and their scores mislead."
+        )
     old_weights = {weight.path: weight for weight in source.pipeline.model.weights}
     named, old_named = task.named_axes, source.task.named_axes
     taken, partly, fresh = [], {}, {}
@@ -104,6 +119,9 @@ def take_weights(model: keras.Model, task: families.Task, source: Source) -> dic
         path = weight.path
         if path not in old_weights:
             fresh[path] = "the run has no such weight"
+            continue
+        if has_validation and path in task.refitted:
+            fresh[path] = "the run's was fitted on these validation data too"
             continue
         old = old_weights[path].numpy()
         matches, obstacle = _match(

@@ -50,13 +50,15 @@ class Pipeline(Predictor, pipeline.Pipeline):
         self._encoder, self._decoder = (
             pipeline.open_session(directory / f"{name}.onnx") for name in ("encoder", "decoder")
         )
+        # The whole network is opened when `evaluate` needs it, whatever the working directory is.
+        self._directory = directory.absolute()
         # The decoder's states, as the encoder returns them and as a step takes them.
         self._states = [output.name for output in self._encoder.get_outputs()]
 
     @functools.cached_property
     def _model(self) -> Any:
         """The whole network, which only `evaluate` needs."""
-        return pipeline.open_session(self.run / MODEL)
+        return pipeline.open_session(self._directory / MODEL)
 
     def _source_ids(self, texts: Sequence[str | bytes]) -> np.ndarray:
         return pad([*self._ids(self.tokenizer.source, text), END] for text in texts)

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from lstm_zoo import families
 from lstm_zoo.data import batching
 from lstm_zoo.data.arrays import Arrays, take
 from lstm_zoo.errors import DataError
+from lstm_zoo.printing import shorten
 from lstm_zoo.recurrent import layer_names, state_names
 from lstm_zoo.text import encoding
 from lstm_zoo.text.subwords import SubwordSampler
@@ -421,14 +421,14 @@ class Task(families.Task):
         """Format a row of a corpus for the log: each text after its language."""
         texts = (corpus.sources[index], corpus.targets[index])
         return "  ".join(
-            f"{self.settings[side] or side}: {textwrap.shorten(text, 80, placeholder=' …')}"
+            f"{self.settings[side] or side}: {shorten(text, 80)}"
             for side, text in zip(SIDES, texts, strict=True)
         )
 
     def format_samples(self, predictions: Sequence[Mapping[str, Any]]) -> list[str]:
         """Format rows of `predictions` as lines, three for each row, cut to 90 characters."""
         return [
-            f"  {name:10}  {textwrap.shorten(row[name], 90, placeholder=' …')}"
+            f"  {name:10}  {shorten(row[name], 90)}"
             for row in predictions
             for name in ("source", "reference", "hypothesis")
         ]

@@ -17,6 +17,7 @@ from lstm_zoo.data.batching import (
     token_batches,
     token_sizes,
 )
+from lstm_zoo.errors import CallError
 
 
 @given(
@@ -164,3 +165,9 @@ def test_padding_is_on_the_right_and_has_a_time_step():
     assert pad(rows, last=9).tolist() == [[3, 4, 9], [9, 0, 0]]
     assert pad(rows, first=8).tolist() == [[8, 3, 4], [8, 0, 0]]
     assert pad(rows, first=8, last=9).dtype == np.int32
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, True, None])
+def test_a_batch_size_that_is_no_positive_integer_is_refused(size):
+    with pytest.raises(CallError, match="batch_size takes integers of at least 1"):
+        sorted_batches([3, 1], size)

@@ -51,6 +51,21 @@ def test_the_only_text_of_a_class_is_not_held_out():
     assert 0 in rest
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_a_label_that_is_no_groups_first_one_is_not_held_out_as_a_whole(seed):
+    labels = ["intro", "body", "body", "body"] * 12
+    labels[15] = labels[30] = "rare"
+    groups = [f"document {row // 4}" for row in range(48)]
+    contents = content_hashes([f"text {row}" for row in range(48)])
+    rest, held_out = split(contents, labels, 0.3, seed, groups)
+    assert "rare" in [labels[row] for row in rest]
+    assert not {groups[row] for row in rest} & {groups[row] for row in held_out}
+    # Without groups: equal texts with several labels.
+    contents = content_hashes(["copied", "copied", *(f"text {row}" for row in range(18))])
+    rest, _ = split(contents, ["pos", "mixed"] + ["pos", "neg"] * 9, 0.3, seed)
+    assert 1 in rest
+
+
 @pytest.mark.parametrize(
     "text, other",
     [("a good<br />film", "A good  film\n"), ("caf\u00e9", "cafe\u0301"), ("\ufb01lm", "film")],

@@ -122,6 +122,19 @@ def test_positions_read_a_file_without_a_header(tmp_path):
     assert [row for _, row in tables.read_rows(path, positions)] == [["Free!", "spam"]]
 
 
+def test_a_csv_may_be_a_list_of_texts(tmp_path):
+    path, first = tmp_path / "a.csv", TEXT._replace(given="1")
+    path.write_text('good\n"bad, really"\n')
+    assert [row for _, row in tables.read_rows(path, [first])] == [["good"], ["bad, really"]]
+    path.write_text("good\nbad, really\n")
+    with pytest.raises(DataError, match="a.csv:2: 2 fields; expected 1, as in line 1. .* quotes"):
+        list(tables.read_rows(path, [first]))
+    for others in ([TEXT._replace(given="2")], [first, LABEL._replace(given="2")]):
+        path.write_text("good\n" * 2)
+        with pytest.raises(DataError, match="a.csv:1: no column named "):
+            list(tables.read_rows(path, others))
+
+
 def test_quoting_in_a_tsv_is_an_error_and_quotes_in_texts_are_not(tmp_path):
     path = tmp_path / "a.tsv"
     for quoted in (
@@ -147,6 +160,15 @@ def test_utf_16_is_an_error_that_says_so(tmp_path, encoding):
     path.write_text("text,label\n", encoding=encoding)
     with pytest.raises(DataError, match="a.csv: UTF-16, as it seems; expected UTF-8"):
         list(tables.read_rows(path, [TEXT, LABEL]))
+
+
+@pytest.mark.parametrize("line", ["5", "null", '["good", "pos"]', '"good"'])
+def test_a_line_of_jsonl_that_is_no_object_is_an_error(tmp_path, line):
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"text": "a"}}\n{line}\n')
+    with pytest.raises(DataError) as error:
+        list(tables.read_rows(path, [TEXT]))
+    assert str(error.value) == f"{path}:2: expected a JSON object; found: {line}."
 
 
 def test_objects_of_jsonl_may_order_their_keys_differently(tmp_path):

@@ -1,8 +1,10 @@
 """The run directory: reading its configuration, creating it atomically, and its state."""
 
+import contextlib
 import csv
 import json
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from lstm_zoo import families
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.runs import directory
+from lstm_zoo.runs.lock import locked
 from tests.conftest import READY_RUNS
 
 
@@ -193,3 +196,44 @@ def test_the_history_is_a_row_an_epoch(tmp_path):
         (2, 0.1234567890123),
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
+
+
+def make_run(path, note="old"):
+    path.mkdir(parents=True)
+    (path / "config.json").write_text(json.dumps({"family": "sentiment", **ENTRIES}))
+    (path / "note.txt").write_text(note)
+
+
+ENTRIES = {name: {} for name in directory.ENTRIES}
+
+
+def test_an_empty_directory_is_not_set_aside(tmp_path):
+    run, old = tmp_path / "run", tmp_path / "run.old"
+    run.mkdir()
+    make_run(old, "precious")
+    with directory.created(run, overwrite=True) as staging:
+        (staging / "config.json").write_text("{}")
+    assert (old / "note.txt").read_text() == "precious"
+    assert (run / "config.json").is_file()
+
+
+def test_of_two_that_overwrite_a_run_the_slower_is_refused(tmp_path):
+    run = tmp_path / "run"
+    make_run(run)
+    with (
+        contextlib.ExitStack() as training,
+        pytest.raises(CallError, match="is in training"),
+        directory.created(run, overwrite=True),
+    ):
+        with directory.created(run, overwrite=True) as faster:
+            shutil.copy(run / "config.json", faster)
+        training.enter_context(locked(run))
+    assert not (run / "note.txt").exists()
+    assert (tmp_path / "run.old/note.txt").read_text() == "old"
+
+
+def test_a_run_in_training_that_was_set_aside_is_not_removed(tmp_path):
+    make_run(tmp_path / "run")
+    make_run(tmp_path / "run.old")
+    with locked(tmp_path / "run.old"), pytest.raises(CallError, match="run.old is in training"):
+        directory.check_free(tmp_path / "run", overwrite=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -65,3 +66,33 @@ def test_a_link_that_leads_out_is_refused(onnx_export, tmp_path):
     os.symlink("/etc/passwd", export / "vocabulary.txt")
     with pytest.raises(DataError, match="a symbolic link that leads out of its directory"):
         lstm_zoo.load(export)
+
+
+def test_the_onnx_files_of_other_weights_are_not_preferred(tmp_path):
+    """Such as of a run that was trained further, or an export that lies in its directory."""
+    run = shutil.copytree(READY_RUNS / "sentiment", tmp_path / "run")
+    lstm_zoo.load(run).export(run, format="onnx")
+    assert exports.locate(run, prefer=True) is None  # it may be of other weights, or int8
+    exports.mark(run)
+    assert exports.locate(run, prefer=True) == run
+    lstm_zoo.load(READY_RUNS / "interrupted").model.save_weights(run / "model.weights.h5")
+    assert exports.locate(run, prefer=True) is None
+    (run / "model.weights.h5").unlink()
+    assert exports.locate(run, prefer=True) is None
+
+
+def test_a_runtime_that_can_not_be_imported_is_not_preferred(monkeypatch):
+    assert exports.locate("preset:trec-questions", prefer=True) is not None
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert exports.locate("preset:trec-questions", prefer=True) is None
+    assert lstm_zoo.load("preset:trec-questions", prefer_onnx=True).can_export
+
+
+def test_a_package_that_is_missing_is_no_damage(onnx_export, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(CallError, match="^An ONNX export needs ONNX Runtime: pip install"):
+        lstm_zoo.load(onnx_export("sentiment"))
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(ModuleNotFoundError):
+        lstm_zoo.load(onnx_export("translation"))

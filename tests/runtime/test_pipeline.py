@@ -363,3 +363,13 @@ def test_other_verbs_take_the_run(onnx_export, tmp_path):
     described = json.loads(invoke("inspect", export, "--json").stdout)
     assert described["family"] == "sentiment" and described["checksums"] == "verified"
     assert described["path"] == os.path.join(export, "model.onnx")
+
+
+def test_an_export_named_by_a_relative_path_may_be_used_elsewhere(
+    family, onnx_export, data, tmp_path, monkeypatch
+):
+    shutil.copytree(onnx_export(family), tmp_path / "export")
+    monkeypatch.chdir(tmp_path)
+    pipeline = lstm_zoo.load("export")
+    monkeypatch.chdir("/")
+    assert pipeline.evaluate(data)["examples"] > 0

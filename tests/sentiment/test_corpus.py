@@ -82,7 +82,7 @@ def test_rows_without_text_or_label_are_skipped_with_their_place(tmp_path):
         ("a.jsonl", b'{"text": "a", "label": true}\n', r"a.jsonl:1: expected text to be a string"),
         ("a.jsonl", b'{"text": "a", "label": ' + b"9" * 5_000 + b"}", r"a.jsonl:1: not valid JSON"),
         ("a.jsonl", b"[" * 100_000, r"a.jsonl:1: not valid JSON"),
-        ("a.jsonl", b"[1]\n", r"a.jsonl:1: expected an object"),
+        ("a.jsonl", b"[1]\n", r"a.jsonl:1: expected a JSON object"),
         ("a.jsonl", b'{"text": 1, "label": "x"}\n', r"a.jsonl:1: expected text to be a string"),
         ("a.jsonl", b"", r"a.jsonl: no labelled text"),
         ("a.tsv", b"text\tlabel\n\tpos\n", r"no labelled text \(1 rows were skipped\)"),
@@ -278,6 +278,17 @@ def test_a_corpus_on_disk_is_that_in_memory(layout, tmp_path, monkeypatch):
             assert found.overlap(disk) == expected.overlap(memory)
             assert fingerprint(*found.identity) == fingerprint(*expected.identity)
     assert len([*(tmp_path / "cache").iterdir()]) == 1
+
+
+def test_a_runs_positions_are_no_obstacle_for_fasttexts_lines(tmp_path):
+    path = tmp_path / "films"
+    path.write_text("__label__pos good film\n__label__neg bad film\n")
+    columns = {"text_column": "2", "label_column": "1"}
+    assert read(path, fallback=columns).labels == ["pos", "neg"]
+    with pytest.raises(DataError, match="films:1: no column 2"):
+        read(path, given=columns)
+    path.write_text("pos\tgood film\nneg\tbad film\n")
+    assert read(path, fallback=columns).labels == ["pos", "neg"]
 
 
 def test_a_label_that_is_no_class_is_named_with_its_place():

@@ -128,8 +128,17 @@ def test_errors_name_files_that_are_not_audio(tmp_path):
             read_audio(str(tmp_path / name), RATE)
     with pytest.raises(DataError, match=r"none.wav: no such file"):
         read_audio(tmp_path / "none.wav", RATE)
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="a folder, not a file"):
         read_audio(tmp_path, RATE)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_samples_of_any_float_type_must_be_finite(dtype):
+    good = noise()[:, 0].astype(dtype)
+    np.testing.assert_allclose(read_audio((good, RATE), RATE), good, atol=1e-6)
+    for bad in (np.inf, -np.inf, np.nan):
+        with pytest.raises(DataError, match="not numbers|infinite"):
+            read_audio((np.append(good, np.array(bad, dtype)), RATE), RATE)
 
 
 def test_sources_that_are_neither_a_path_nor_a_pair_are_rejected():

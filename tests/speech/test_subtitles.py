@@ -8,7 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from lstm_zoo.cli import cli
+from lstm_zoo.errors import CallError
 from lstm_zoo.speech import subtitles
+from lstm_zoo.speech.predictor import Predictor
 from lstm_zoo.speech.subtitles import Word
 from tests.conftest import READY_RUNS
 
@@ -147,3 +149,9 @@ def test_two_clips_of_one_name_are_no_ctm(tmp_path):
 def test_what_has_no_format_is_an_error(arguments, status, message):
     result = run(*map(str, arguments))
     assert (result.exit_code, message in result.output) == (status, True), result.output
+
+
+@pytest.mark.parametrize("format", ["xyz", "words", ""])
+def test_an_unknown_format_is_refused(format):
+    with pytest.raises(CallError, match="format is one of srt, vtt, ctm. Received"):
+        Predictor.format_answers([], format)

@@ -1,6 +1,7 @@
 """The verb `train`: a mistake in a call is found before anything slow is imported."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -137,6 +138,17 @@ def test_overwrite_replaces_a_run_only_when_there_is_a_new_one(tmp_path):
         lstm_zoo.train(
             "sentiment", data, validation=tmp_path / "run/notes.txt", **options, overwrite=True
         )
+    (tmp_path / "run/vectors.txt").write_text("good 1 2\n")
+    with pytest.raises(CallError, match="vectors is in .*, which overwrite would replace"):
+        lstm_zoo.train(
+            "sentiment", data, **options, overwrite=True, vectors=tmp_path / "run/vectors.txt"
+        )
+    shutil.copytree(tmp_path / "run", tmp_path / "run.old")
+    with pytest.raises(
+        CallError, match=r"init_from is in .*run\.old, which overwrite would replace"
+    ):
+        lstm_zoo.train("sentiment", data, **options, overwrite=True, init_from=tmp_path / "run.old")
+    shutil.rmtree(tmp_path / "run.old")
     with pytest.raises(CallError, match="overwrite has no effect without run"):
         lstm_zoo.train("sentiment", data, overwrite=True)
     assert (tmp_path / "run/notes.txt").exists()  # as it was

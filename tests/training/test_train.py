@@ -125,6 +125,19 @@ def test_an_interrupted_run_can_be_used_and_resumes_to_the_same_result(finished,
     assert not (run / "checkpoint").exists()
 
 
+def test_a_finished_run_is_not_resumed_with_other_data(finished, tmp_path):
+    other = tmp_path / "films.tsv"
+    other.write_text("text\tlabel\ngood\tpos\nbad\tneg\n")
+    before = files_of(finished)
+    with pytest.raises(CallError, match="its data: in memory. .*films.tsv. For other"):
+        lstm_zoo.train("sentiment", other, run=finished, resume=True)
+    for options in ({"validation": other}, {"validation_split": 0.33}, {"strict": True}):
+        with pytest.raises(CallError, match="split off its data. Rec|keeps its validation_split"):
+            lstm_zoo.train("sentiment", DATA, run=finished, resume=True, **options)
+    assert lstm_zoo.train("sentiment", DATA, run=finished, resume=True).run == finished
+    assert files_of(finished) == before
+
+
 @pytest.mark.slow
 def test_an_interrupt_while_files_are_written_waits_until_they_are(tmp_path, monkeypatch):
     from lstm_zoo.training import checkpoints

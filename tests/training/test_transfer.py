@@ -1,6 +1,7 @@
 """Trainings that start from another run: what they take from it, and what they refuse."""
 
 import json
+import logging
 import shutil
 
 import numpy as np
@@ -12,9 +13,10 @@ from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.export.inspection import describe
 from lstm_zoo.files import file_digest
 from lstm_zoo.runs.directory import read_config
+from lstm_zoo.sentiment import VARIANTS
 from lstm_zoo.speech import demo as spoken
 from lstm_zoo.speech.audio import read_audio
-from lstm_zoo.training import initialization, transfer
+from lstm_zoo.training import checks, initialization, transfer
 from lstm_zoo.translation import demo as phrases
 from tests.training.helpers import RUNS, Interrupt, files_of, train
 
@@ -37,7 +39,8 @@ def start_from(run, tmp_path, data=(TEXTS, LABELS), keep=False, family=None, **s
     examples = start.task.encode(start.corpora.training, training=True, cache=start.cache)
     model, _ = start.task.build(examples, 0)
     before = weights_of(model)
-    entry = transfer.take_weights(model, start.task, start.source)
+    data = start.corpora.description
+    entry = transfer.take_weights(model, start.task, start.source, data)
     return start, before, weights_of(model), entry
 
 
@@ -89,7 +92,7 @@ def test_what_follows_from_all_tokens_is_new_with_other_tokens(tmp_path):
     start, before, after, entry = start_from(RICH, tmp_path)
     old = source_weights(RICH)
     assert entry["fresh"]["ngrams/table"] == (
-        "it depends on all tokens and their order, which differ"
+        "it depends on all tokens and settings of n-grams and their order, which differ"
     )
     # An axis of tokens and one of classes.
     film, old_film = (
@@ -114,11 +117,77 @@ def test_ngrams_are_taken_with_the_vocabulary(tmp_path):
     assert entry["partly"]["ngrams/table"] == "2 of 3 classes"
 
 
+def test_ngrams_of_another_length_are_new(tmp_path):
+    _, before, after, entry = start_from(RICH, tmp_path, keep=True, ngrams=1)
+    np.testing.assert_array_equal(after["ngrams/table"], before["ngrams/table"])
+    assert entry["fresh"]["ngrams/table"].startswith("it depends on all tokens and settings of n-g")
+
+
+def test_ngrams_that_were_fitted_on_the_validation_data_are_new(tmp_path):
+    """At its end a run fits them on its validation data too: random labels would be known."""
+    random = np.random.default_rng(0)
+    texts = [f"text {number}" for number in range(200)]
+    data = texts, random.choice(["neg", "pos"], 200).tolist()
+    options = {"variant": "tiny", "epochs": 1, "units": 8}
+    source = lstm_zoo.train("sentiment", data, run=tmp_path / "source", **options)
+    same = lstm_zoo.train(
+        "sentiment", data, run=tmp_path / "same", init_from=source.run, keep_vocabulary=True,
+        epochs=1,
+    )  # fmt: skip
+    assert same.config["init_from"]["fresh"].keys() == {"ngrams/table", "ngrams/bias"}
+    metrics = json.loads((same.run / "metrics.json").read_text())
+    assert metrics["validation"]["accuracy"] < 0.9
+    other = lstm_zoo.train(
+        "sentiment", data, run=tmp_path / "other", init_from=source.run, keep_vocabulary=True,
+        epochs=1, validation=(["text 3", "text x"], ["neg", "pos"]),
+    )  # fmt: skip
+    assert "ngrams/table" in other.config["init_from"]["taken"]
+
+
+def test_a_source_of_the_same_file_with_another_split_is_warned_of(tmp_path, caplog):
+    path = tmp_path / "films.tsv"
+    rows = zip(TEXTS * 3, LABELS * 3, strict=True)
+    path.write_text("text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows))
+    options = {"variant": "tiny", "epochs": 1, "units": 8}
+    source = lstm_zoo.train("sentiment", path, run=tmp_path / "source", seed=0, **options)
+    logger = logging.getLogger("lstm_zoo")
+    logger.addHandler(caplog.handler)
+    try:
+        for seed in (0, 1):
+            start_from(source.run, tmp_path / str(seed), data=path, family="sentiment", seed=seed)
+    finally:
+        logger.removeHandler(caplog.handler)
+    warned = [line for line in caplog.messages if "was trained on" in line]
+    assert len(warned) == 1 and f"{path} too, with another split" in warned[0]
+
+
+def test_a_variant_that_is_the_runs_own_changes_nothing_and_another_has_its_sizes():
+    config = read_config(RICH)
+    sizes = VARIANTS["base"].keys()
+
+    def network(**given):
+        taken = checks.inherited("sentiment", RICH, config, given, False)
+        return {name: taken[name] for name in sizes & taken.keys()}
+
+    assert network(variant=config["settings"]["variant"]) == network()
+    assert network() == {name: config["network"][name] for name in sizes}
+    assert config["settings"]["variant"] != "base" and network(variant="base") == {}
+
+
+def test_inherited_settings_that_lose_their_effect_are_left_out():
+    config = read_config(RICH)
+    assert config["network"]["ngrams"]
+    changed = {**config, "network": {**config["network"], "ngram_buckets": 999}}
+    taken = checks.inherited("sentiment", RICH, changed, {"ngrams": 0}, False)
+    assert "ngram_buckets" not in taken and taken["ngrams"] == 0
+    assert checks.inherited("sentiment", RICH, changed, {}, False)["ngram_buckets"] == 999
+
+
 def test_another_variant_takes_what_fits_and_says_what_does_not(tmp_path):
-    _, _, _, entry = start_from(PLAIN, tmp_path, variant="tiny", embedding_size=8, keep=True)
-    assert entry["partly"].keys() == {"logits/bias"}  # 32 units now: only the embedding fits
+    _, _, _, entry = start_from(PLAIN, tmp_path, variant="small", embedding_size=8, keep=True)
+    assert entry["partly"].keys() == {"logits/bias"}  # 64 units now: only the embedding fits
     assert entry["taken"] == ["embedding/embeddings"]
-    assert entry["fresh"]["logits/kernel"] == "its shape is [128, 3], the run's [32, 2]"
+    assert entry["fresh"]["logits/kernel"] == "its shape is [256, 3], the run's [32, 2]"
     _, _, _, entry = start_from(PLAIN, tmp_path, cell="gru", units=(8, 8))
     assert entry["fresh"]["gru_1/forward_gru_1/gru_cell/kernel"] == "the run has no such weight"
     assert "lstm_1/forward_lstm_1/lstm_cell/kernel" in entry["unused"]
