@@ -199,7 +199,6 @@ class Task(Protocol):
         fitted_metrics: the metrics of the pipeline's `evaluate` that `calibrate` fits on the
             validation data: a training reports them of the test set alone. Plots of validation
             data have no numbers of them, but may have what is no number.
-        refitted: the paths of the weights that `refit` fits.
         time_step: what the time steps of an example are, such as "tokens".
         unknown_reason: why tokens are unknown, and the setting that helps, for a warning.
         tokenizer: from texts to ids and back, a `tf.Module` or a tuple of some: a SavedModel holds
@@ -213,7 +212,6 @@ class Task(Protocol):
     unknown_reason: ClassVar[str] = "the training data lack them"
     summary_metrics: tuple[str, ...]
     fitted_metrics: ClassVar[tuple[str, ...]] = ()
-    refitted: ClassVar[tuple[str, ...]] = ()
 
     @staticmethod
     @abstractmethod
@@ -394,6 +392,11 @@ class Task(Protocol):
             `loss` and the metrics of `directions` as floats. A family that decodes adds
             `predictions`, a row for each example, as the pipeline's `evaluate` does.
         """
+
+    @property
+    def refitted(self) -> tuple[str, ...]:
+        """The paths of the weights that `refit` fits; none by default."""
+        return ()
 
     def refit(self, model: keras.Model, parts: Sequence[Examples]) -> bool:
         """Fit what is fitted rather than trained, on several parts of the data together.

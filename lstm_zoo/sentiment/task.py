@@ -74,7 +74,6 @@ class Task(families.Task):
     summary_metrics = SingleLabel.summary_metrics
     fitted_metrics = ("ece", "reliability")
     time_step = "tokens"
-    refitted = ("ngrams/table", "ngrams/bias")
     unknown_reason = UNKNOWN_REASON
 
     def __init__(
@@ -253,6 +252,11 @@ class Task(families.Task):
         model = build_sentiment(vectors=vectors, ratios=ratios, **arguments)
         self.refit(model, [examples])
         return model, arguments
+
+    @property
+    def refitted(self) -> tuple[str, ...]:
+        """The paths of the weights of fitted n-grams."""
+        return ("ngrams/table", "ngrams/bias") if self._is_mixed else ()
 
     def refit(self, model: keras.Model, parts: Sequence[Examples]) -> bool:
         """Fit the n-grams on several parts of the data together; see `fit_ngrams`.

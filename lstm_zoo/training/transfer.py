@@ -120,7 +120,7 @@ def take_weights(
         if path not in old_weights:
             fresh[path] = "the run has no such weight"
             continue
-        if has_validation and path in task.refitted:
+        if has_validation and path in source.task.refitted:
             fresh[path] = "the run's was fitted on these validation data too"
             continue
         old = old_weights[path].numpy()
