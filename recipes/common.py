@@ -43,6 +43,9 @@ Translation: BLEU and chrF are sacrebleu's, cased and detokenized. "greedy" is g
 Fine-tuning: "source" is the run that it starts from, before it; "scratch" a network trained on the
 same few examples alone; "TF-IDF" the baseline trained on all of these. "minutes" are of all
 trainings, the source's included.
+
+Long memory: "error" is the mean squared error on the test set, "batches until learned" the number
+until that of the validation data is below 0.01; "-" where it never is. One network a row.
 """
 # The benchmark's section follows the recipes' tables, from this heading on.
 LATENCY = """# Latency

@@ -6,9 +6,9 @@ Data: made by seed. Each step of a sequence has a number from 0 to 1 and a mark;
 marked, one in each half, and the sum of their numbers is to be told after the last step. Answering
 1 always has a mean squared error of 1/6. For each cell and length, one layer of 64 units is trained
 on batches of 50 new sequences, until its error on 1,000 validation sequences is below 0.01, or for
-6,000 batches; the test set is 1,000 more. A cell that has not learned one length is not trained on
+3,000 batches; the test set is 1,000 more. A cell that has not learned one length is not trained on
 longer ones. What is finished is kept in the run directory, and `memory.png` shows it.
-Cost: on two cores about 60 minutes and 1 GB.
+Cost: on two cores about 35 minutes and 1 GB.
 Target: none; the table shows where each cell stops learning.
 """
 
@@ -17,7 +17,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,10 @@ class Memory:
     """
 
     cells: Sequence[str] = CELLS
-    lengths: Sequence[int] = (25, 50, 100, 200, 400, 1_000)
+    lengths: Sequence[int] = (50, 100, 200, 400, 1_000)
     units: int = 64
     batch_size: int = 50
-    max_batches: int = 6_000
+    max_batches: int = 3_000
     validate_every: int = 100
     learning_rate: float = 0.002
     learned: float = 0.01
@@ -107,10 +107,11 @@ class Memory:
     def measure(self, run: Path, seed: int) -> list[dict[str, Any]]:
         """Return the scores of the networks; those that the run directory has are not trained."""
         run.mkdir(parents=True, exist_ok=True)
+        trained_as = replace(self, cells=(), lengths=()).digest()
         results = []
         for cell in self.cells:
             for length in self.lengths:
-                path = run / f"{self.digest()}-{seed}-{cell}-{length}.json"
+                path = run / f"{trained_as}-{seed}-{cell}-{length}.json"
                 if not path.exists():
                     write_json(path, self.train(cell, length, seed))
                 result = json.loads(path.read_text(encoding="utf-8"))
@@ -194,8 +195,9 @@ def draw(results: Sequence[Mapping[str, Any]], max_batches: int, path: Path) -> 
             color = f"C{number}"
             axes.plot(*zip(*learned, strict=True) if learned else ([], []), "o-", color=color,
                       label=cell)  # fmt: skip
-            axes.plot(failed, [1.2 * max_batches] * len(failed), "x", color=color)
-        axes.set(xscale="log", yscale="log", xlabel="steps of a sequence", ylabel="batches")
+            axes.plot(failed, [1.08 * max_batches] * len(failed), "x", color=color)
+        axes.set(xscale="log", ylim=(0, 1.15 * max_batches))
+        axes.set(xlabel="steps of a sequence", ylabel="batches")
         axes.axhline(max_batches, color="gray", linewidth=0.8, linestyle=":")
         axes.set_title("x: not learned by then", fontsize=8)
         lengths = sorted({result["steps"] for result in results})
