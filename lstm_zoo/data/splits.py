@@ -213,7 +213,7 @@ def _keep_every_label(
     """
     others = np.setdiff1d(np.arange(len(unit)), first)
     units_of: dict[str, list[int]] = {}
-    for row, label in zip(others.tolist(), take(labels, others), strict=True):
+    for row, label in zip(others, take(labels, others), strict=True):
         if label not in known:
             units_of.setdefault(label, []).append(unit[row])
     for numbers in units_of.values():

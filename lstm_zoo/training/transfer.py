@@ -104,10 +104,8 @@ def take_weights(
     """
     old_data = source.pipeline.config["data"]
     has_validation = old_data["validation"]["sha256"] == data["validation"]["sha256"]
-    if not has_validation and data["source"] == old_data["source"] not in (
-        IN_MEMORY,
-        DEMO,
-    ):
+    is_same_file = data["source"] == old_data["source"] not in (IN_MEMORY, DEMO)
+    if is_same_file and not has_validation:
         log(
             f"Warning: {source.pipeline.run} was trained on {data['source']} too, with another "
             "split: the validation data have examples that it has seen, and their scores mislead."
