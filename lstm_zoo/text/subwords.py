@@ -1,6 +1,8 @@
 """Subword regularization (Kudo 2018): other segmentations of the same words, for training."""
 
+import bisect
 import functools
+import itertools
 
 import numpy as np
 import sentencepiece
@@ -51,17 +53,22 @@ class SubwordSampler:
         Returns:
             Ids of the same text, int32 `(other time,)`.
         """
-        words = np.split(ids, np.flatnonzero(self._starts[ids]))
+        # As bytes, which are split, looked up and joined far sooner than arrays.
+        text = ids.tobytes()
+        starts = ids.itemsize * np.flatnonzero(self._starts[ids])
+        bounds = [0, *starts.tolist(), len(text)]
+        numbers = generator.random(len(bounds) - 1).tolist()
         drawn = []
-        for word, number in zip(words, generator.random(len(words)), strict=True):
-            segmentations, cumulated = self._kept(word.tobytes())
-            drawn.append(segmentations[np.searchsorted(cumulated, number, side="right")])
-        return np.concatenate(drawn)
+        for (start, end), number in zip(itertools.pairwise(bounds), numbers, strict=True):
+            segmentations, cumulated = self._kept(text[start:end])
+            drawn.append(segmentations[bisect.bisect_right(cumulated, number)])
+        return np.frombuffer(b"".join(drawn), dtype=np.int32)
 
-    def _segmentations(self, word: bytes) -> tuple[list[np.ndarray], np.ndarray]:
+    def _segmentations(self, word: bytes) -> tuple[list[bytes], list[float]]:
         """Return the segmentations of a word, and the cumulated probabilities of all but the last.
 
-        A word has one segmentation if it is not in the most probable one: the text was cut there.
+        Both the word and its segmentations are the bytes of int32 ids. A word that is not in its
+        most probable segmentation has this one only: the text was cut there.
         """
         ids = np.frombuffer(word, dtype=np.int32)
         text = self._processor.decode(ids.tolist())
@@ -71,4 +78,5 @@ class SubwordSampler:
             segmentations = [ids]
         scores = np.array([self.alpha * self._scores[other].sum() for other in segmentations])
         odds = np.exp(scores - scores.max())
-        return segmentations, np.cumsum(odds / odds.sum())[:-1]
+        cumulated = np.cumsum(odds / odds.sum())[:-1]
+        return [other.tobytes() for other in segmentations], cumulated.tolist()
