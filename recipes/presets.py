@@ -1,8 +1,9 @@
-"""Make a preset of a recipe's run, or evaluate the one that ships.
+"""Make a preset of a recipe's run, evaluate the one that ships, or draw what it answers.
 
     python recipes/imdb.py --data aclImdb_train.tar.gz --run runs/imdb
     python recipes/presets.py make imdb-sentiment --data aclImdb_train.tar.gz --run runs/imdb
     python recipes/presets.py evaluate imdb-sentiment --data aclImdb_train.tar.gz
+    python recipes/presets.py draw imdb-sentiment --data aclImdb_train.tar.gz --to plots
 
 A preset has the weights of the run in float16. It is made only if its logits are within 1e-2 of
 the run's, and its score on the recipe's test set within 0.1 points.
@@ -393,6 +394,24 @@ def evaluate_command(name: str, data: Path) -> None:
     """Evaluate a preset on the recipe's test set, and compare with its card."""
     scores = evaluate(name, data)
     write_line("  ".join(f"{key} {value}" for key, value in scores.items()))
+
+
+@main.command("draw", cls=ErrorHandlingCommand)
+@_name
+@_data
+@click.option("--to", "folder", required=True, type=user_path, metavar="DIR", help="Of the plots.")
+def draw_command(name: str, data: Path, folder: Path) -> None:
+    """Draw the plots of a run's report for a preset and the recipe's test set."""
+    import lstm_zoo
+    from lstm_zoo.runs import plots
+
+    predictor = lstm_zoo.load(f"{presets.PREFIX}{name}")
+    columns = PRESETS[name].test(data).columns
+    scores = predictor.evaluate(columns)
+    title = plots.title(Path(name), PRESETS[name].test_set, scores["examples"])
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, caption in predictor.draw(columns, scores, title, folder).items():
+        write_line(f"{folder / file}: {caption}")
 
 
 def evaluate(name: str, data: Path) -> dict[str, Any]:

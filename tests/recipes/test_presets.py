@@ -68,6 +68,11 @@ def test_a_preset_is_the_run_in_float16_with_a_card(questions, tmp_path, monkeyp
     value = entry["metric"]["value"]
     assert done.stdout == f"metric accuracy  value {value}  card {value}  examples 18\n"
 
+    plots = tmp_path / "plots"
+    done = CliRunner().invoke(recipe.main, ["draw", *arguments[1:], "--to", str(plots)])
+    assert {path.name for path in plots.iterdir()} == {"confusion.png", "reliability.png"}
+    assert f"{plots / 'confusion.png'}: " in done.stdout
+
 
 def test_a_preset_that_float16_changes_or_that_is_too_large_is_not_made(
     questions, tmp_path, monkeypatch
