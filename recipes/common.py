@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -69,6 +69,8 @@ class Recipe:
         validation_share: the share of all data that is validation data.
         splits: how many random splits to average over, with the seeds from --seed on.
         test_share: the share of all data that is the test set.
+        files: the settings that are files, which the command takes as options, with their help.
+            `settings` has the names of those that the published scores are of.
     """
 
     family: ClassVar[str]
@@ -82,6 +84,7 @@ class Recipe:
     validation_share: float
     splits: int = 1
     test_share: float = 0.1
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def split_data(self, data: Any, seed: int) -> tuple[Any, Any]:
         """Return the training data, validation data included, and the test set."""
@@ -130,15 +133,17 @@ class Recipe:
             **settings,
         )
 
-    def rows(self, data: Path, run: Path, seed: int, export_to: str | None) -> list[dict[str, str]]:
+    def rows(
+        self, data: Path, run: Path, seed: int, export_to: str | None, **files: Path
+    ) -> list[dict[str, str]]:
         """Train, evaluate and export; return the recipe's rows of RESULTS.md."""
         corpus = self.read(data)
         results = []
         for number in range(seed, seed + self.splits):
             split_run = run / f"seed-{number}" if self.splits > 1 else run
             export_dir = export_to if number == seed else None
-            results.append(self.train_and_evaluate(corpus, split_run, number, export_dir))
-        return [self.row(data, seed, results)]
+            results.append(self.train_and_evaluate(corpus, split_run, number, export_dir, **files))
+        return [self.row(data, seed, results, files)]
 
     def train_and_evaluate(
         self, corpus: Any, run: Path, seed: int, export_to: str | None = None, **others: Any
@@ -155,12 +160,18 @@ class Recipe:
         return {**scores, **read_environment(run)}
 
     def row(
-        self, data: Path, seed: int, results: Sequence[Mapping[str, Any]], **more: str
+        self,
+        data: Path,
+        seed: int,
+        results: Sequence[Mapping[str, Any]],
+        files: Mapping[str, Path] | None = None,
+        **more: str,
     ) -> dict[str, str]:
         """Format the scores of one run, or the mean of several, as a row of RESULTS.md."""
+        given = "".join(f" --{name} {path.name}" for name, path in (files or {}).items())
         return {
             "recipe": self.name,
-            "command": f"`python recipes/{self.name}.py --data {data.name} --seed {seed}`",
+            "command": f"`python recipes/{self.name}.py --data {data.name}{given} --seed {seed}`",
             "data": self.data,
             **more,
             **{
@@ -184,12 +195,17 @@ class Recipe:
                       help="The run directory to create or resume.")  # fmt: skip
         @click.option("--seed", default=0, show_default=True, help="Of splits and training.")
         @click.option("--export", "export_to", metavar="DIR", help="Write a SavedModel there.")
-        def main(data: Path, run: Path, seed: int, export_to: str | None) -> None:
-            rows = self.rows(data, run, seed, export_to)
+        def main(data: Path, run: Path, seed: int, export_to: str | None, **files: Path) -> None:
+            rows = self.rows(data, run, seed, export_to, **files)
             record(rows)
             for row in rows:
                 write_line("\n".join(f"{key}: {value}" for key, value in row.items()))
 
+        for name, text in self.files.items():
+            file = click.Option(
+                [f"--{name}"], required=True, type=user_path, metavar="FILE", help=text
+            )
+            main.params.append(file)
         return main
 
 

@@ -117,6 +117,18 @@ PRESETS = {
         "It knows open questions of facts, one sentence long, in English. Any other text gets one "
         "of the six classes too.",
     ),
+    "mr-sentiment": Preset(
+        "sentence_polarity",
+        0,
+        "is an English sentence about a film positive (pos) or negative (neg)?",
+        ("en",),
+        "MR (Pang and Lee 2005), with word vectors of spaCy's en_core_web_md 3.8 (CC0)",
+        "research use",
+        "The sentences have no licence; their authors give them out for research. Ask a lawyer "
+        "before a commercial use. The word vectors may be used for anything.",
+        "a tenth of MR",
+        "It knows single sentences of film reviews, in English. It has no neutral class.",
+    ),
     "digits-speech": Preset(
         "digits",
         0,
@@ -357,6 +369,8 @@ def _forget_paths(run: Path) -> None:
     for key in ("source", "validation_source", "test_source"):
         if isinstance(config["data"].get(key), str):
             config["data"][key] = Path(config["data"][key]).name
+    if vectors := config["settings"].get("vectors"):
+        config["settings"]["vectors"] = Path(vectors).name
     write_json(run / directory.CONFIG, config)
     environment = json.loads((run / ENVIRONMENT).read_text("utf-8"))
     environment.pop("platform", None)

@@ -187,17 +187,25 @@ def test_results_are_as_a_recipe_would_rewrite_them(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_recipe_trains_and_writes_a_row(tmp_path, monkeypatch):
+    from lstm_zoo.runs.directory import read_config
     from lstm_zoo.sentiment import demo
 
     monkeypatch.setattr(common, "RESULTS", tmp_path / "RESULTS.md")
-    settings = {"variant": "tiny", "epochs": 1}
+    settings = {"variant": "tiny", "epochs": 1, "vectors": "published.txt"}
+    files = {"vectors": "Vectors."}
     recipe = Classification(
-        "made", "A recipe.", lambda path: demo.generate(200)[:2], settings, "demo", 0.1, splits=2
+        "made", "", lambda path: demo.generate(200)[:2], settings, "demo", 0.1, 2, files=files
     )
     arguments = ["--data", ".", "--run", tmp_path / "run", "--export", tmp_path / "export"]
     result = CliRunner().invoke(recipe.command(), list(map(str, arguments)))
+    assert result.exit_code == 2 and "Missing option '--vectors'" in result.output
+    (tmp_path / "own.txt").write_text("not 1 2 3\nvery 3 2 1\n")
+    arguments += ["--vectors", tmp_path / "own.txt"]
+    result = CliRunner().invoke(recipe.command(), list(map(str, arguments)))
     assert result.exit_code == 0, result.output
     (row,) = all_rows()
+    assert " --vectors own.txt --seed 0" in row["command"]
+    assert read_config(tmp_path / "run/seed-0")["network"]["embedding_size"] == 3
     assert row["digest"] == recipe.digest()
     assert 0 <= float(row["accuracy"].split(" ± ")[0]) <= 1
     assert (tmp_path / "run/seed-1/model.weights.h5").is_file()
