@@ -121,7 +121,8 @@ SETTINGS = {
     "vectors": Setting(
         None,
         optional(path),
-        "file of pretrained word vectors (GloVe's or word2vec's); sets embedding_size",
+        "file of pretrained word vectors (GloVe's or word2vec's); sets embedding_size, and adds "
+        "words to the vocabulary",
         needs=Needs(
             ("tokens",), lambda tokens: tokens == "words", "vectors work with tokens=words only"
         ),

@@ -22,7 +22,7 @@ from lstm_zoo.sentiment.labelling import LABELLINGS, MultiLabel, SingleLabel
 from lstm_zoo.sentiment.model import build_sentiment, class_log_ratios, resolve_sizes
 from lstm_zoo.sentiment.ngrams import MAX_TEXTS, fit_ngrams
 from lstm_zoo.sentiment.predictor import UNKNOWN_REASON
-from lstm_zoo.sentiment.vectors import read_vectors
+from lstm_zoo.sentiment.vectors import read_vectors, vector_words
 from lstm_zoo.text import encoding, tokenizers
 from lstm_zoo.training.progress import log
 
@@ -129,7 +129,9 @@ class Task(families.Task):
             The task.
 
         Raises:
-            DataError: if there is only one class, or too little text for SentencePiece.
+            CallError: if the file `vectors` does not exist.
+            DataError: if there is only one class, too little text for SentencePiece, or the file
+                `vectors` is malformed.
         """
         classes = training.classes
         if len(classes) < 2:
@@ -156,6 +158,10 @@ class Task(families.Task):
             fold_case=settings["fold_case"],
             **options,
         )
+        if path := settings["vectors"]:  # its words take the places that the texts' have left
+            own = len(tokenizer.words)
+            tokenizer = tokenizer.extended(vector_words(path), settings["vocabulary_size"])
+            log(f"{len(tokenizer.words) - own:,} words of {path} are added to the texts' {own:,}")
         return cls(settings, classes, tokenizer)
 
     @classmethod

@@ -1,11 +1,12 @@
 """Pretrained word vectors, from files of GloVe, word2vec and fastText."""
 
 import contextlib
+import functools
 import gzip
 import os
 import re
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -47,12 +48,8 @@ def read_vectors(
     >>> matrix.tolist(), found
     ([[-1.0, -2.0], [1.0, 2.0]], 2)
     """
-    if not os.path.isfile(path):
-        raise CallError(f"{path}: no such file of word vectors.")
     row_of_word = {word: row for row, word in enumerate(words)}
-    with _open(path) as (file, advance):
-        read = _binary_vectors if _is_binary(file) else _text_vectors
-        found = {row_of_word[word]: row for word, row in read(file, path, row_of_word, advance)}
+    found = {row_of_word[word]: vector() for word, vector in _vectors(path) if word in row_of_word}
     if not found:
         raise DataError(f"{path}: none of the vocabulary's {len(words)} words is in this file.")
     rows = np.stack(list(found.values()))
@@ -61,6 +58,34 @@ def read_vectors(
     matrix = generator.normal(rows.mean(), rows.std(), shape).astype(np.float32)
     matrix[list(found)] = rows
     return matrix, len(found)
+
+
+def vector_words(path: str | os.PathLike) -> Iterator[str]:
+    """Yield the words of a file of vectors, in its order: as a rule the most frequent first.
+
+    Args:
+        path: the file, as for `read_vectors`; it is read as far as words are taken.
+
+    Raises:
+        CallError: if the file does not exist.
+        DataError: if it is malformed.
+
+    Example:
+
+    >>> _ = Path("vectors.txt").write_text("good 1 2\\nbad -1 -2\\n")
+    >>> [*vector_words("vectors.txt")]
+    ['good', 'bad']
+    """
+    return (word for word, _ in _vectors(path))
+
+
+def _vectors(path: str | os.PathLike) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+    """Yield each word, with the function that reads its vector, which is slower."""
+    if not os.path.isfile(path):
+        raise CallError(f"{path}: no such file of word vectors.")
+    with _open(path) as (file, advance):
+        read = _binary_vectors if _is_binary(file) else _text_vectors
+        yield from read(file, path, advance)
 
 
 @contextlib.contextmanager
@@ -100,8 +125,8 @@ def _header_size(fields: Sequence[str | bytes]) -> int | None:
 
 
 def _text_vectors(
-    file: BinaryIO, path: str | os.PathLike, words: Collection[str], advance: Callable[[], None]
-) -> Iterator[tuple[str, np.ndarray]]:
+    file: BinaryIO, path: str | os.PathLike, advance: Callable[[], None]
+) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
     size = None
     for number, line in enumerate(file, 1):
         if number % REPORT_INTERVAL == 0:
@@ -115,27 +140,28 @@ def _text_vectors(
             if size:
                 continue
             size = len(fields) - 1
+        count = f"{size} numbers" if size else f"its numbers ({EXPECTED})"
+        wrong = f"{path}:{number}: expected a word and {count}. Received: {text[:40]!r}"
         # Some of GloVe's words contain spaces: count the numbers from the end.
         word = " ".join(fields[: len(fields) - size])
-        try:
-            wrong = not word or not size
-            if word in words and not wrong:
-                vector = np.array(fields[-size:], dtype=np.float32)
-                wrong = not np.isfinite(vector).all()
-        except ValueError:
-            wrong = True
-        if wrong:
-            count = f"{size} numbers" if size else f"its numbers ({EXPECTED})"
-            raise DataError(
-                f"{path}:{number}: expected a word and {count}. Received: {text[:40]!r}"
-            )
-        if word in words:
-            yield word, vector
+        if not word or not size:
+            raise DataError(wrong)
+        yield word, functools.partial(_text_vector, fields[-size:], wrong)
+
+
+def _text_vector(numbers: Sequence[str], wrong: str) -> np.ndarray:
+    try:
+        vector = np.array(numbers, dtype=np.float32)
+    except ValueError:
+        raise DataError(wrong) from None
+    if not np.isfinite(vector).all():
+        raise DataError(wrong)
+    return vector
 
 
 def _binary_vectors(
-    file: BinaryIO, path: str | os.PathLike, words: Collection[str], advance: Callable[[], None]
-) -> Iterator[tuple[str, np.ndarray]]:
+    file: BinaryIO, path: str | os.PathLike, advance: Callable[[], None]
+) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
     count, size = map(int, file.readline().split())
     data, start = b"", 0
     for number in range(1, count + 1):
@@ -150,8 +176,12 @@ def _binary_vectors(
             data, start = data[start:] + more, 0
         word = data[start:space].lstrip(b"\n").decode("utf-8", "replace")
         start = space + 1 + 4 * size
-        if word in words:
-            vector = np.frombuffer(data, "<f4", size, space + 1)
-            if not np.isfinite(vector).all():
-                raise DataError(f"{place}; a number of {word!r} is not finite.")
-            yield word, vector
+        wrong = f"{place}; a number of {word!r} is not finite."
+        yield word, functools.partial(_binary_vector, data, size, space + 1, wrong)
+
+
+def _binary_vector(data: bytes, size: int, start: int, wrong: str) -> np.ndarray:
+    vector = np.frombuffer(data, "<f4", size, start)
+    if not np.isfinite(vector).all():
+        raise DataError(wrong)
+    return vector

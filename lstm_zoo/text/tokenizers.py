@@ -140,6 +140,32 @@ class WordTokenizer(tf.Module):
         kept = [word.decode() for word, count in ranked if count >= min_count]
         return cls(kept[: vocabulary_size - len(SPECIAL_TOKENS)], fold_case)
 
+    def extended(self, words: Iterable[str], vocabulary_size: int) -> "WordTokenizer":
+        """Make a tokenizer that knows more words.
+
+        Args:
+            words: those to add after its own, the most frequent first. What no text has as a
+                token, such as capital letters with `fold_case`, is left out.
+            vocabulary_size: the maximum number of ids, the four special ones included.
+
+        Returns:
+            The tokenizer; the ids of this one's words are the same.
+
+        Example:
+
+        >>> WordTokenizer(["good"]).extended(["Dull", "dull", "good", "far off"], 100).words
+        ('good', 'dull')
+        """
+        kept = dict.fromkeys(self.words)
+        size = max(len(kept), vocabulary_size - len(SPECIAL_TOKENS))
+        for batch in batches(words):
+            if len(kept) >= size:
+                break
+            tokens = split_words(normalize(batch, self.fold_case)).to_list()
+            found = zip(batch.numpy(), tokens, strict=True)
+            kept.update((word.decode(), None) for word, split in found if split == [word])
+        return WordTokenizer([*kept][:size], self.fold_case)
+
     @property
     def fingerprint(self) -> str:
         """64 hexadecimal digits that change with the ids of some text."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.sentiment.vectors import read_vectors
+from lstm_zoo.sentiment.vectors import read_vectors, vector_words
 
 WORDS = ["<pad>", "bad", "good", "été"]
 ROWS = {"good": [1, 2, 0.5], "other": [7, 8, 9], "été": [0, -0.25, 4], "bad": [-1, -2, 3]}
@@ -49,6 +49,7 @@ def test_every_format_gives_the_same_vectors(tmp_path, monkeypatch, data, compre
     matrix, found = read_vectors(path, WORDS)
     assert found == 3
     assert matrix[1:].tolist() == [ROWS[word] for word in WORDS[1:]]
+    assert [*vector_words(path)] == [*ROWS]
 
 
 @pytest.mark.parametrize("line", ["bad 1", "bad 1 x", "bad 1 nan"])

@@ -70,6 +70,18 @@ def test_words_are_split_by_the_rules(text, expected):
     assert split(text) == expected
 
 
+def test_an_extended_vocabulary_keeps_its_ids_and_adds_what_texts_can_have(monkeypatch):
+    monkeypatch.setattr("lstm_zoo.text.tokenizers.BATCH", 2)
+    own = WordTokenizer(["b", "a"])
+    words = ["a", "New York", "é", "É", "don't", "!", "half-way", "", "ﬁ", "last", "never"]
+    more = own.extended(words, vocabulary_size=10)
+    assert more.words == ("b", "a", "é", "don't", "!", "last")
+    assert more.tokenize(["a É don't ! last never"]).to_list() == [[5, 6, 7, 8, 9, 1]]
+    assert own.extended(words, vocabulary_size=3).words == own.words
+    cased = WordTokenizer(["b"], fold_case=False).extended(iter(["B", "b"]), 100)
+    assert cased.words == ("b", "B") and not cased.fold_case
+
+
 def test_the_vocabulary_is_sorted_by_frequency():
     tokenizer = WordTokenizer.learn(["b b a a c rare"] * 2 + ["b"], vocabulary_size=7, min_count=3)
     assert tokenizer.vocabulary == ["<pad>", "<unk>", "<s>", "</s>", "b", "a"]

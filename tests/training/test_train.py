@@ -359,13 +359,15 @@ def test_a_run_whose_vocabulary_has_changed_is_not_resumed(finished, tmp_path):
 @pytest.mark.slow
 def test_pretrained_vectors_train_and_load(tmp_path):
     path = tmp_path / "vectors.txt"
-    path.write_text("film 1 0 0\ndull 0 1 0\nmoving 0 0 1\n")
+    path.write_text("film 1 0 0\nWords 9 9 9\ndull 0 1 0\nunheard 0 0 1\n")
     pipeline = train(
         tmp_path / "run", epochs=1, vectors=path, learning_rate=0.0, embedding_size=None, **SIMPLE
     )
-    row = pipeline.tokenizer.vocabulary.index("dull")
+    vocabulary = pipeline.tokenizer.vocabulary
     embeddings = pipeline.model.get_layer("embedding").embeddings.numpy()
-    assert embeddings[row] == pytest.approx([0, 1, 0])
+    for word, vector in (("dull", [0, 1, 0]), ("unheard", [0, 0, 1])):
+        assert embeddings[vocabulary.index(word)] == pytest.approx(vector)
+    assert vocabulary[-1] == "unheard" and "Words" not in vocabulary
     assert lstm_zoo.load(tmp_path / "run").model.get_layer("embedding").output_dim == 3
 
 
