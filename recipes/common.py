@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -99,6 +99,7 @@ class Recipe:
         """Return eight hexadecimal digits that change with the settings and the splits."""
         table = families.settings(self.family)
         values = with_sizes(self.resolved_settings(), families.module(self.family).VARIANTS)
+        values |= {name: Path(values[name]).name for name in self.files}  # wherever they are
         # Without neutral values, so that a setting that is added later changes no digest.
         settings = {n: value for n, value in values.items() if value != table[n].neutral}
         hashed = (settings, self.splits, self.validation_share, self.test_share)
@@ -168,7 +169,8 @@ class Recipe:
         **more: str,
     ) -> dict[str, str]:
         """Format the scores of one run, or the mean of several, as a row of RESULTS.md."""
-        given = "".join(f" --{name} {path.name}" for name, path in (files or {}).items())
+        files = {name: path.name for name, path in (files or {}).items()}
+        given = "".join(f" --{name} {file}" for name, file in files.items())
         return {
             "recipe": self.name,
             "command": f"`python recipes/{self.name}.py --data {data.name}{given} --seed {seed}`",
@@ -180,7 +182,7 @@ class Recipe:
             },
             "minutes": f"{sum(result['training_seconds'] for result in results) / 60:.1f}",
             "peak GB": f"{max(result['peak_memory_bytes'] for result in results) / 1e9:.1f}",
-            "digest": self.digest(),
+            "digest": replace(self, settings={**self.settings, **files}).digest(),
         }
 
     def command(self) -> click.Command:

@@ -413,7 +413,7 @@ def evaluate_command(name: str, data: Path) -> None:
 @main.command("draw", cls=ErrorHandlingCommand)
 @_name
 @_data
-@click.option("--to", "folder", required=True, type=user_path, metavar="DIR", help="Of the plots.")
+@click.option("--to", "folder", required=True, type=user_path, metavar="DIR", help="For DIR/NAME.")
 def draw_command(name: str, data: Path, folder: Path) -> None:
     """Draw the plots of a run's report for a preset and the recipe's test set."""
     import lstm_zoo
@@ -423,6 +423,7 @@ def draw_command(name: str, data: Path, folder: Path) -> None:
     columns = PRESETS[name].test(data).columns
     scores = predictor.evaluate(columns)
     title = plots.title(Path(name), PRESETS[name].test_set, scores["examples"])
+    folder /= name
     folder.mkdir(parents=True, exist_ok=True)
     for file, caption in predictor.draw(columns, scores, title, folder).items():
         write_line(f"{folder / file}: {caption}")

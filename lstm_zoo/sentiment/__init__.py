@@ -33,7 +33,9 @@ DECODES = False
 CLASSIFIES = True
 COLUMNS = ("text_column", "label_column")
 ANSWER_FORMATS = {}
-TOKENIZER = ("tokens", "vocabulary_size", "vocabulary_sample", "min_count", "fold_case")
+TOKENIZER = (
+    "tokens", "vocabulary_size", "vocabulary_sample", "min_count", "fold_case", "vectors",
+)  # fmt: skip
 
 _COMMON = {
     "cell": "lstm",
@@ -134,7 +136,7 @@ SETTINGS = {
     "min_count": Setting(
         1,
         integer(1),
-        "minimum count of a word; rarer ones are unknown (words only)",
+        "minimum count of a word; rarer ones that vectors lack are unknown (words only)",
         needs=Needs(("tokens",), lambda tokens: tokens == "words", "set tokens=words"),
     ),
     "vocabulary_sample": sample_setting(

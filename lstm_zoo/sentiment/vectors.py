@@ -6,7 +6,7 @@ import gzip
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -39,7 +39,7 @@ def read_vectors(
     Raises:
         CallError: if the file does not exist.
         DataError: if it is malformed, or no word is found; the message names the file and the
-            line. Of words outside of the vocabulary, numbers are counted, but not read.
+            line. Of words outside of the vocabulary, numbers are not read.
 
     Example:
 
@@ -49,7 +49,9 @@ def read_vectors(
     ([[-1.0, -2.0], [1.0, 2.0]], 2)
     """
     row_of_word = {word: row for row, word in enumerate(words)}
-    found = {row_of_word[word]: vector() for word, vector in _vectors(path) if word in row_of_word}
+    # Closed at once if a number is malformed, so that no bar is left below the error.
+    with contextlib.closing(_vectors(path)) as pairs:
+        found = {row_of_word[word]: vector() for word, vector in pairs if word in row_of_word}
     if not found:
         raise DataError(f"{path}: none of the vocabulary's {len(words)} words is in this file.")
     rows = np.stack(list(found.values()))
@@ -79,7 +81,9 @@ def vector_words(path: str | os.PathLike) -> Iterator[str]:
     return (word for word, _ in _vectors(path))
 
 
-def _vectors(path: str | os.PathLike) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+def _vectors(
+    path: str | os.PathLike,
+) -> Generator[tuple[str, Callable[[], np.ndarray]], None, None]:
     """Yield each word, with the function that reads its vector, which is slower."""
     if not os.path.isfile(path):
         raise CallError(f"{path}: no such file of word vectors.")
@@ -143,9 +147,9 @@ def _text_vectors(
         count = f"{size} numbers" if size else f"its numbers ({EXPECTED})"
         wrong = f"{path}:{number}: expected a word and {count}. Received: {text[:40]!r}"
         # Some of GloVe's words contain spaces: count the numbers from the end.
-        word = " ".join(fields[: len(fields) - size])
-        if not word or not size:
+        if not size or len(fields) <= size:
             raise DataError(wrong)
+        word = " ".join(fields[:-size])
         yield word, functools.partial(_text_vector, fields[-size:], wrong)
 
 

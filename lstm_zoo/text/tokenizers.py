@@ -75,7 +75,7 @@ class WordTokenizer(tf.Module):
     (`don't`). Every other character that is not white space is a token by itself.
 
     Args:
-        words: the vocabulary, by descending frequency; the first word has the id 4.
+        words: the vocabulary, the most frequent first; the first word has the id 4.
         fold_case: whether to fold case before the lookup.
 
     Example:

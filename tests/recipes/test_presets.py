@@ -22,6 +22,7 @@ def questions(tmp_path_factory):
     folder = tmp_path_factory.mktemp("questions")
     lines = [f"{kind}:x {words} {n} ?" for n in range(60) for kind, words in WORDS.items()]
     (folder / "train.txt").write_text("\n".join(lines) + "\n")
+    (folder / "vectors.txt").write_text("who 1 0 0.5\nhow 0 1 0.5\n")
     training, _ = trec.RECIPE.split_data(trec.read(folder / "train.txt"), 0)
     lstm_zoo.train(
         "sentiment",
@@ -30,6 +31,7 @@ def questions(tmp_path_factory):
         variant="tiny",
         epochs=2,
         ngram_buckets=99,
+        vectors=folder / "vectors.txt",
     )
     return folder
 
@@ -45,6 +47,8 @@ def test_a_preset_is_the_run_in_float16_with_a_card(questions, tmp_path, monkeyp
     files = {path.name for path in (tmp_path / name).iterdir()}
     assert {"config.json", "vocabulary.txt", "calibration.json", "card.md", "card.json"} <= files
     assert not files & {"report.html", "curves.png", "history.csv"}
+    for file in (tmp_path / name).glob("*.json"):
+        assert str(questions) not in file.read_text("utf-8")
 
     original, preset = lstm_zoo.load(questions / "run"), lstm_zoo.load(tmp_path / name)
     for weight, half in zip(original.model.weights, preset.model.weights, strict=True):
@@ -68,8 +72,8 @@ def test_a_preset_is_the_run_in_float16_with_a_card(questions, tmp_path, monkeyp
     value = entry["metric"]["value"]
     assert done.stdout == f"metric accuracy  value {value}  card {value}  examples 18\n"
 
-    plots = tmp_path / "plots"
-    done = CliRunner().invoke(recipe.main, ["draw", *arguments[1:], "--to", str(plots)])
+    plots = tmp_path / "plots" / name
+    done = CliRunner().invoke(recipe.main, ["draw", *arguments[1:], "--to", str(plots.parent)])
     assert {path.name for path in plots.iterdir()} == {"confusion.png", "reliability.png"}
     assert f"{plots / 'confusion.png'}: " in done.stdout
 
@@ -98,12 +102,18 @@ def test_a_preset_that_float16_changes_or_that_is_too_large_is_not_made(
     [
         ("trec-questions", "trec/train.txt"),
         ("imdb-sentiment", "aclImdb_train.tar.gz"),
+        ("mr-sentiment", "sentence_polarity"),
         ("digits-speech", "digits/LibriSpeech"),
+        ("multi30k-de-en", "multi30k"),
     ],
 )
 def test_what_ships_has_the_score_of_its_card(shared_data, name, data):
     scores = recipe.evaluate(name, shared_data / data)
     # Another processor may round one of two equal scores the other way.
-    assert abs(scores["value"] - scores["card"]) * scores["examples"] < 1.5
-    better = {"trec-questions": 0.86, "imdb-sentiment": 0.91, "digits-speech": -0.04}[name]
+    allowed = 0.2 if scores["metric"] == "bleu" else 1.5 / scores["examples"]
+    assert abs(scores["value"] - scores["card"]) < allowed
+    better = {
+        "trec-questions": 0.86, "imdb-sentiment": 0.91, "mr-sentiment": 0.80,
+        "digits-speech": -0.04, "multi30k-de-en": 31,
+    }[name]  # fmt: skip
     assert scores["value"] * (-1 if scores["metric"] == "wer" else 1) > better

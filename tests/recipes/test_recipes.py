@@ -110,13 +110,17 @@ def test_a_seed_leaves_one_speaker_out_and_plain_training_has_no_synthetic_voice
         assert augmented[2][:4] == speakers and all("+" in voice for voice in augmented[2][4:])
 
 
-def test_the_digest_changes_with_settings_and_splits_only(monkeypatch):
+def test_the_digest_changes_with_settings_and_splits_only(tmp_path, monkeypatch):
     recipe = Classification("made", "", None, {"units": (8,)}, "", 0.1)
     first = recipe.digest()
     assert replace(recipe, settings={"units": "8"}, guide="reworded").digest() == first
     assert replace(recipe, settings={"units": (9,)}).digest() != first
     assert replace(recipe, splits=2).digest() != first
     assert replace(recipe, validation_share=0.2).digest() != first
+    files = {"settings": {"vectors": "glove.txt"}, "files": {"vectors": ""}}
+    with_file = replace(recipe, **files).digest()
+    monkeypatch.chdir(tmp_path)
+    assert replace(recipe, **files).digest() == with_file != first
     # A changed default changes the scores too.
     changed = TRAINING["epochs"]._replace(default=99)
     monkeypatch.setitem(TRAINING, "epochs", changed)
@@ -206,7 +210,8 @@ def test_a_recipe_trains_and_writes_a_row(tmp_path, monkeypatch):
     (row,) = all_rows()
     assert " --vectors own.txt --seed 0" in row["command"]
     assert read_config(tmp_path / "run/seed-0")["network"]["embedding_size"] == 3
-    assert row["digest"] == recipe.digest()
+    assert row["digest"] == replace(recipe, settings={**settings, "vectors": "own.txt"}).digest()
+    assert row["digest"] != recipe.digest()
     assert 0 <= float(row["accuracy"].split(" ± ")[0]) <= 1
     assert (tmp_path / "run/seed-1/model.weights.h5").is_file()
     assert (tmp_path / "export/1/saved_model.pb").is_file()

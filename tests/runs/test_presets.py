@@ -28,6 +28,7 @@ MAX_TOTAL = 60_000_000  # bytes
 INPUTS = {
     "imdb-sentiment": ("A wonderful, moving film with superb acting.", "pos"),
     "trec-questions": ("Who wrote the novel Middlemarch ?", "HUM"),
+    "mr-sentiment": ("a gripping, beautifully acted drama .", "pos"),
     "digits-speech": (str(READY_RUNS / "spoken.wav"), "six"),
     "multi30k-de-en": ("Ein Mann fährt Fahrrad.", "man"),
 }

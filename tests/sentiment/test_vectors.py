@@ -1,5 +1,6 @@
 """Word vectors: GloVe's and word2vec's text, word2vec's binary form, and gzip."""
 
+import contextlib
 import gzip
 
 import numpy as np
@@ -52,13 +53,27 @@ def test_every_format_gives_the_same_vectors(tmp_path, monkeypatch, data, compre
     assert [*vector_words(path)] == [*ROWS]
 
 
-@pytest.mark.parametrize("line", ["bad 1", "bad 1 x", "bad 1 nan"])
-def test_a_malformed_line_is_an_error_with_its_number(tmp_path, line):
+@pytest.mark.parametrize("line", ["bad 1", "7", "bad 1 x", "bad 1 nan"])
+def test_a_malformed_line_is_an_error_with_its_number_and_leaves_no_bar(
+    tmp_path, monkeypatch, line
+):
+    bars = []
+
+    class Bar(contextlib.nullcontext):
+        n = 0
+
+        def __exit__(self, *error):
+            bars.append(self)
+
+    monkeypatch.setattr("lstm_zoo.sentiment.vectors.progress_bar", lambda **options: Bar())
     path = tmp_path / "vectors.txt"
     path.write_text(f"good 1 2\n\n{line}\n")
     message = rf"vectors.txt:3: expected a word and 2 numbers. Received: '{line}'"
     with pytest.raises(DataError, match=message):
-        read_vectors(path, ["good", "bad"])
+        try:
+            read_vectors(path, ["good", "bad", "7"])
+        finally:
+            assert len(bars) == 1
 
 
 @pytest.mark.parametrize(

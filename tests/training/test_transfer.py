@@ -204,6 +204,12 @@ def test_another_variant_takes_what_fits_and_says_what_does_not(tmp_path):
             {"keep": True, "min_count": 5},
             "min_count=5 has no effect with keep_vocabulary: .* has min_count=2",
         ),
+        (
+            "sentiment",
+            "sentiment",
+            {"keep": True, "vectors": "v.txt"},
+            "v.txt has no effect with keep_vocabulary: the tokenizer of .* has vectors=none",
+        ),
     ],
 )
 def test_runs_that_do_not_fit_are_refused(tmp_path, run, family, settings, message):
