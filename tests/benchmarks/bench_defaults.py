@@ -1,13 +1,14 @@
 """A classifier with the default settings against TF-IDF, on corpora and parts of them.
 
-    python tests/benchmarks/bench_defaults.py DATA --results defaults.jsonl
+    python tests/benchmarks/bench_defaults.py DATA --results tests/benchmarks/defaults.jsonl
 
 DATA is a folder with aclImdb_train.tar.gz, sentence_polarity, trec/train.txt,
 sms_spam/SMSSpamCollection and reuters_r8/train.tsv; those that are missing are left out. For each
 seed a fifth of a corpus is the test set (of IMDB whole blocks of ids, and at most 5,000 rows), and
 1,000, 3,000, 10,000 or all of the other rows are given to both. The classifier takes a tenth of
 them as validation data; TF-IDF with logistic regression is trained on all of them. What is in the
-file of results is not measured again.
+file of results is not measured again; defaults.jsonl has what was measured so far with these
+defaults, and is to be emptied when they change.
 """
 
 import itertools
