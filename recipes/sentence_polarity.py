@@ -1,29 +1,29 @@
 """Sentiment of single sentences of movie reviews, MR (Pang and Lee 2005): positive or negative.
 
-    python recipes/sentence_polarity.py --data sentence_polarity --run runs/sentence_polarity
+    python recipes/sentence_polarity.py --data sentence_polarity --vectors VECTORS --run runs/mr
 
 Data: a folder with `rt-polarity.neg` and `rt-polarity.pos`, one sentence per line, UTF-8. In each
-of five splits by seed, 10 % is the test set and 5 % validation data.
-Cost: on two cores about 8 minutes for the five trainings, and 2 GB.
-Target: a mean accuracy half a point above TF-IDF with logistic regression.
+of five splits by seed, 10 % is the test set and 5 % validation data. VECTORS are pretrained word
+vectors in GloVe's text format. The published scores are with the 300-dimensional ones of spaCy's
+model en_core_web_md 3.8 (CC0; `python -m spacy download en_core_web_md`, then a line for each word
+that `nlp.vocab` has a vector for), of the words that occur twice or more in this and some other
+corpora. The training texts fill the vocabulary, so that no other word is taken from the file.
+GloVe's, from nlp.stanford.edu/projects/glove, work in the same way.
+Cost: on two cores about 55 minutes for the five trainings, beside others, and 4 GB.
+Target: a mean accuracy of 0.81, two points above TF-IDF with logistic regression.
 """
 
 from pathlib import Path
 
 from classification import Classification
 
+# Pretrained vectors: 10,000 sentences are too few to learn words from. They are overfitted within
+# three epochs without strong dropout.
 SETTINGS = {
-    # The defaults of the time of its row.
-    "fitted_ngrams": False,
-    "monitor": "accuracy",
-    "min_count": 2,
-    "embedding_size": 64,
-    "units": (64,),
-    "class_ratios": True,
-    "ngrams": 2,
-    "word_dropout": 0.5,
+    "vectors": "spacy_en_md.300d.txt.gz",
+    "vocabulary_size": 17_000,
+    "word_dropout": 0.1,
     "embedding_dropout": 0.5,
-    "learning_rate": 0.001,
     "epochs": 8,
 }
 
@@ -47,6 +47,7 @@ RECIPE = Classification(
     data="MR; 10 % test, five splits",
     splits=5,
     validation_share=0.05,
+    files={"vectors": "Pretrained word vectors, see above."},
 )
 main = RECIPE.command()
 
