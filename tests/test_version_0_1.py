@@ -25,6 +25,7 @@ from lstm_zoo.settings import UNDECLARED
 DATA = Path(__file__).parent / "data/version_0_1"
 ANSWERS = json.loads((DATA / "answers.json").read_text("utf-8"))
 RECIPES = json.loads((DATA / "recipes.json").read_text("utf-8"))
+RETRAINED = ("multi30k", "sentence_polarity")  # with other settings, since version 0.1
 
 
 def assert_alike(found, expected):
@@ -109,7 +110,7 @@ def test_the_scores_of_an_old_card_have_the_names_of_today():
     assert card == {"exported_with": {}, "my key": 1, "scores": {"test": {"wer": 0.5}}}
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in RETRAINED])
 def test_published_rows_were_made_with_todays_settings(name):
     """The digest of a row is another than version 0.1's; what it is of is the same."""
     recipe = importlib.import_module(name).RECIPE
