@@ -30,8 +30,8 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
 
     Raises:
         DataError: for any error of the block: what reads a damaged file can raise errors of many
-            types. But a `DataError` of its own, a `CallError` and an `ImportError` stay as they
-            are.
+            types, and a `CallError` is about a call that the file's content made. But a
+            `DataError` of its own and an `ImportError` stay as they are.
 
     Example:
 
@@ -42,8 +42,10 @@ def reading(path: str | os.PathLike) -> Iterator[None]:
     """
     try:
         yield
-    except (DataError, CallError, ImportError):
+    except (DataError, ImportError):
         raise  # it names its file, or is not about the file
+    except CallError as error:
+        raise DataError(f"{path}: {str(error)[:1000]}") from error
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise DataError(f"{error.filename}: {error.strerror}.") from error

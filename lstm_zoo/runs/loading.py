@@ -48,7 +48,8 @@ def load(
         one that predicts and evaluates alone, such as `lstm_zoo.sentiment.runtime.Pipeline`.
 
     Raises:
-        CallError: if there is no run, it is of another family, or it has not finished an epoch.
+        CallError: if there is no run, it is of another family, it has not finished an epoch, or
+            `use_cudnn` is something else.
         DataError: if a file of the run is damaged.
 
     Example:
@@ -56,6 +57,8 @@ def load(
     >>> lstm_zoo.load("runs/imdb").predict(["a moving film"])[0].label
     'pos'
     """
+    if use_cudnn not in ("auto", True, False):
+        raise CallError(f"use_cudnn is 'auto', True or False. Received: {use_cudnn!r}")
     export = exports.locate(run, prefer_onnx)
     if export is None and not find_spec("tensorflow"):
         export = exports.locate(run, prefer=True)
@@ -67,7 +70,7 @@ def load(
     if not (run / CHECKSUMS).is_file():
         log(f"Warning: {run} was made without checksums; damage may go unnoticed.")
     if export is not None:
-        with reading(run):
+        with reading(run / exports.PIPELINE):
             return families.runtime(config["family"])(run, config)
     return families.pipeline(config["family"]).load(run, config, use_cudnn=use_cudnn)
 

@@ -260,6 +260,20 @@ def expit(logits: np.ndarray) -> np.ndarray:
     return np.where(logits >= 0, 1, powers) / (1 + powers)
 
 
+def check_classes(classes: Any) -> None:
+    """Check that a run's classes are a list of texts.
+
+    Raises:
+        ValueError: if they are not.
+
+    Example:
+
+    >>> check_classes(["neg", "pos"])
+    """
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError("the classes are not a list of texts.")
+
+
 def _signed(prediction: Mapping[str, Any], predicted: str) -> float:
     sign = 1 if predicted == prediction["label"] else -1
     return sign * prediction["probability"]

@@ -11,7 +11,7 @@ import numpy as np
 from lstm_zoo.runs.exports import MODEL
 from lstm_zoo.runtime import pipeline
 from lstm_zoo.sentiment import calibration
-from lstm_zoo.sentiment.labelling import LABELLINGS
+from lstm_zoo.sentiment.labelling import LABELLINGS, check_classes
 from lstm_zoo.sentiment.predictor import Predictor
 from lstm_zoo.text import numpy_tokenizers
 from lstm_zoo.text.vocabulary import UNKNOWN
@@ -30,6 +30,7 @@ class Pipeline(Predictor, pipeline.Pipeline):
     def __init__(self, directory: Path, config: Mapping[str, Any]):
         super().__init__(directory, config)
         settings, classes = config["settings"], config["learned"]["classes"]
+        check_classes(classes)
         kind = numpy_tokenizers.TOKENIZERS[settings["tokens"]]
         normalizer = numpy_tokenizers.Normalizer.load(directory, settings["fold_case"])
         self.tokenizer = kind.load(directory, normalizer)

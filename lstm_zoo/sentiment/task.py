@@ -18,7 +18,7 @@ from lstm_zoo.recurrent import layer_names
 from lstm_zoo.sentiment import calibration, corpus, demo
 from lstm_zoo.sentiment.calibration import Calibration
 from lstm_zoo.sentiment.corpus import Corpus
-from lstm_zoo.sentiment.labelling import LABELLINGS, MultiLabel, SingleLabel
+from lstm_zoo.sentiment.labelling import LABELLINGS, MultiLabel, SingleLabel, check_classes
 from lstm_zoo.sentiment.model import build_sentiment, class_log_ratios, resolve_sizes
 from lstm_zoo.sentiment.ngrams import MAX_TEXTS, fit_ngrams
 from lstm_zoo.sentiment.predictor import UNKNOWN_REASON
@@ -170,8 +170,7 @@ class Task(families.Task):
         settings = config["settings"]
         tokenizer = tokenizers.TOKENIZERS[settings["tokens"]].load(run, settings["fold_case"])
         classes = config["learned"]["classes"]
-        if not all(isinstance(name, str) for name in classes):
-            raise DataError(f"{run / 'config.json'}: the classes are not texts.")
+        check_classes(classes)
         return cls(settings, classes, tokenizer, calibration.read(run))
 
     def save(self, run: Path) -> None:

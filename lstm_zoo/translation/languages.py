@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SAMPLE = 2_000  # texts of a column that are looked at
 MIN_WORDS = 20  # function words of a language, to be certain of it
@@ -173,6 +173,27 @@ def names(code: str | None) -> tuple[str, ...]:
     base = _base(code)
     language = LANGUAGES.get(base)
     return tuple(dict.fromkeys((code, base, *(language.names if language else ()))))
+
+
+def check_pair(codes: Any) -> None:
+    """Check that a run's languages are two codes, None where one was not given.
+
+    Raises:
+        ValueError: if they are not.
+
+    Example:
+
+    >>> check_pair(["de", None])
+    >>> check_pair("de")
+    Traceback (most recent call last):
+    ValueError: languages are two codes. Found: 'de'
+    """
+    if (
+        not isinstance(codes, list)
+        or len(codes) != 2
+        or not all(isinstance(code, (str, type(None))) for code in codes)
+    ):
+        raise ValueError(f"languages are two codes. Found: {codes!r}")
 
 
 def full_names() -> set[str]:

@@ -15,7 +15,7 @@ from lstm_zoo.runtime import pipeline
 from lstm_zoo.runtime.numerics import log_softmax
 from lstm_zoo.text.numpy_tokenizers import Normalizer, PieceTokenizer, pad
 from lstm_zoo.text.vocabulary import END, START
-from lstm_zoo.translation import corpus, numpy_beam
+from lstm_zoo.translation import corpus, languages, numpy_beam
 from lstm_zoo.translation.predictor import Predictor, output_limits
 
 EVALUATION_BATCH = 128  # pairs
@@ -39,6 +39,7 @@ class Pipeline(Predictor, pipeline.Pipeline):
 
     def __init__(self, directory: Path, config: Mapping[str, Any]):
         super().__init__(directory, config)
+        languages.check_pair(config["learned"]["languages"])
         normalizer = Normalizer.load(directory, fold_case=False)
         self.tokenizer = Tokenizers(
             *(PieceTokenizer.load(directory / side, normalizer) for side in Tokenizers._fields)

@@ -21,7 +21,7 @@ from lstm_zoo.recurrent import layer_names, state_names
 from lstm_zoo.text import encoding
 from lstm_zoo.text.subwords import SubwordSampler
 from lstm_zoo.text.tokenizers import END, START, PieceTokenizer
-from lstm_zoo.translation import corpus, decoding, demo, metrics
+from lstm_zoo.translation import corpus, decoding, demo, languages, metrics
 from lstm_zoo.translation.corpus import Corpus
 from lstm_zoo.translation.loss import SmoothedCrossEntropy
 from lstm_zoo.translation.model import build_translation, resolve_sizes
@@ -109,10 +109,10 @@ class Task(families.Task):
     @staticmethod
     def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
         """Return the demo corpus: training data and a test set."""
-        languages = [
+        pair = [
             settings[side] or code for side, code in zip(SIDES, DEMO_LANGUAGES, strict=True)
         ]
-        whole = corpus.read(demo.generate(DEMO_EXAMPLES, settings["seed"], *languages))
+        whole = corpus.read(demo.generate(DEMO_EXAMPLES, settings["seed"], *pair))
         return whole.split(DEMO_TEST_SHARE, settings["seed"])
 
     @classmethod
@@ -160,9 +160,7 @@ class Task(families.Task):
     @classmethod
     def load(cls, run: Path, config: Mapping[str, Any]) -> "Task":
         """Load the tokenizers that `save` wrote."""
-        for code in config["learned"]["languages"]:
-            if not isinstance(code, (str, type(None))):
-                raise DataError(f"{run / 'config.json'}: languages are codes. Found: {code!r}")
+        languages.check_pair(config["learned"]["languages"])
         tokenizers = [PieceTokenizer.load(run / side, fold_case=False) for side in SIDES]
         return cls(config["settings"], *tokenizers)
 
