@@ -19,6 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # TF32 too, as `full_float32` has this one do.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+if "PYTEST_XDIST_WORKER" in os.environ:  # more threads than cores only wait for one another
+    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 # The same examples in every run, and no failure because a machine is slow.
 settings.register_profile(
