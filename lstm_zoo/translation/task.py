@@ -109,9 +109,7 @@ class Task(families.Task):
     @staticmethod
     def read_demo(settings: Mapping[str, Any]) -> tuple[Corpus, Corpus]:
         """Return the demo corpus: training data and a test set."""
-        pair = [
-            settings[side] or code for side, code in zip(SIDES, DEMO_LANGUAGES, strict=True)
-        ]
+        pair = [settings[side] or code for side, code in zip(SIDES, DEMO_LANGUAGES, strict=True)]
         whole = corpus.read(demo.generate(DEMO_EXAMPLES, settings["seed"], *pair))
         return whole.split(DEMO_TEST_SHARE, settings["seed"])
 
