@@ -34,7 +34,7 @@ class ExportError(RuntimeError):
 
 
 class BackendError(ImportError):
-    """Keras is set up in a way that lstm_zoo's models can't run on.
+    """What a model runs on is not installed, or set up in a way that it can't run on.
 
     The command line exits with status 2.
     """

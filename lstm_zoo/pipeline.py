@@ -381,8 +381,9 @@ class Pipeline(Predictor, families.Pipeline):
         """
         from lstm_zoo import compat
 
+        task_class = families.task(config["family"])
         with reading(run / CONFIG):
-            task = families.task(config["family"]).load(run, config)
+            task = task_class.load(run, config)
             for name, (count, file) in task.counts.items():
                 if config["network"].get(name) != count:
                     raise DataError(

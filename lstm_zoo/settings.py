@@ -281,7 +281,7 @@ def number(minimum: float, below: float = float("inf")) -> Callable[[Any], float
             raise bad
         try:
             result = float(value)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             raise bad from None
         if not minimum <= result < below:  # also false for NaN
             raise bad

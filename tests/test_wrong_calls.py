@@ -181,32 +181,47 @@ def leaves(value, path=()):
     yield path
 
 
-VALUES = [None, -1, 0, 10**12, 1e308, "", CONTROL, [], [[]], {}, {"a": 1}, True, "x" * 10**5]
+MISSING = object()
+VALUES = [MISSING, None, -1, 0, 10**12, 10**400, 1e308, "", CONTROL, [], [[]], {}, {"a": 1}, True,
+          "x" * 10**5]  # fmt: skip
 
 
-def check_configurations(calls, run, name, arguments):
-    """Run a call with each value in every place of a run's configuration."""
-    config = json.loads((run / name).read_text("utf-8"))
-    # What the data was, and how fast the machine, is only shown.
-    shown = ("data", "environment")
-    for path in [path for path in leaves(config) if path and path[0] not in shown]:
+def check_configurations(calls, path, arguments, entries=None, names=()):
+    """Run a call with each value in every place of a configuration, or of some entries of it."""
+    run, config = path.parent, json.loads(path.read_text("utf-8"))
+    names = [f"{run}/", f"{run}: a run of", f"{run}: its files give", *names]
+    for keys in [keys for keys in leaves(config) if keys and keys[0] in (entries or config)]:
         for value in VALUES:
             damaged = json.loads(json.dumps(config))
             inner = damaged
-            for key in path[:-1]:
+            for key in keys[:-1]:
                 inner = inner[key]
-            inner[path[-1]] = value
-            (run / name).write_text(json.dumps(damaged))
-            names = [f"{run}/", f"{run}: a run of", f"{run}: its files give", "unusable.tsv"]
+            inner[keys[-1]] = value
+            if value is MISSING:
+                del inner[keys[-1]]
+            path.write_text(json.dumps(damaged))
             calls.run(arguments, names, True)
-    calls.check(at_least=500)
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_damaged_configurations_of_runs(calls, tmp_path, family):
     run = shutil.copytree(READY_RUNS / family, tmp_path / "run")
     arguments = [family, "evaluate", run, "--data", "unusable.tsv"]
-    check_configurations(calls, run, "config.json", arguments)
+    check_configurations(calls, run / "config.json", arguments, names=["unusable.tsv"])
+    calls.check(at_least=500)
+
+
+def test_damaged_configurations_of_resumed_runs(calls, tmp_path):
+    finished = shutil.copytree(READY_RUNS / "sentiment", tmp_path / "finished")
+    for run in (finished, shutil.copytree(READY_RUNS / "interrupted", tmp_path / "interrupted")):
+        for name, entries in (("config.json", ("data", "learned")), ("environment.json", None)):
+            content = (run / name).read_bytes()
+            arguments = ["sentiment", "train", "--run", run, "--resume"]
+            # The run's data were in memory, if they are asked for.
+            names = ["in memory", "no such file", "File name too long"]
+            check_configurations(calls, run / name, arguments, entries, names)
+            (run / name).write_bytes(content)
+    calls.check(at_least=200)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +235,8 @@ def test_damaged_configurations_of_exports(calls, tmp_path, family, preset):
     lstm_zoo.load(preset).export(export, format="onnx")
     (export / "checksums.json").unlink()
     arguments = [family, "evaluate", export, "--data", "unusable.tsv"]
-    check_configurations(calls, export, "pipeline.json", arguments)
+    check_configurations(calls, export / "pipeline.json", arguments, names=["unusable.tsv"])
+    calls.check(at_least=500)
 
 
 def test_wrong_calls(calls, exports, tmp_path):

@@ -104,6 +104,8 @@ def format_spec(specification: tf.TensorSpec) -> str:
     >>> format_spec(tf.TensorSpec([None, 2], tf.float32))
     'float32[?, 2]'
     """
+    if specification.shape.rank is None:
+        return f"{specification.dtype.name}[...]"
     sizes = ["?" if size is None else str(size) for size in specification.shape]
     return f"{specification.dtype.name}[{', '.join(sizes)}]"
 

@@ -20,6 +20,7 @@ from lstm_zoo.files import (
     CHECKPOINT,
     atomic_write,
     read_json,
+    reading,
     staging_directory,
     write_checksums,
 )
@@ -38,6 +39,14 @@ STEPS = "steps.jsonl"  # only training reads it and the next, when it goes on
 TENSORBOARD = "tensorboard"  # a directory
 FORMAT = 1  # of config.json: raised when an older reader would misread a newer run
 ENTRIES = ("settings", "network", "learned", "data")  # of config.json, objects each
+DATA = {  # the entries of `data`, and their types
+    "source": str,
+    "validation_source": (str, type(None)),
+    "validation_split": float,
+    "strict": bool,
+    "training": dict,
+    "validation": dict,
+}
 EXPORTED = ("model.onnx", "model.tflite", "saved_model.pb", "*/saved_model.pb")
 
 
@@ -110,25 +119,38 @@ def parse_config(path: Path, family: str | None = None) -> dict[str, Any]:
         shown = path.parent if path.name == CONFIG else path
         raise CallError(f"{shown}: a run of {config['family']}, not of {family}.")
     table = families.settings(config["family"])
-    # In the run's order: a resumed run writes the same bytes.
-    settings = {**config["settings"], **neutral_values(table), **config["settings"]}
-    missing = [name for name in table if name not in settings]
-    if missing:
-        raise DataError(f"{path}: the setting {missing[0]} is missing.")
     sizes = {name for row in families.module(config["family"]).VARIANTS.values() for name in row}
-    _check_values(path, table, settings)
-    _check_values(path, {name: table[name] for name in sizes}, config["network"])
-    return {**config, "settings": settings}
+    settings = _complete(path, table, config["settings"])
+    sizes = {name: setting for name, setting in table.items() if name in sizes}
+    network = _complete(path, sizes, config["network"])
+    data = config["data"]
+    for name, kinds in DATA.items():
+        if name not in data or not isinstance(data[name], kinds):
+            raise DataError(f"{path}: data.{name} is missing, or not what is expected there.")
+    if not 0 < data["validation_split"] < 1 or not data["source"]:
+        raise DataError(f"{path}: data.source is a name, data.validation_split between 0 and 1.")
+    if not isinstance(config.get("init_from", {}), dict):
+        raise DataError(f"{path}: init_from is not an object.")
+    return {**config, "settings": settings, "network": network}
 
 
-def _check_values(path: Path, table: Mapping[str, Setting], values: Mapping[str, Any]) -> None:
-    """Check that values keep the limits of their settings."""
-    for name in table.keys() & values.keys():
+def _complete(path: Path, table: Mapping[str, Setting], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values for all settings of a table, the neutral ones for those newer than the run.
+
+    Raises:
+        DataError: if one is missing, or beyond its setting's limits.
+    """
+    # In the run's order: a resumed run writes the same bytes.
+    values = {**found, **neutral_values(table), **found}
+    for name, setting in table.items():
+        if name not in values:
+            raise DataError(f"{path}: the setting {name} is missing.")
         try:
-            table[name].read(values[name])
+            setting.read(values[name])
         except (ValueError, TypeError) as error:
-            found = repr(values[name])[:100]
-            raise DataError(f"{path}: {name} takes {error}. Found: {found}") from error
+            shown = repr(values[name])[:100]
+            raise DataError(f"{path}: {name} takes {error}. Found: {shown}") from error
+    return values
 
 
 def check_free(run: Path, overwrite: bool = False) -> None:
@@ -241,7 +263,8 @@ def results(run: Path) -> list[str]:
     if not (run / METRICS).is_file():
         return [CALIBRATION]  # it is written before them
     metrics = read_json(run / METRICS)
-    plots = (Path(name).name for name in metrics.get("plots", []))
+    with reading(run / METRICS):
+        plots = [Path(name).name for name in metrics.get("plots", [])]
     return [CALIBRATION, METRICS, REPORT, *plots]
 
 

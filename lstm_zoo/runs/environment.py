@@ -11,6 +11,7 @@ from lstm_zoo.errors import DataError
 from lstm_zoo.files import read_json, write_json
 
 ENVIRONMENT = "environment.json"
+ENTRIES = {"versions": dict, "training_seconds": (int, float), "peak_memory_bytes": (int, float)}
 PACKAGES = ("lstm_zoo", "keras", "tensorflow", "tensorflow-text", "numpy")
 
 
@@ -64,6 +65,7 @@ def read_environment(run: Path) -> dict[str, Any]:
     '0.1.0'
     """
     environment = read_json(run / ENVIRONMENT)
-    if not isinstance(environment.get("versions"), dict):
-        raise DataError(f"{run / ENVIRONMENT}: it has no versions.")
+    for name, kinds in ENTRIES.items():
+        if not isinstance(environment.get(name), kinds):
+            raise DataError(f"{run / ENVIRONMENT}: {name} is missing, or not what is expected.")
     return environment

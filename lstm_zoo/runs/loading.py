@@ -51,13 +51,15 @@ def load(
         CallError: if there is no run, it is of another family, it has not finished an epoch, or
             `use_cudnn` is something else.
         DataError: if a file of the run is damaged.
+        BackendError: (an ImportError) if TensorFlow or ONNX Runtime is missing, or Keras has
+            another backend.
 
     Example:
 
     >>> lstm_zoo.load("runs/imdb").predict(["a moving film"])[0].label
     'pos'
     """
-    if use_cudnn not in ("auto", True, False):
+    if type(use_cudnn) is not bool and (type(use_cudnn) is not str or use_cudnn != "auto"):
         raise CallError(f"use_cudnn is 'auto', True or False. Received: {use_cudnn!r}")
     export = exports.locate(run, prefer_onnx)
     if export is None and not find_spec("tensorflow"):
@@ -70,8 +72,9 @@ def load(
     if not (run / CHECKSUMS).is_file():
         log(f"Warning: {run} was made without checksums; damage may go unnoticed.")
     if export is not None:
+        runtime = families.runtime(config["family"])
         with reading(run / exports.PIPELINE):
-            return families.runtime(config["family"])(run, config)
+            return runtime(run, config)
     return families.pipeline(config["family"]).load(run, config, use_cudnn=use_cudnn)
 
 

@@ -135,6 +135,6 @@ def _started(pid: Any) -> str:
 def _read(descriptor: int) -> dict[str, Any]:
     try:
         owner = json.loads(os.pread(descriptor, 2**12, 0))
-    except ValueError:  # empty: its process ended, or has not written it yet
+    except (ValueError, RecursionError):  # empty: its process ended, or has not written it yet
         return {}
     return owner if isinstance(owner, dict) else {}

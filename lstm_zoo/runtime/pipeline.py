@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstm_zoo import pipeline
-from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.errors import BackendError, DataError
 from lstm_zoo.files import reading
 from lstm_zoo.runs.exports import MODEL
 
@@ -81,13 +81,13 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
         The session; several threads may run it at once.
 
     Raises:
-        CallError: if ONNX Runtime is not installed.
+        BackendError: (an ImportError) if ONNX Runtime is not installed.
         DataError: if the file is missing or damaged.
     """
     try:
         import onnxruntime
     except ImportError as error:
-        raise CallError(
+        raise BackendError(
             f"An ONNX export needs ONNX Runtime: pip install onnxruntime ({error})."
         ) from error
     options = onnxruntime.SessionOptions()

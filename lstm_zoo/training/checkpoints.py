@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from lstm_zoo.errors import CallError, DataError
-from lstm_zoo.files import atomic_write
+from lstm_zoo.files import atomic_write, reading
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.directory import CHECKPOINT, WEIGHTS
 from lstm_zoo.training import optimizer
@@ -92,12 +92,13 @@ def restore(run: Path, model: keras.Model) -> State:
     for path in states(run):
         try:
             arrays = _read(path)
+            with reading(path):
+                history = [cards.rename(row) for row in json.loads(str(arrays.pop("history")))]
+                position = Position(*json.loads(str(arrays.pop("position", "[]"))))
+                values = [arrays[str(i)] for i in range(len(arrays))]
         except DataError as error:
             damage.append(str(error))
             continue
-        history = [cards.rename(row) for row in json.loads(str(arrays.pop("history")))]
-        position = Position(*json.loads(str(arrays.pop("position", "[]"))))
-        values = [arrays[str(i)] for i in range(len(arrays))]
         variables = _variables(model)
         if len(values) < len(variables):  # of version 0.1, where the schedule always applied
             variables = [variable for variable in variables if variable.name != optimizer.ASSIGNED]

@@ -17,15 +17,6 @@ from lstm_zoo.printing import log
 DEMO = "demo"  # the demo corpus
 IN_MEMORY = "in memory"  # columns
 VALIDATION_SPLIT = 0.1
-# The entries of `data` in config.json that resuming relies on, and their types.
-DESCRIBED = {
-    "source": str,
-    "validation_source": (str, type(None)),
-    "validation_split": float,
-    "strict": bool,
-    "training": dict,
-    "validation": dict,
-}
 
 
 class Corpora(NamedTuple):
@@ -181,9 +172,6 @@ def read_again(
         DataError: if the data has changed.
     """
     old = config["data"]
-    for name, kinds in DESCRIBED.items():
-        if not isinstance(old.get(name), kinds):
-            raise DataError(f"The run's config.json has no data.{name}; can't resume it.")
     check_kept(config, validation_split, strict)
     sources = ((data, old["source"]), (validation, old["validation_source"]))
     named = [name for given, name in sources if given is None and name not in (None, DEMO)]

@@ -16,6 +16,7 @@ from lstm_zoo import __version__, families
 from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.files import (
     read_json,
+    reading,
     remove_abandoned,
     replace_files,
     write_json,
@@ -166,7 +167,8 @@ def resumed(
     read = corpora.read_again(task, config, data, validation, validation_split, strict, cache)
     if values.get("cache"):
         log(f"The cache of preprocessed examples is {cache}, as {path} names it.")
-    learned = task.load(path, config)
+    with reading(path / directory.CONFIG):
+        learned = task.load(path, config)
     return Start(family, path, values, read, learned, cache, config, workers=workers)
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import lstm_zoo
-from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.errors import BackendError, CallError, DataError
 from lstm_zoo.runs import exports
 from lstm_zoo.runs.directory import read_config
 from tests.conftest import READY_RUNS
@@ -90,7 +90,7 @@ def test_a_runtime_that_can_not_be_imported_is_not_preferred(monkeypatch):
 
 def test_a_package_that_is_missing_is_no_damage(onnx_export, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(CallError, match="^An ONNX export needs ONNX Runtime: pip install"):
+    with pytest.raises(BackendError, match="^An ONNX export needs ONNX Runtime: pip install"):
         lstm_zoo.load(onnx_export("sentiment"))
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "sentencepiece", None)

@@ -16,7 +16,7 @@ from presets import write_half
 import lstm_zoo
 from lstm_zoo import families
 from lstm_zoo.cli import cli
-from lstm_zoo.errors import CallError, DataError
+from lstm_zoo.errors import BackendError, CallError, DataError
 from lstm_zoo.export.onnx import add_onnx
 from lstm_zoo.export.onnx_pipeline_checks import close
 from lstm_zoo.files import write_checksums
@@ -280,7 +280,7 @@ def test_an_export_is_of_its_family(onnx_export):
 
 def test_onnxruntime_that_is_not_installed_is_named(onnx_export, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(CallError, match="needs ONNX Runtime: pip install onnxruntime"):
+    with pytest.raises(BackendError, match="needs ONNX Runtime: pip install onnxruntime"):
         open_session(onnx_export("sentiment") / "model.onnx")
 
 
