@@ -172,19 +172,20 @@ def _settings_help(table: dict[str, Setting]) -> str:
     return "\n".join(lines)
 
 
-def _variants_help(variants: Mapping[str, Mapping[str, Any]]) -> str:
-    """Format the sizes of the variants as a table, and what they have in common below it."""
-    rows = [*variants.values()]
-    names = [name for name in rows[0] if any(row[name] != rows[0][name] for row in rows)]
-    table = [["", *names]]
-    table += [[key, *(format_value(row[name]) for name in names)] for key, row in variants.items()]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+def _variants_help(variants: Mapping[str, Mapping[str, Any]], table: Mapping[str, Setting]) -> str:
+    """Format the sizes that a variant decides as a table, and what all have in common below it."""
+    first, *others = variants.values()
+    decided = [name for name in first if table[name].default is None]
+    names = [name for name in decided if any(row[name] != first[name] for row in others)]
+    cells = [["", *names]]
+    cells += [[key, *(format_value(row[name]) for name in names)] for key, row in variants.items()]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  "
         + "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
+        for row in cells
     ]
-    common = [f"{k}={format_value(v)}" for k, v in rows[0].items() if k not in names]
+    common = [f"{name}={format_value(first[name])}" for name in decided if name not in names]
     if common:
         lines.append("  all:")
         lines += textwrap.wrap(
@@ -263,7 +264,7 @@ def _family_group(family: str) -> click.Group:
         f"\b\nDATA is one of these, detected automatically:\n{package.DATA_HELP}",
         "Without --data, the training data is a synthetic demo corpus.",
         "Ctrl-C stops after the last completed epoch; --resume continues from there.",
-        f"Sizes of the variants:\n\n\b\n{_variants_help(package.VARIANTS)}",
+        f"Sizes of the variants:\n\n\b\n{_variants_help(package.VARIANTS, package.SETTINGS)}",
         "Settings for --set, with defaults in brackets; without brackets, the variant decides:",
         f"\b\n{_settings_help({**package.SETTINGS, **table})}",
     ]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
+import lstm_zoo
 from tests import preloaded
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +41,21 @@ def test_the_readme_is_short_and_links_to_pages_that_are_there():
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
     assert {f"docs/{page.name}" for page in PAGES[1:]} == set(re.findall(r"\((docs/[^)]+)\)", text))
+
+
+def test_the_table_of_presets_has_what_their_cards_say():
+    text = (ROOT / "docs/presets.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \| .* \| (.+?), .* \| (.+) MB \| (.+) \|$", text, re.M)
+    expected = []
+    for name, card in lstm_zoo.presets().items():
+        metric, size, licence = (card["preset"][key] for key in ("metric", "bytes", "data"))
+        value = metric["value"] * 100 if metric["name"] == "wer" else metric["value"]
+        shown = {
+            "accuracy": f"accuracy {value:.3f}", "wer": f"WER {value:.1f} %",
+            "bleu": f"BLEU {value:.1f}",
+        }[metric["name"]]  # fmt: skip
+        expected.append((name, shown, f"{size / 1e6:.1f}", licence["licence"]))
+    assert sorted(rows) == sorted(expected)
 
 
 @pytest.mark.slow
