@@ -42,9 +42,10 @@ def untrained(family, run):
     run.mkdir()
     write_environment(run, None, 0)
     learned = {**task.learned, "languages": ["en", "de"]}
+    data = json.loads((READY_RUNS / family / "config.json").read_text("utf-8"))["data"]
     config = {
         "format": 1, "family": family, "settings": values, "network": network,
-        "learned": learned, "data": {},
+        "learned": learned, "data": data,
     }  # fmt: skip
     return families.pipeline(family)(task, randomized(model), config, run)
 

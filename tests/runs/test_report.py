@@ -121,7 +121,7 @@ def test_a_training_leaves_a_report_that_people_may_change(tmp_path):
 def test_a_report_of_a_damaged_config_is_an_error_that_names_it(tmp_path):
     run = shutil.copytree(READY_RUNS / "sentiment", tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
-    config["data"] = {"training": {"examples": 5}}
+    config["data"]["training"] = {"examples": 5}
     (run / "config.json").write_text(json.dumps(config))
     classifier, data = lstm_zoo.load(run), (["great"], ["pos"])
     with pytest.raises(DataError, match="config.json"):
