@@ -264,7 +264,8 @@ def _family_group(family: str) -> click.Group:
         f"\b\nDATA is one of these, detected automatically:\n{package.DATA_HELP}",
         "Without --data, the training data is a synthetic demo corpus.",
         "Ctrl-C stops after the last completed epoch; --resume continues from there.",
-        f"Sizes of the variants:\n\n\b\n{_variants_help(package.VARIANTS, package.SETTINGS)}",
+        "Sizes of the variants:",
+        f"\b\n{_variants_help(package.VARIANTS, families.settings(family))}",
         "Settings for --set, with defaults in brackets; without brackets, the variant decides:",
         f"\b\n{_settings_help({**package.SETTINGS, **table})}",
     ]

@@ -104,8 +104,7 @@ def read_config(directory: Path, family: str | None = None) -> dict[str, Any]:
     path = directory / PIPELINE
     config = parse_config(path, family)
     with reading(path):
-        if not isinstance(config["parameters"], int) or not isinstance(
-            config["environment"]["versions"], dict
-        ):
+        parameters, versions = config["parameters"], config["environment"]["versions"]
+        if not isinstance(parameters, int) or not isinstance(versions, dict):
             raise DataError(f"{path}: parameters is a number, and versions an object.")
-    return config
+    return {**config, "environment": {"versions": versions}}  # what `write` writes, and no more

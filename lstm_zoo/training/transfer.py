@@ -103,7 +103,7 @@ def take_weights(
         CallError: if no weight fits.
     """
     old_data = source.pipeline.config["data"]
-    has_validation = old_data["validation"]["sha256"] == data["validation"]["sha256"]
+    has_validation = old_data["validation"].get("sha256") == data["validation"]["sha256"]
     is_same_file = data["source"] == old_data["source"] not in (IN_MEMORY, DEMO)
     if is_same_file and not has_validation:
         log(
