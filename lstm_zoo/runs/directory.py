@@ -119,9 +119,9 @@ def parse_config(path: Path, family: str | None = None) -> dict[str, Any]:
         shown = path.parent if path.name == CONFIG else path
         raise CallError(f"{shown}: a run of {config['family']}, not of {family}.")
     table = families.settings(config["family"])
-    sizes = {name for row in families.module(config["family"]).VARIANTS.values() for name in row}
+    variants = families.module(config["family"]).VARIANTS
+    sizes = {name: table[name] for row in variants.values() for name in row}
     settings = _complete(path, table, config["settings"])
-    sizes = {name: setting for name, setting in table.items() if name in sizes}
     network = _complete(path, sizes, config["network"])
     data = config["data"]
     for name, kinds in DATA.items():

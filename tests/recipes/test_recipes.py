@@ -246,7 +246,7 @@ def test_a_recipe_of_fine_tuning_compares_three_networks(tmp_path, monkeypatch):
         {"variant": "tiny", "epochs": 1},
         "demo",
         0.2,
-        splits=1,
+        splits=2,
         test_share=0.0,
         # Without n-grams, whose weight is fitted whatever the rate is.
         source={"variant": "tiny", "ngrams": 0, "epochs": 2, "learning_rate": 0.02},
@@ -264,9 +264,10 @@ def test_a_recipe_of_fine_tuning_compares_three_networks(tmp_path, monkeypatch):
         "accuracy fine-tuned",
         "accuracy scratch",
     }
-    entry = read_config(tmp_path / "run/seed-0/fine-tuned")["init_from"]
-    assert entry["run"] == str(tmp_path / "run/source") and not entry["fresh"]
-    assert "init_from" not in read_config(tmp_path / "run/seed-0/scratch")
+    for seed in (0, 1):
+        entry = read_config(tmp_path / f"run/seed-{seed}/fine-tuned")["init_from"]
+        assert entry["run"] == str(tmp_path / "run/source") and not entry["fresh"]
+        assert "init_from" not in read_config(tmp_path / f"run/seed-{seed}/scratch")
     # Run again, it loads the finished runs and writes the same row.
     CliRunner().invoke(recipe.command(), list(map(str, arguments)))
     assert all_rows() == [row]
