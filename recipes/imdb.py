@@ -2,10 +2,10 @@
 
     python recipes/imdb.py --data aclImdb_train.tar.gz --run runs/imdb
 
-Data: the labelled training set, `aclImdb/train` as a folder or in a .tar.gz. Reviews of one film
-have ids near each other, so the ids are cut in twenty blocks, the same in both classes: by seed,
-two are the test set and one is the validation data. The settings were chosen before, on random
-splits of the same reviews.
+Data: the labelled training set, `aclImdb/train` as a folder or in a .tar.gz, of `aclImdb_v1.tar.gz`
+from ai.stanford.edu/~amaas/data/sentiment. Reviews of one film have ids near each other, so the ids
+are cut in twenty blocks, the same in both classes: by seed, two are the test set and one is the
+validation data. The settings were chosen before, on random splits of the same reviews.
 Cost: on two cores under 20 minutes and 3 GB.
 Target: a test accuracy of 0.91, above TF-IDF with logistic regression.
 """

@@ -3,7 +3,8 @@
     python recipes/mboshi.py --data mboshi --run runs/mboshi
 
 Data: a folder with `train.tsv` (columns `path`, `text` and `speaker`) and the clips it lists, four
-hours. By seed, 10 % is the test set and 5 % validation data; no transcript is in two of the sets.
+hours, made of github.com/besacier/mboshi-french-parallel-corpus. By seed, 10 % is the test set and
+5 % validation data; no transcript is in two of the sets.
 Cost: on two cores about 32 minutes, with nothing else running, and 3 GB; 0.5 GB of disk for
 features.
 Target: a character error rate of 22 %.

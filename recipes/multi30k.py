@@ -2,8 +2,9 @@
 
     python recipes/multi30k.py --data multi30k --run runs/multi30k
 
-Data: a folder with `train.de`, `train.en` (29,000 lines), `val.de` and `val.en` (1,014). `val` is
-the test set; about 500 pairs of `train`, by seed, are validation data.
+Data: a folder with `train.de`, `train.en` (29,000 lines), `val.de` and `val.en` (1,014), of
+`data/task1/raw` of github.com/multi30k/dataset. `val` is the test set; about 500 pairs of `train`,
+by seed, are validation data.
 Cost: on two cores about 125 minutes and 3 GB, beside other trainings (alone, 20 epochs took 41).
 The published run had one of the cores.
 Target: 18 BLEU, ideally 25, cased and detokenized, in 60 minutes.

@@ -2,8 +2,9 @@
 
     python recipes/trec.py --data train.txt --run runs/trec
 
-Data: a file of lines `COARSE:fine question`, Latin-1. In each of five splits by seed, 10 % is the
-test set and 5 % validation data.
+Data: a file of lines `COARSE:fine question`, Latin-1: `train_5500.label` from
+cogcomp.seas.upenn.edu/Data/QA/QC. In each of five splits by seed, 10 % is the test set and 5 %
+validation data.
 Cost: on two cores under 10 minutes and 3 GB.
 Target: a mean accuracy half a point above TF-IDF with logistic regression.
 """
