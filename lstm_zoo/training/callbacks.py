@@ -19,7 +19,7 @@ import numpy as np
 
 from lstm_zoo import families
 from lstm_zoo.compat import weights_file
-from lstm_zoo.files import atomic_write, replace_files
+from lstm_zoo.files import replace_files
 from lstm_zoo.runs import directory, plots
 from lstm_zoo.runs.environment import read_environment, write_environment
 from lstm_zoo.training import checkpoints, samples
@@ -224,8 +224,7 @@ class EpochEnd(keras.callbacks.Callback):
                     network = keras.Model(
                         self.model.inputs, self.model.outputs, name=self.model.name
                     )
-                    with atomic_write(staging / directory.WEIGHTS) as path:
-                        path.write_bytes(weights_file(network))
+                    (staging / directory.WEIGHTS).write_bytes(weights_file(network))
             directory.write_history(staging, self.history)
             validation_examples = len(self.evaluation.validation)
             plots.draw_curves(

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from lstm_zoo import families
-from lstm_zoo.compat import set_directions
+from lstm_zoo.compat import set_directions, weights_file
 from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.files import replace_files, write_json
 from lstm_zoo.runs import directory, plots, report
@@ -279,7 +279,7 @@ def _calibrated(
         return pipeline
     with replace_files(start.run) as staging:
         write_json(staging / directory.CALIBRATION, fitted)
-        pipeline.model.save_weights(staging / directory.WEIGHTS)
+        (staging / directory.WEIGHTS).write_bytes(weights_file(pipeline.model))
     return load(start.run)
 
 
@@ -352,7 +352,7 @@ def _finish(
         # The scores above are those of a network that has not seen the validation data.
         if _refits(start, pipeline) and start.task.refit(pipeline.model, [examples, validation]):
             with replace_files(run) as staging:
-                pipeline.model.save_weights(staging / directory.WEIGHTS)
+                (staging / directory.WEIGHTS).write_bytes(weights_file(pipeline.model))
         directory.finish(run)
     start.workers.exchange(None)
     return pipeline

@@ -15,6 +15,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import lstm_zoo
 from tests.training.helpers import DATA, SMALL
 
+from lstm_zoo import families
 from lstm_zoo.files import find_damage
 disk, ready = map(Path, sys.argv[1:])
 
@@ -51,6 +52,30 @@ for free in (8, 90):  # not enough for the state, and for the weights after it
         train(resume=True)
         print("resumed", (run / "metrics.json").is_file())
         shutil.rmtree(run)
+
+# N-grams are fitted first, for the best epoch again, and at the end on the validation data too.
+Classifier = families.task("sentiment")
+refit = Classifier.refit
+for last in (2, 3):
+    calls = []
+
+    def fill_after(task, *arguments):
+        fitted = refit(task, *arguments)
+        calls.append(fitted)
+        if len(calls) == last:
+            fill(12)
+        return fitted
+
+    (disk / "filler").unlink(missing_ok=True)
+    Classifier.refit = fill_after
+    attempt(lambda: train(epochs=1, ngram_buckets=1024, **SMALL), run)
+    assert len(calls) == last and all(calls)
+    Classifier.refit = refit
+    assert not find_damage(run)
+    (disk / "filler").unlink()
+    train(resume=True)
+    print("finished", not (run / "checkpoint").exists())
+    shutil.rmtree(run)
 """
 
 
@@ -72,5 +97,6 @@ def test_a_full_disk_is_an_error_with_the_path_and_loses_nothing(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[:2] == ["full", "full"]
-    assert "full" in lines[2:]
+    assert lines[-4:] == ["full", "finished True"] * 2
+    assert "full" in lines[2:-4]
     assert "resumed False" not in lines
