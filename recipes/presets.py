@@ -366,7 +366,7 @@ It ships with `lstm_zoo`; nothing is downloaded.
 def _forget_paths(run: Path) -> None:
     """Remove the paths of the machine that trained it from a run's files."""
     config = json.loads((run / directory.CONFIG).read_text("utf-8"))
-    for key in ("source", "validation_source", "test_source"):
+    for key in ("source", "validation_source"):
         if isinstance(config["data"].get(key), str):
             config["data"][key] = Path(config["data"][key]).name
     if vectors := config["settings"].get("vectors"):

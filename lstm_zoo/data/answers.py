@@ -120,6 +120,7 @@ def read(path: Path, column: Column) -> Inputs:
         The table; its rows raise a DataError where the file is malformed.
 
     Raises:
+        CallError: if a column is given for a .txt file.
         DataError: if the file is malformed, or has no such column.
 
     Example:
@@ -133,6 +134,7 @@ def read(path: Path, column: Column) -> Inputs:
     if suffix == ".jsonl":
         return _read_objects(path, column)
     if suffix == ".txt":
+        headers.refuse([column], f"{path}, a text file,")
         name = column.usual[0]
         texts = tables.all_lines(path) if path.stat().st_size else ()
         rows = (Row(line, text, {name: text}) for line, text in enumerate(texts, 1))

@@ -1,12 +1,19 @@
 """Examples by ranges of length, and intervals of their scores."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+
+from lstm_zoo.families import Table
 
 RESAMPLES = 500
 MIN_EXAMPLES = 5  # fewer vary less than what they are drawn from
 MAX_EXAMPLES = 1_000  # with more, an interval is narrow, and costs time
+INTERVALS = (
+    f"The black bars are 95% intervals, by bootstrap, of {MIN_EXAMPLES} to {MAX_EXAMPLES:,} "
+    "examples: bars whose intervals overlap widely are not different."
+)
 
 
 def ranges_of(lengths: Sequence[int], bounds: Sequence[int]) -> list[tuple[int | None, np.ndarray]]:
@@ -55,3 +62,32 @@ def interval(counts: np.ndarray, score: Callable[[np.ndarray], float]) -> list[f
     resamples = (generator.integers(len(counts), size=len(counts)) for _ in range(RESAMPLES))
     scores = [score(counts[rows].sum(axis=0)) for rows in resamples]
     return [float(bound) for bound in np.percentile(scores, [2.5, 97.5])]
+
+
+def table(title: str, metric: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of a metric by ranges of length.
+
+    Args:
+        title: its title.
+        metric: the key of the metric in the rows.
+        rows: of each range `words` (its largest length, None for the last), `examples`, the metric
+            and its `interval`.
+
+    Example:
+
+    >>> table("WER", "wer", [{"words": 5, "examples": 2, "wer": 0.5, "interval": None}]).rows
+    [('to 5', 2, 0.5, None, None)]
+    """
+    return Table(
+        title,
+        ("words", "examples", metric.upper(), "95% from", "to"),
+        [
+            (
+                "longer" if row["words"] is None else f"to {row['words']}",
+                row["examples"],
+                row[metric],
+                *(row["interval"] or (None, None)),
+            )
+            for row in rows
+        ],
+    )

@@ -262,7 +262,7 @@ def recurrent_stack(
 def pool(
     graph: Graph, kinds: str, sequence: Tensor, last_hidden: Tensor, lengths: Tensor
 ) -> Tensor:
-    """Pool the valid time steps into one vector, as `recurrent.pool` does.
+    """Pool the valid time steps into one vector, as `recurrent.Pooling` does.
 
     Args:
         graph: the graph to extend.

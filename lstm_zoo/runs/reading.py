@@ -82,7 +82,7 @@ def check_weights(model: keras.Model, path: Path) -> None:
     expected = Counter(tuple(weight.shape) for weight in model.weights)
     if found != expected:
         raise DataError(
-            f"{path}: of another network than {path.with_name('config.json').name} describes. "
+            f"{path}: of another network than config.json describes. "
             f"Expected arrays that it lacks: {_format(expected - found)}; "
             f"arrays that are not expected: {_format(found - expected)}."
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from lstm_zoo.errors import CallError
+from lstm_zoo.runtime.numerics import softmax
 from lstm_zoo.sentiment import calibration, metrics
 from lstm_zoo.sentiment.calibration import Calibration
 from lstm_zoo.sentiment.corpus import SEPARATOR
@@ -75,9 +76,7 @@ class SingleLabel:
 
     def numpy_probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return what `probabilities` does, of an array."""
-        scaled = logits / np.float32(self.calibration.temperature)
-        powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-        return powers / powers.sum(axis=-1, keepdims=True)
+        return softmax(logits / np.float32(self.calibration.temperature))
 
     def answers(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return a signature's answers to probabilities, in the graph."""

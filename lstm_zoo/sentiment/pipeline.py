@@ -18,7 +18,7 @@ class Pipeline(Predictor, pipeline.Pipeline):
     Attributes:
         run: the run's directory.
         model: the `keras.Model`, from ids to logits.
-        tokenizer: from texts to ids and back.
+        tokenizer: from texts to ids.
         classes: the class names, in the order of the logits.
         config: the run's `config.json`.
     """

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lstm_zoo.data import batching
 from lstm_zoo.runs.exports import MODEL
 from lstm_zoo.runtime import pipeline
 from lstm_zoo.sentiment import calibration
@@ -39,7 +40,7 @@ class Pipeline(Predictor, pipeline.Pipeline):
         self._session = pipeline.open_session(directory / MODEL)
 
     def _compute(self, texts: list[bytes]) -> np.ndarray:
-        ids = numpy_tokenizers.pad([*map(self._ids, texts)])
+        ids = batching.pad([*map(self._ids, texts)])
         (logits,) = self._session.run(None, {"ids": ids})
         return self.labelling.numpy_probabilities(logits)
 

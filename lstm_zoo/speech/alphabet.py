@@ -61,10 +61,6 @@ class CharacterTokenizer(tf.Module):
         """The characters in the order of the ids, the blank first."""
         return [BLANK_TOKEN, *self.characters]
 
-    def out_of_vocabulary(self, text: str) -> list[str]:
-        """Return the sorted characters of a normalized text that are not in the alphabet."""
-        return sorted(set(text) - set(self.characters))
-
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Convert normalized texts to labels; out-of-vocabulary characters are dropped.
 

@@ -148,8 +148,7 @@ def speak(
 
 
 def _checked(part: str) -> str:
-    """Return "training" or "test"; "report" is what version 0.1 called the test data."""
-    part = "test" if part == "report" else part
+    """Return "training" or "test"."""
     if part not in VARIANTS:
         raise ValueError(f"part is one of {', '.join(VARIANTS)}. Received: {part!r}")
     return part

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstm_zoo.runtime.numerics import log_softmax
 from lstm_zoo.speech.labels import BLANK
 
 LOG_ZERO = -1e30  # the logarithm of 0, finite: differences of infinities are NaN
@@ -117,8 +118,7 @@ def _log_probabilities(logits: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     found = np.full((frames + 1, batch, vocabulary), LOG_ZERO, np.float32)
     found[..., BLANK] = 0
     with np.errstate(invalid="ignore"):
-        shifted = logits - logits.max(axis=-1, keepdims=True)
-        scaled = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        scaled = log_softmax(logits)
     scaled = np.where(np.isfinite(scaled), scaled, LOG_ZERO)
     valid = np.arange(frames)[:, np.newaxis] < lengths  # (frames, batch)
     np.copyto(found[:-1], scaled.transpose(1, 0, 2), where=valid[..., np.newaxis])

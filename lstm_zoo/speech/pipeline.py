@@ -11,7 +11,7 @@ from lstm_zoo.speech.audio import wav_bytes
 from lstm_zoo.speech.feature_settings import output_lengths
 from lstm_zoo.speech.features import Features
 from lstm_zoo.speech.model import build_speech
-from lstm_zoo.speech.predictor import Decoded, Predictor
+from lstm_zoo.speech.predictor import DecodedBatch, Predictor
 from lstm_zoo.speech.wav import check_waveforms, parse_wav
 
 
@@ -128,7 +128,7 @@ class Pipeline(Predictor, pipeline.Pipeline):
 
     def _decode(
         self, audio: np.ndarray, num_samples: np.ndarray, beam_width: int, n_best: int
-    ) -> Decoded:
+    ) -> DecodedBatch:
         logits, lengths = self._recognize(audio, num_samples)
         decoded = decoding.decode(logits, lengths, beam_width, n_best)
         best = decoded.labels[:, :1], decoded.frames[:, :1]
@@ -138,7 +138,7 @@ class Pipeline(Predictor, pipeline.Pipeline):
         frames = frames[:, 0, : tf.shape(labels)[1]]
         posteriors = tf.nn.softmax(logits)
         chosen = tf.gather(posteriors, frames, axis=1, batch_dims=1)
-        return Decoded(
+        return DecodedBatch(
             decoding.texts(self.tokenizer, decoded.labels).numpy(),
             decoded.scores.numpy(),
             labels.numpy(),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstm_zoo import families, pipeline
-from lstm_zoo.data import batching, columns
+from lstm_zoo.data import batching, columns, ranges
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.speech import ANSWER_FORMATS, corpus, metrics, subtitles
 from lstm_zoo.speech.audio import as_clip, read_audio
@@ -56,7 +56,7 @@ class Transcript(NamedTuple):
         return f"{path}\t{self.text}" if path else self.text
 
 
-class Decoded(NamedTuple):
+class DecodedBatch(NamedTuple):
     """What a batch of clips is decoded to.
 
     texts: the hypotheses, best first, bytes `(batch, n_best)`.
@@ -299,17 +299,8 @@ class Predictor(pipeline.Predictor):
     def tables(scores: Mapping[str, Any]) -> list[families.Table]:
         """Return the tables of the error rate by length and of the most frequent errors."""
         metric = "wer" if "wer" in scores["by_length"][0] else "cer"
-        rows = [
-            (
-                "longer" if row["words"] is None else f"to {row['words']}",
-                row["examples"],
-                row[metric],
-                *(row["interval"] or (None, None)),
-            )
-            for row in scores["by_length"]
-        ]
-        header = ("words", "examples", metric.upper(), "95% from", "to")
-        by_length = families.Table("Error rate by length of the reference", header, rows)
+        title = "Error rate by length of the reference"
+        by_length = ranges.table(title, metric, scores["by_length"])
         errors = [
             families.Table(f"Most frequent {kind}", ("reference", "heard", "count"), rows)
             for kind, rows in scores["errors"].items()
@@ -340,9 +331,7 @@ class Predictor(pipeline.Predictor):
         name, axis = f"{rate}_by_length.png", f"{rate.upper()} ({scores['decoder']})"
         draw_by_length(scores["by_length"], rate, axis, title, directory / name)
         captions[name] = (
-            f"The {rate.upper()} by the number of words of the reference. The black bars are 95% "
-            "intervals, by bootstrap, of 5 to 1,000 examples: bars whose intervals overlap widely "
-            "are not different."
+            f"The {rate.upper()} by the number of words of the reference. {ranges.INTERVALS}"
         )
         name = "errors.png"
         plots.draw_errors(scores["errors"], unit, title, directory / name)
@@ -444,7 +433,7 @@ class Predictor(pipeline.Predictor):
         except DataError as error:
             return error
 
-    def _transcripts(self, decoded: Decoded) -> Iterator[Transcript]:
+    def _transcripts(self, decoded: DecodedBatch) -> Iterator[Transcript]:
         """Yield the transcripts of a batch."""
         for texts, scores, labels, frames, probabilities, _ in zip(*decoded, strict=True):
             n_best = [
@@ -481,7 +470,7 @@ class Predictor(pipeline.Predictor):
     @abstractmethod
     def _decode(
         self, audio: np.ndarray, num_samples: np.ndarray, beam_width: int, n_best: int
-    ) -> Decoded:
+    ) -> DecodedBatch:
         """Transcribe a batch.
 
         Args:

@@ -16,7 +16,7 @@ from lstm_zoo.speech import numpy_decoding
 from lstm_zoo.speech.feature_settings import FeatureSettings, output_lengths
 from lstm_zoo.speech.labels import ALPHABET, Characters, read_characters
 from lstm_zoo.speech.numpy_features import Features
-from lstm_zoo.speech.predictor import Decoded, Predictor
+from lstm_zoo.speech.predictor import DecodedBatch, Predictor
 from lstm_zoo.text.numpy_tokenizers import PieceTokenizer
 
 _SPACES = re.compile("[\t\n\f\r ]+")  # as the graph's regular expressions know them
@@ -47,7 +47,7 @@ class Pipeline(Predictor, pipeline.Pipeline):
 
     def _decode(
         self, audio: np.ndarray, num_samples: np.ndarray, beam_width: int, n_best: int
-    ) -> Decoded:
+    ) -> DecodedBatch:
         rows = [
             self.features.normalize(self.features.extract(samples[:count]))
             for samples, count in zip(audio, num_samples, strict=True)
@@ -66,7 +66,7 @@ class Pipeline(Predictor, pipeline.Pipeline):
         labels = decoded.labels[:, 0, : frames.shape[1]]
         frames = frames[:, : labels.shape[1]]
         posteriors = softmax(logits)
-        return Decoded(
+        return DecodedBatch(
             [[self._text(labels) for labels in row] for row in decoded.labels],
             decoded.scores,
             labels,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ from lstm_zoo.errors import DataError
 from lstm_zoo.files import reading
 from lstm_zoo.text.vocabulary import (
     MAX_CHARACTERS,
-    PADDING,
     PIECES,
     SPECIAL_TOKENS,
     UNKNOWN,
@@ -300,27 +299,6 @@ class PieceTokenizer:
 
 
 TOKENIZERS = {"words": WordTokenizer, "pieces": PieceTokenizer}
-
-
-def pad(rows: Iterable[Sequence[int]]) -> np.ndarray:
-    """Pad ids on the right with 0.
-
-    Args:
-        rows: the ids of each text.
-
-    Returns:
-        int32 `(batch, time)` of at least one time step.
-
-    Example:
-
-    >>> pad([[4, 5], [6], []]).tolist()
-    [[4, 5], [6, 0], [0, 0]]
-    """
-    rows = [*rows]
-    padded = np.full((len(rows), max([1, *map(len, rows)])), PADDING, np.int32)
-    for target, row in zip(padded, rows, strict=True):
-        target[: len(row)] = row
-    return padded
 
 
 def code_points(text: str) -> np.ndarray:

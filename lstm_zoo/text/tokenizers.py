@@ -98,10 +98,6 @@ class WordTokenizer(tf.Module):
             tf.lookup.KeyValueTensorInitializer(tokens, ids),
             default_value=UNKNOWN,
         )
-        self._word_of_id = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(ids, tokens),
-            default_value=SPECIAL_TOKENS[UNKNOWN],
-        )
 
     @classmethod
     def learn(
@@ -192,18 +188,6 @@ class WordTokenizer(tf.Module):
         """
         words = split_words(normalize(texts, self.fold_case))
         return tf.cast(tf.ragged.map_flat_values(self._id_of_word.lookup, words), tf.int32)
-
-    def detokenize(self, ids: tf.RaggedTensor) -> tf.Tensor:
-        """Join the words of ids with spaces: the inverse but for spacing and unknown words.
-
-        Args:
-            ids: ragged integer tensor `(batch, None)`.
-
-        Returns:
-            String tensor `(batch,)`.
-        """
-        words = tf.ragged.map_flat_values(self._word_of_id.lookup, tf.cast(ids, tf.int64))
-        return tf.strings.reduce_join(words, axis=-1, separator=" ")
 
     def save(self, directory: str | os.PathLike) -> None:
         """Write `vocabulary.txt`: a word a line, by id from 4."""
@@ -401,9 +385,10 @@ def detokenize(tokenizer: tf.Module, ids: tf.Tensor) -> tf.Tensor:
 
     Example:
 
-    >>> ids = tf.constant([[[4, 5], [4, 0]]])
-    >>> detokenize(WordTokenizer(["good", "film"]), ids).numpy().tolist()
-    [[b'good film', b'good']]
+    >>> tokenizer = PieceTokenizer.learn(["a good film", "a bad film"] * 9, vocabulary_size=280)
+    >>> ids = pad(tokenizer.tokenize(tf.constant(["a good film", "a film"])), max_length=9)
+    >>> detokenize(tokenizer, ids[tf.newaxis]).numpy().tolist()
+    [[b'a good film', b'a film']]
     """
     shape = tf.shape(ids)
     flat = tf.reshape(ids, [shape[0] * shape[1], shape[2]])

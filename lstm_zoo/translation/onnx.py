@@ -21,10 +21,9 @@ from lstm_zoo.export.onnx_graph import (
 )
 from lstm_zoo.export.onnx_weights import WeightsFile
 from lstm_zoo.text import probes, unicode_tables
-from lstm_zoo.text.vocabulary import END, PADDING, START
+from lstm_zoo.text.vocabulary import END, PADDING, PIECES, START
 from lstm_zoo.translation.model import Decoder, encoder, resolve_sizes
-
-SIDES = ("source", "target")
+from lstm_zoo.translation.predictor import SIDES
 
 
 def parts(
@@ -67,7 +66,7 @@ def parts(
 def metadata(pipeline: Any) -> dict[str, Any]:
     """Return how texts become ids: the SentencePiece files, the special ids, `max_length`."""
     special = {"padding": PADDING, "start": START, "end": END}
-    files = {side: f"{side}/pieces.model" for side in SIDES}
+    files = {side: f"{side}/{PIECES}" for side in SIDES}
     length = pipeline.config["settings"]["max_length"]
     return {"tokenizer": {"tokens": "pieces", **files, **special, "max_length": length}}
 

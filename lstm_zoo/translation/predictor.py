@@ -8,12 +8,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstm_zoo import families, pipeline
-from lstm_zoo.data import batching, columns
+from lstm_zoo.data import batching, columns, ranges
 from lstm_zoo.translation import corpus, metrics
 
 # Texts sorted by length at once, to keep padding low; in `evaluate` between two steps of the
 # progress bar.
 AHEAD = 2_048
+EVALUATION_BATCH = 128  # pairs
+
+
+class Tokenizers(NamedTuple):
+    """The tokenizers of both languages; the same object if a vocabulary is joint."""
+
+    source: Any
+    target: Any
+
+
+SIDES = Tokenizers._fields
 
 
 class Translation(NamedTuple):
@@ -195,19 +206,9 @@ class Predictor(pipeline.Predictor):
     @staticmethod
     def tables(scores: Mapping[str, Any]) -> list[families.Table]:
         """Return the tables of BLEU by length and of the signatures of the metrics."""
-        rows = [
-            (
-                "longer" if row["words"] is None else f"to {row['words']}",
-                row["examples"],
-                row["bleu"],
-                *(row["interval"] or (None, None)),
-            )
-            for row in scores["by_length"]
-        ]
-        header = ("words", "examples", "BLEU", "95% from", "to")
         signatures = [*scores["signature"].items()]
         return [
-            families.Table("BLEU by length of the source", header, rows),
+            ranges.table("BLEU by length of the source", "bleu", scores["by_length"]),
             families.Table("Signatures of sacrebleu", ("metric", "signature"), signatures),
         ]
 
@@ -220,9 +221,8 @@ class Predictor(pipeline.Predictor):
         name, axis = "bleu_by_length.png", f"BLEU ({scores['decoder']})"
         plots.draw_by_length(scores["by_length"], "bleu", axis, title, directory / name)
         return {
-            name: "BLEU by the number of words of the source. The black bars are 95% intervals, by "
-            "bootstrap, of 5 to 1,000 examples: bars whose intervals overlap widely are not "
-            "different. Without attention, long sentences fail first."
+            name: f"BLEU by the number of words of the source. {ranges.INTERVALS} "
+            "Without attention, long sentences fail first."
         }
 
     def score_prediction(self, prediction: Mapping[str, Any]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,19 +13,16 @@ from lstm_zoo.data import batching
 from lstm_zoo.runs.exports import MODEL
 from lstm_zoo.runtime import pipeline
 from lstm_zoo.runtime.numerics import log_softmax
-from lstm_zoo.text.numpy_tokenizers import Normalizer, PieceTokenizer, pad
+from lstm_zoo.text.numpy_tokenizers import Normalizer, PieceTokenizer
 from lstm_zoo.text.vocabulary import END, START
 from lstm_zoo.translation import corpus, languages, numpy_beam
-from lstm_zoo.translation.predictor import Predictor, output_limits
-
-EVALUATION_BATCH = 128  # pairs
-
-
-class Tokenizers(NamedTuple):
-    """The tokenizers of both languages."""
-
-    source: PieceTokenizer
-    target: PieceTokenizer
+from lstm_zoo.translation.predictor import (
+    EVALUATION_BATCH,
+    SIDES,
+    Predictor,
+    Tokenizers,
+    output_limits,
+)
 
 
 class Pipeline(Predictor, pipeline.Pipeline):
@@ -42,7 +39,7 @@ class Pipeline(Predictor, pipeline.Pipeline):
         languages.check_pair(config["learned"]["languages"])
         normalizer = Normalizer.load(directory, fold_case=False)
         self.tokenizer = Tokenizers(
-            *(PieceTokenizer.load(directory / side, normalizer) for side in Tokenizers._fields)
+            *(PieceTokenizer.load(directory / side, normalizer) for side in SIDES)
         )
         self.check_counts(
             source_vocabulary_size=len(self.tokenizer.source.vocabulary),
@@ -62,7 +59,7 @@ class Pipeline(Predictor, pipeline.Pipeline):
         return pipeline.open_session(self._directory / MODEL)
 
     def _source_ids(self, texts: Sequence[str | bytes]) -> np.ndarray:
-        return pad([*self._ids(self.tokenizer.source, text), END] for text in texts)
+        return batching.pad([self._ids(self.tokenizer.source, text) for text in texts], last=END)
 
     def _ids(self, tokenizer: PieceTokenizer, text: str | bytes) -> list[int]:
         return tokenizer.tokenize(text)[: self.config["settings"]["max_length"]]

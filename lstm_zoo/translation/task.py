@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,12 +25,11 @@ from lstm_zoo.translation import corpus, decoding, demo, languages, metrics
 from lstm_zoo.translation.corpus import Corpus
 from lstm_zoo.translation.loss import SmoothedCrossEntropy
 from lstm_zoo.translation.model import build_translation, resolve_sizes
+from lstm_zoo.translation.predictor import EVALUATION_BATCH, SIDES, Tokenizers
 
 DEMO_EXAMPLES = 12_000
 DEMO_TEST_SHARE = 0.05
 DEMO_LANGUAGES = ("en", "de")
-EVALUATION_BATCH = 128  # pairs
-SIDES = ("source", "target")
 
 
 @dataclass(frozen=True)
@@ -58,13 +57,6 @@ class Examples(families.Examples):
     def lengths(self) -> np.ndarray:
         """The number of ids of each example, source and target together, with an end token each."""
         return self.sources.lengths + self.targets.lengths + 2
-
-
-class Tokenizers(NamedTuple):
-    """The tokenizers of both languages; the same object if the vocabulary is joint."""
-
-    source: PieceTokenizer
-    target: PieceTokenizer
 
 
 class Task(families.Task):

@@ -20,10 +20,8 @@ def test_the_alphabet_is_the_sorted_characters_of_the_training_data():
     assert ids.dtype == tf.int32 and ids.to_list() == [[4, 3, 2], [], [7, 1, 6]]
 
 
-def test_out_of_vocabulary_characters_are_listed_and_dropped():
+def test_out_of_vocabulary_characters_are_dropped():
     tokenizer = CharacterTokenizer("abc")
-    assert tokenizer.out_of_vocabulary("cab") == []
-    assert tokenizer.out_of_vocabulary("büx b") == [" ", "x", "ü"]
     assert tokenizer.tokenize(tf.constant(["büx b", b"\xffc"])).to_list() == [[2, 2], [3]]
 
 

@@ -126,10 +126,3 @@ def test_invalid_arguments_are_rejected():
         demo.generate(1, part="dev")
     with pytest.raises(ValueError):
         demo.generate(1, seed=-1)
-
-
-def test_version_0_1s_name_of_the_test_data_still_works():
-    assert demo.voices("report") == demo.voices("test")
-    assert (
-        demo.speak(["one"], seed=5, part="report")[1] == demo.speak(["one"], seed=5, part="test")[1]
-    )

@@ -190,11 +190,6 @@ def test_a_corpus_too_small_for_sentencepiece_is_an_error():
         PieceTokenizer.learn([""], vocabulary_size=300)
 
 
-def test_words_round_trip(words):
-    ids = words.tokenize(tf.constant(["A good film , unheard"]))
-    assert words.detokenize(ids).numpy().tolist() == [b"a good film , <unk>"]
-
-
 def test_a_saved_tokenizer_loads_equal(tokenizer, tmp_path):
     tokenizer.save(tmp_path)
     loaded = type(tokenizer).load(tmp_path)
