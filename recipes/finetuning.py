@@ -85,16 +85,6 @@ class FineTuning(Recipe):
             others = {n: v for n, v in others.items() if n not in ("init_from", "keep_vocabulary")}
         return super().train(training, run, seed, **others)
 
-    def rows(self, data: Path, run: Path, seed: int, export_to: str | None) -> list[dict[str, str]]:
-        corpus = self.read(data)
-        results = []
-        for number in range(seed, seed + self.splits):
-            export_dir = export_to if number == seed else None
-            results.append(
-                self.train_and_evaluate(corpus, run / f"seed-{number}", number, export_dir)
-            )
-        return [self.row(data, seed, results)]
-
     def train_and_evaluate(
         self, corpus: Any, run: Path, seed: int, export_to: str | None = None, **others: Any
     ) -> dict[str, Any]:

@@ -103,6 +103,8 @@ def test_lines_of_a_text_file_are_all_kept(tmp_path):
     )
     source.write_text("")
     assert annotated(source, tmp_path / "b.csv") == "text,length,error\n"
+    with pytest.raises(CallError, match="text_column has no effect: .*a.txt, a text file, has no"):
+        annotated(source, tmp_path / "c.csv", Column(("text",), "text_column", "review"))
 
 
 @pytest.mark.parametrize(

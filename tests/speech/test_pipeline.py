@@ -242,6 +242,7 @@ def test_a_file_name_that_is_not_utf_8_is_read_and_reported(clips, tmp_path):
     assert good["text"] and not good["error"] and bad["error"] == f"{missing}: no such file."
 
 
+@pytest.mark.slow
 def test_a_run_has_its_files_and_fast_layers(recognizer_run):
     names = {path.name for path in recognizer_run.iterdir()}
     assert {"alphabet.txt", "features.npz", "curves.png", "posteriors.png"} <= names

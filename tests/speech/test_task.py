@@ -2,7 +2,6 @@
 
 import json
 
-import keras
 import numpy as np
 import pytest
 
@@ -218,24 +217,3 @@ def test_samples_are_a_reference_and_a_hypothesis_each():
     lines = ["  reference   one two", "  hypothesis  one too"]
     row = {"clip": "clip.wav", "reference": "one two", "hypothesis": "one too"}
     assert task.format_samples([row] * 2) == lines * 2
-
-
-class Interrupt(keras.callbacks.Callback):
-    """Interrupts the training in the second epoch."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 1:
-            raise KeyboardInterrupt
-
-
-@pytest.mark.slow
-def test_a_resumed_training_equals_an_uninterrupted_one(spoken_data, tmp_path):
-    options = {"variant": "tiny", "units": 8, "epochs": 3, "speed": 0.1, "copies": 1}
-    columns = read(spoken_data).take(range(60)).columns
-    whole, halted = tmp_path / "whole", tmp_path / "halted"
-    lstm_zoo.train("speech", columns, run=whole, **options)
-    lstm_zoo.train("speech", columns, run=halted, callbacks=[Interrupt()], **options)
-    assert len((halted / "history.csv").read_text().splitlines()) == 2
-    lstm_zoo.train("speech", columns, run=halted, resume=True)
-    for name in ("history.csv", "model.weights.h5", "metrics.json", "features.npz"):
-        assert (halted / name).read_bytes() == (whole / name).read_bytes(), name

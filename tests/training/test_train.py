@@ -36,7 +36,7 @@ def training(tmp_path_factory):
     save_logs = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: found.logs.append(dict(logs))
     )
-    train(found.run, epochs=4, callbacks=[save_logs])
+    train(found.run, epochs=4, callbacks=[save_logs], **SIMPLE)
     return found
 
 
@@ -98,12 +98,12 @@ def test_plots_are_of_the_test_set_if_there_is_one(data, part, tmp_path, monkeyp
 @pytest.mark.slow
 def test_equal_seeds_give_equal_files_and_different_seeds_different_ones(finished, tmp_path):
     same = tmp_path / finished.name  # which is in the titles of its plots
-    train(same, epochs=4)
+    train(same, epochs=4, **SIMPLE)
     same, first = files_of(same), files_of(finished)
     for files in (same, first):  # the environment holds the time taken
         del files["environment.json"], files["checksums.json"], files["report.html"]
     assert same == first
-    train(tmp_path / "other", epochs=4, seed=1, callbacks=[Interrupt(2)])
+    train(tmp_path / "other", epochs=4, seed=1, callbacks=[Interrupt(2)], **SIMPLE)
     other = files_of(tmp_path / "other")
     assert other["model.weights.h5"] != first["model.weights.h5"]
     # The first epochs differ in nothing but the seed.
@@ -113,7 +113,7 @@ def test_equal_seeds_give_equal_files_and_different_seeds_different_ones(finishe
 @pytest.mark.slow
 def test_an_interrupted_run_can_be_used_and_resumes_to_the_same_result(finished, tmp_path, capsys):
     run = tmp_path / finished.name  # which is in the titles of its plots
-    pipeline = train(run, epochs=4, callbacks=[Interrupt(3)])
+    pipeline = train(run, epochs=4, callbacks=[Interrupt(3)], **SIMPLE)
     assert "Interrupted after 2 of 4 epochs" in capsys.readouterr().err
     assert (run / "metrics.json").is_file()
     assert pipeline.predict(["The film is dull."])[0].label in ("neg", "pos")
@@ -152,7 +152,7 @@ def test_an_interrupt_while_files_are_written_waits_until_they_are(tmp_path, mon
     # In the background of a shell, the tests' process ignores SIGINT.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        pipeline = train(tmp_path / "run", epochs=3)
+        pipeline = train(tmp_path / "run", epochs=3, **SIMPLE)
     finally:
         signal.signal(signal.SIGINT, before)
     monkeypatch.undo()
@@ -168,7 +168,7 @@ def test_an_interrupt_while_files_are_written_waits_until_they_are(tmp_path, mon
 def test_an_interrupt_in_the_first_epoch_leaves_a_run_to_resume(finished, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        train(run, epochs=4, callbacks=[Interrupt(1)])
+        train(run, epochs=4, callbacks=[Interrupt(1)], **SIMPLE)
     with pytest.raises(CallError, match="has not finished an epoch"):
         lstm_zoo.load(run)
     lstm_zoo.train("sentiment", DATA, run=run, resume=True)
@@ -380,25 +380,23 @@ def test_pieces_train_and_load(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
-def test_every_cell_learns_in_one_direction(cell, tmp_path):
+def test_a_cell_learns_in_one_direction_without_ngrams(tmp_path):
     texts = ["good film", "bad film", "a good one", "a bad one"] * 20
     labels = ["pos", "neg"] * 40
     pipeline = lstm_zoo.train(
         "sentiment", (texts, labels), run=tmp_path / "run", validation=(texts[:4], labels[:4]),
-        epochs=8, cell=cell, bidirectional=False, dropout=0.0, embedding_dropout=0.0, patience=8,
-        **SMALL,
+        epochs=8, cell="gru", bidirectional=False, ngrams=0, dropout=0.0, embedding_dropout=0.0,
+        patience=8, **SMALL,
     )  # fmt: skip
     assert pipeline.evaluate((texts, labels))["accuracy"] == 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("family", ["sentiment", "speech", "translation"])
-def test_mixed_precision_trains_as_float32_does(family, precision, tmp_path):
+def test_mixed_precision_trains_as_float32_does(family, tmp_path):
     data, own = kills.data_of(family)
     losses = []
-    for name in ("float32", precision):
+    for name in ("float32", "mixed_bfloat16", "mixed_float16"):
         settings = {
             **kills.SMALL,
             **own,
@@ -411,8 +409,9 @@ def test_mixed_precision_trains_as_float32_does(family, precision, tmp_path):
         assert trained.model.dtype_policy.name == "float32"
         history = (tmp_path / name / "history.csv").read_text().splitlines()
         losses.append([float(value) for row in history[1:] for value in row.split(",")[1:3]])
-    assert losses[0] != losses[1]
-    np.testing.assert_allclose(losses[1], losses[0], rtol=0.03)
+    assert losses[0] not in losses[1:]
+    for found in losses[1:]:
+        np.testing.assert_allclose(found, losses[0], rtol=0.03)
     assert keras.config.dtype_policy().name == "float32"
 
 

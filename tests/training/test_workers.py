@@ -54,9 +54,10 @@ TOKENS = {"sentiment": 40, "speech": 150, "translation": 25}
 
 def job_of(family, run, optimizer):
     job = {"family": family, "run": run, "log_steps": True, **JOBS[optimizer]}
+    steps = {"sentiment": 22, "speech": 5, "translation": 15}[family]  # of an epoch
     if optimizer == "adamw":
         job["batch_tokens"] = TOKENS[family]
-    steps = {"sentiment": 22, "speech": 5, "translation": 15}[family]  # of an epoch by size
+        steps = {"sentiment": 52, "speech": 21, "translation": 72}[family]
     return {**job, "epochs": -(-50 // steps), "patience": 99}
 
 
@@ -80,9 +81,9 @@ def test_two_workers_train_as_one(family, optimizer, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
-def test_mirrored_devices_train_as_one(family, tmp_path):
-    job = job_of(family, tmp_path / "two", "sgd")
+def test_mirrored_devices_train_as_one(tmp_path):
+    # The gradients of all families on two devices: tests/training/test_distribution.py.
+    job = job_of("translation", tmp_path / "two", "sgd")
     two = start({**job, "devices": 2, "strategy": "mirrored"})
     one = start({**job, "run": tmp_path / "one"})
     for status, output in finish(two, one):
@@ -102,8 +103,9 @@ def wait_for_epoch(run, processes, epoch):
 def test_a_killed_worker_ends_the_others_and_the_training_can_be_resumed(killed, tmp_path):
     job = {"family": "sentiment", "run": tmp_path / "whole/run", "dropout": 0.3, "epochs": 6}
     job |= {"checkpoint_minutes": 0}
-    for status, output in finish(*(start(job, environment) for environment in cluster())):
-        assert status == 0, output
+    if killed == 1:
+        for status, output in finish(*(start(job, environment) for environment in cluster())):
+            assert status == 0, output
 
     job["run"] = tmp_path / "killed/run"
     processes = [start(job, environment) for environment in cluster()]
@@ -120,7 +122,7 @@ def test_a_killed_worker_ends_the_others_and_the_training_can_be_resumed(killed,
     if killed == 0:  # on one worker: of other sums, whose last bits differ
         ((status, output),) = finish(start(again))
         assert status == 0, output
-        assert scores_of(job["run"]).keys() == scores_of(tmp_path / "whole/run").keys()
+        assert {"accuracy", "macro_f1"} <= scores_of(job["run"]).keys()
         return
     for status, output in finish(*(start(again, environment) for environment in cluster())):
         assert status == 0, output
