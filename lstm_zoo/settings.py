@@ -22,6 +22,9 @@ MAX_LAYERS = 64
 MAX_TOKENS = 100_000  # of a text, which tokenizers cut to as many characters
 MAX_VOCABULARY = 2_000_000
 MAX_BEAM_WIDTH = 1_000
+# Those of `lstm_zoo.recurrent`, which imports TensorFlow.
+CELLS = ("lstm", "gru", "simple_rnn")
+POOLINGS = ("last", "mean", "max")  # over time
 STRATEGIES = ("auto", "none", "mirrored", "multi-worker")  # of training
 
 
@@ -342,6 +345,14 @@ def integers(value: Any) -> tuple[int, ...]:
     return widths
 
 
+def pooling(value: Any) -> str:
+    """Read one or more of `POOLINGS`, each once, with + between, such as mean+max."""
+    names = str(value).split("+")
+    if len(set(names)) < len(names) or not set(names) <= set(POOLINGS):
+        raise ValueError(f"one or more of {', '.join(POOLINGS)}, each once, with + between")
+    return value
+
+
 def language(value: Any) -> str:
     """Read a language code, such as de or pt_BR."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z]+([-_][A-Za-z0-9]+)*", value):
@@ -418,26 +429,32 @@ def automatic(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return read_automatic
 
 
-def with_variant(
-    variants: Mapping[str, Mapping[str, Any]], variant: str, sizes: Mapping[str, Any]
+def network_sizes(
+    table: Mapping[str, Setting],
+    variants: Mapping[str, Mapping[str, Any]],
+    variant: str = "base",
+    **sizes: Any,
 ) -> dict[str, Any]:
-    """Return the settings of a variant, some of them replaced.
+    """Return the sizes of a network: a variant's, some of them replaced.
 
     Args:
-        variants: the family's table: variant → setting → value.
+        table: the family's settings, the sizes among them.
+        variants: the family's table: variant → size → value.
         variant: its name.
-        sizes: values that replace the variant's.
+        **sizes: values that replace the variant's, unless they are None.
 
     Returns:
-        A value for every setting of the variant.
+        A value for every size of the variant.
 
     Raises:
-        CallError: if the variant or a setting is unknown, listing the known ones.
+        CallError: (a ValueError) if the variant or a size is unknown, listing the known ones, or a
+            value is bad.
 
     Example:
 
-    >>> with_variant({"tiny": {"units": 32, "cell": "lstm"}}, "tiny", {"cell": "gru"})
-    {'units': 32, 'cell': 'gru'}
+    >>> from lstm_zoo import speech
+    >>> network_sizes(speech.SETTINGS, speech.VARIANTS, "tiny", cell="gru", units=16)["units"]
+    (16,)
     """
     if variant not in variants:
         raise CallError(f"variant is one of {', '.join(variants)}. Received: {variant!r}")
@@ -445,7 +462,8 @@ def with_variant(
     unknown = [name for name in sizes if name not in row]
     if unknown:
         raise CallError(f"Unknown argument {unknown[0]!r}. Known: {', '.join(row)}.")
-    return {**row, **sizes}
+    given = {name: value for name, value in sizes.items() if value is not None}
+    return resolve({name: table[name] for name in row}, {**row, **given})
 
 
 def check_integer(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
@@ -469,27 +487,6 @@ def check_strategy(name: Any) -> None:
     if name not in STRATEGIES:
         raise CallError(f"strategy is one of {', '.join(STRATEGIES)}. Received: {name!r}")
 
-
-def positive_integers(name: str, values: Any) -> tuple[int, ...]:
-    """Return one positive integer, or a sequence of them, as a tuple.
-
-    Raises:
-        CallError: if the sequence is empty or has another value, naming the argument.
-
-    Example:
-
-    >>> positive_integers("units", 64), positive_integers("units", [64, 32])
-    ((64,), (64, 32))
-    """
-    values = (values,) if hasattr(values, "__index__") else tuple(values)
-    valid = [hasattr(v, "__index__") and not isinstance(v, bool) and v > 0 for v in values]
-    if not valid or not all(valid):
-        raise CallError(f"{name} takes positive integers. Received: {values!r}")
-    return tuple(int(value) for value in values)
-
-
-# Those of `lstm_zoo.recurrent`, which imports TensorFlow.
-CELLS = ("lstm", "gru", "simple_rnn")
 
 # The settings of training. A family's setting of the same name replaces one.
 TRAINING = {

@@ -361,7 +361,11 @@ def test_inspect_describes_runs_and_exports(small_run, tmp_path):
             "EMPTY: a folder; --report takes the path of a file",
         ),
         (["sentiment", "predict", "DAMAGED", "x"], 1, "not a run's configuration; it has no"),
-        (["sentiment", "train", "--set", "pooling=sum"], 2, "pooling is one or more of"),
+        (
+            ["sentiment", "train", "--set", "pooling=sum"],
+            2,
+            "pooling takes one or more of",
+        ),
         (["sentiment", "train", "--validation-split", "2"], 2, "between 0 and 1"),
         (["sentiment", "evaluate", "EMPTY", "--data", "one_class.tsv"], 2, "it has no config.json"),
         (["sentiment", "evaluate", "none", "--data", "x"], 2, "none: no such run"),

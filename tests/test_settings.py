@@ -93,6 +93,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones():
         ("learning_rate", "fast", "a number of at least 0"),
         ("bidirectional", "maybe", "true or false"),
         ("cell", "transformer", "one of lstm, gru, simple_rnn"),
+        ("pooling", "sum", "one or more of last, mean, max, each once"),
         ("units", "64,-1", "positive integers"),
         ("units", "1," * 64 + "1", "at most 64 positive integers"),
         ("units", 2**14 + 1, "at most 16384"),

@@ -2,7 +2,7 @@
 
 from lstm_zoo.recurrent.cells import CELLS, recurrent_layer
 from lstm_zoo.recurrent.explain import explain
-from lstm_zoo.recurrent.pooling import Pooling, check_pooling
+from lstm_zoo.recurrent.pooling import Pooling
 from lstm_zoo.recurrent.portable import portable_loops
 from lstm_zoo.recurrent.stack import (
     LengthMask,
@@ -17,7 +17,6 @@ __all__ = [
     "LengthMask",
     "Pooling",
     "RightPadding",
-    "check_pooling",
     "explain",
     "layer_names",
     "portable_loops",

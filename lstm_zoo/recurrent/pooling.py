@@ -6,28 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-POOLINGS = ("last", "mean", "max")
-
-
-def check_pooling(kinds: str) -> None:
-    """Check that a pooling is one or more of `POOLINGS`, each once, with + between.
-
-    Raises:
-        ValueError: if it is not.
-
-    Example:
-
-    >>> check_pooling("mean+max")
-    >>> check_pooling("sum")
-    Traceback (most recent call last):
-    ValueError: pooling is one or more of last, mean, max, each once, ... Received: 'sum'
-    """
-    names = str(kinds).split("+")
-    if len(set(names)) < len(names) or not set(names) <= set(POOLINGS):
-        raise ValueError(
-            f"pooling is one or more of {', '.join(POOLINGS)}, each once, with + between. "
-            f"Received: {kinds!r}"
-        )
+from lstm_zoo.settings import pooling
 
 
 @keras.saving.register_keras_serializable("lstm_zoo")
@@ -39,7 +18,8 @@ class Pooling(keras.layers.Layer):
     at least one in each row. It returns `(batch, pooled width)`: `width` for each kind.
 
     Args:
-        kinds: one or more of `POOLINGS` with "+" between, such as "mean+max": concatenated.
+        kinds: one or more of `lstm_zoo.settings.POOLINGS` with "+" between, such as "mean+max":
+            concatenated.
 
     Example:
 
@@ -50,8 +30,10 @@ class Pooling(keras.layers.Layer):
 
     def __init__(self, kinds: str, **options: Any):
         super().__init__(**options)
-        check_pooling(kinds)
-        self.kinds = kinds
+        try:
+            self.kinds = pooling(kinds)
+        except ValueError as error:
+            raise ValueError(f"kinds takes {error}. Received: {kinds!r}") from error
         self.supports_masking = True  # the outputs' own mask ends here
 
     def compute_mask(self, *arguments: Any) -> None:

@@ -20,6 +20,7 @@ from lstm_zoo.settings import (
     number,
     optional,
     path,
+    pooling,
     sample_setting,
 )
 
@@ -90,7 +91,7 @@ SETTINGS = {
     "units": Setting(None, optional(integers), "units of each recurrent layer, such as 128,128"),
     "cell": Setting(None, optional(choice(*CELLS)), ", ".join(CELLS)),
     "bidirectional": Setting(None, optional(boolean), "run every layer in both directions"),
-    "pooling": Setting(None, optional(str), "last, mean, max, or several, such as mean+max"),
+    "pooling": Setting(None, optional(pooling), "last, mean, max, or several, such as mean+max"),
     "class_ratios": Setting(
         None,
         optional(boolean),

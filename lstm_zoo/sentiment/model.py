@@ -9,17 +9,15 @@ import numpy as np
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.recurrent import (
-    CELLS,
     LengthMask,
     Pooling,
     RightPadding,
-    check_pooling,
     recurrent_stack,
 )
 from lstm_zoo.runs.loading import pretrained
-from lstm_zoo.sentiment import VARIANTS
+from lstm_zoo.sentiment import SETTINGS, VARIANTS
 from lstm_zoo.sentiment.ngrams import MeanOrOne, NgramScores, WeightedSum
-from lstm_zoo.settings import check_integer, positive_integers, with_variant
+from lstm_zoo.settings import network_sizes
 from lstm_zoo.text.tokenizers import PADDING, UNKNOWN
 from lstm_zoo.text.word_dropout import WordDropout
 
@@ -93,7 +91,7 @@ def build_sentiment(
         changed = {"include_top": False, "ngrams": 0, "fitted_ngrams": False}
         changed = {} if include_top else changed
         return pretrained(build_sentiment, "sentiment", weights, given, use_cudnn, **changed)
-    sizes = resolve_sizes(variant, **sizes)
+    sizes = network_sizes(SETTINGS, VARIANTS, variant, **sizes)
     if num_classes < 2:
         raise CallError(f"num_classes is at least 2. Received: {num_classes}")
     if vectors is not None and vectors.shape != (vocabulary_size, sizes["embedding_size"]):
@@ -216,40 +214,3 @@ def class_log_ratios(
     ratios = np.log(shares / (others / others.sum(axis=1, keepdims=True)))
     ratios[:, [PADDING, UNKNOWN]] = 0
     return (ratios.T / 4).astype(np.float32)
-
-
-def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
-    """Return the sizes of a variant with some of them overridden.
-
-    Args:
-        variant: a key of `VARIANTS`.
-        **sizes: entries that override the variant's.
-
-    Returns:
-        A value for every size, as in `VARIANTS`.
-
-    Raises:
-        CallError: (a ValueError) on an unknown variant, an unknown size, or a bad value.
-
-    Example:
-
-    >>> resolve_sizes("tiny", units=16)["units"]
-    (16,)
-    """
-    resolved = with_variant(VARIANTS, variant, sizes)
-    resolved["units"] = positive_integers("units", resolved["units"])
-    (resolved["embedding_size"],) = positive_integers(
-        "embedding_size", [resolved["embedding_size"]]
-    )
-    if resolved["cell"] not in CELLS:
-        raise CallError(f"cell is one of {', '.join(CELLS)}. Received: {resolved['cell']!r}")
-    try:
-        check_pooling(resolved["pooling"])
-    except ValueError as error:
-        raise CallError(str(error)) from error
-    check_integer("ngrams", resolved["ngrams"], 0)
-    check_integer("ngram_buckets", resolved["ngram_buckets"], 1)
-    for name in ("word_dropout", "embedding_dropout", "dropout"):
-        if not 0 <= resolved[name] < 1:
-            raise CallError(f"{name} is at least 0 and below 1. Received: {resolved[name]}")
-    return resolved

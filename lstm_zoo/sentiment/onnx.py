@@ -18,8 +18,9 @@ from lstm_zoo.export.onnx_graph import (
     token_lengths,
 )
 from lstm_zoo.export.onnx_weights import WeightsFile
-from lstm_zoo.sentiment.model import resolve_sizes
+from lstm_zoo.sentiment import SETTINGS, VARIANTS
 from lstm_zoo.sentiment.ngrams import GAIN, HASH_FACTOR, NgramScores
+from lstm_zoo.settings import network_sizes
 from lstm_zoo.text import probes, unicode_tables
 from lstm_zoo.text.vocabulary import PADDING
 
@@ -40,7 +41,7 @@ def parts(
     network = dict(network)
     vocabulary_size, num_classes = network.pop("vocabulary_size"), network.pop("num_classes")
     fitted = network.pop("fitted_ngrams", False)
-    sizes = resolve_sizes(**network)
+    sizes = network_sizes(SETTINGS, VARIANTS, **network)
     cell = sizes["cell"]
 
     graph = Graph(weights)

@@ -15,14 +15,15 @@ from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
 from lstm_zoo.printing import shorten
 from lstm_zoo.recurrent import layer_names
-from lstm_zoo.sentiment import calibration, corpus, demo
+from lstm_zoo.sentiment import SETTINGS, VARIANTS, calibration, corpus, demo
 from lstm_zoo.sentiment.calibration import Calibration
 from lstm_zoo.sentiment.corpus import Corpus
 from lstm_zoo.sentiment.labelling import LABELLINGS, MultiLabel, SingleLabel, check_classes
-from lstm_zoo.sentiment.model import build_sentiment, class_log_ratios, resolve_sizes
+from lstm_zoo.sentiment.model import build_sentiment, class_log_ratios
 from lstm_zoo.sentiment.ngrams import MAX_TEXTS, fit_ngrams
 from lstm_zoo.sentiment.predictor import UNKNOWN_REASON
 from lstm_zoo.sentiment.vectors import read_vectors, vector_words
+from lstm_zoo.settings import network_sizes
 from lstm_zoo.text import encoding, tokenizers
 from lstm_zoo.training.progress import log
 
@@ -217,9 +218,8 @@ class Task(families.Task):
 
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of `build_sentiment` that rebuild this network."""
-        sizes = {name: self.settings[name] for name in resolve_sizes()}
-        given = {name: value for name, value in sizes.items() if value is not None}
-        sizes = resolve_sizes(self.settings["variant"], **given)
+        given = {name: self.settings[name] for name in ("variant", *VARIANTS["base"])}
+        sizes = network_sizes(SETTINGS, VARIANTS, **given)
         counts = {name: count for name, (count, _) in self.counts.items()}
         fitted = self.settings["fitted_ngrams"] and sizes["ngrams"] > 0
         return {**counts, **sizes, "fitted_ngrams": fitted}

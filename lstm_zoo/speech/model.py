@@ -7,10 +7,10 @@ import keras
 from keras import ops
 
 from lstm_zoo.errors import CallError
-from lstm_zoo.recurrent import CELLS, portable, recurrent_stack
+from lstm_zoo.recurrent import portable, recurrent_stack
 from lstm_zoo.runs.loading import pretrained
-from lstm_zoo.settings import check_integer, positive_integers, with_variant
-from lstm_zoo.speech import SUBSAMPLING_KINDS, VARIANTS
+from lstm_zoo.settings import check_integer, network_sizes
+from lstm_zoo.speech import SETTINGS, VARIANTS
 from lstm_zoo.speech.feature_settings import output_lengths
 from lstm_zoo.speech.spec_augment import MASK_FILLS, SpecAugment
 
@@ -75,7 +75,7 @@ def build_speech(
         }  # fmt: skip
         changed = {} if include_top else {"include_top": False}
         return pretrained(build_speech, "speech", weights, given, use_cudnn, **changed)
-    sizes = resolve_sizes(variant, **sizes)
+    sizes = network_sizes(SETTINGS, VARIANTS, variant, **sizes)
     check_integer("vocabulary_size", vocabulary_size, 2)
     check_integer("num_features", num_features, 1)
     if mask_fill not in MASK_FILLS:
@@ -238,37 +238,6 @@ class Logits(keras.layers.Dense):
 
     def compute_mask(self, inputs: keras.KerasTensor, previous_mask: Any = None) -> None:
         return None
-
-
-def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
-    """Return the sizes of a variant with overrides, checked.
-
-    Args:
-        variant: a name in `VARIANTS`.
-        **sizes: override entries of the variant.
-
-    Returns:
-        A value for every size.
-
-    Raises:
-        CallError: (a ValueError) on an unknown variant, an unknown size, or an invalid value.
-
-    Example:
-
-    >>> resolve_sizes("tiny", cell="gru")["units"]
-    (64,)
-    """
-    resolved = with_variant(VARIANTS, variant, sizes)
-    for name, known in (("cell", CELLS), ("subsampling_kind", SUBSAMPLING_KINDS)):
-        if resolved[name] not in known:
-            raise CallError(f"{name} is one of {', '.join(known)}. Received: {resolved[name]!r}")
-    resolved["units"] = positive_integers("units", resolved["units"])
-    check_integer("subsampling", resolved["subsampling"], 1)
-    for name in ("time_masks", "time_mask_width", "frequency_masks", "frequency_mask_width"):
-        check_integer(name, resolved[name], 0)
-    if not 0 <= resolved["dropout"] < 1:
-        raise CallError(f"dropout is at least 0 and below 1. Received: {resolved['dropout']}")
-    return resolved
 
 
 def _windows(sequence: keras.KerasTensor, width: int, stride: int) -> keras.KerasTensor:

@@ -18,11 +18,11 @@ from lstm_zoo.export.onnx_graph import (
     steps,
 )
 from lstm_zoo.export.onnx_weights import WeightsFile
-from lstm_zoo.speech import features
+from lstm_zoo.settings import network_sizes
+from lstm_zoo.speech import SETTINGS, VARIANTS, features
 from lstm_zoo.speech.audio import wav_bytes
 from lstm_zoo.speech.feature_settings import output_lengths
 from lstm_zoo.speech.labels import BLANK
-from lstm_zoo.speech.model import resolve_sizes
 
 
 def parts(
@@ -42,7 +42,7 @@ def parts(
     """
     network = {name: value for name, value in network.items() if name != "mask_fill"}
     vocabulary_size, width = network.pop("vocabulary_size"), network.pop("num_features")
-    sizes = resolve_sizes(**network)
+    sizes = network_sizes(SETTINGS, VARIANTS, **network)
     cell, factor = sizes["cell"], sizes["subsampling"]
 
     graph = Graph(weights)

@@ -19,15 +19,16 @@ from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
 from lstm_zoo.printing import shorten
 from lstm_zoo.recurrent import layer_names
+from lstm_zoo.settings import network_sizes
+from lstm_zoo.speech import SETTINGS, VARIANTS, ctc, decoding, demo, metrics
 from lstm_zoo.speech import corpus as corpora
-from lstm_zoo.speech import ctc, decoding, demo, metrics
 from lstm_zoo.speech.alphabet import CharacterTokenizer
 from lstm_zoo.speech.audio import read_audio, read_rate
 from lstm_zoo.speech.corpus import Corpus, normalize_transcript
 from lstm_zoo.speech.feature_settings import output_lengths
 from lstm_zoo.speech.features import Features, FeatureSettings
 from lstm_zoo.speech.labels import BLANK_TOKEN
-from lstm_zoo.speech.model import build_speech, resolve_sizes
+from lstm_zoo.speech.model import build_speech
 from lstm_zoo.speech.predictor import UNKNOWN_REASON, unit_of
 from lstm_zoo.speech.preprocessing import cached_features
 from lstm_zoo.text import encoding, tokenizers
@@ -232,12 +233,11 @@ class Task(families.Task):
 
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of `build_speech` that rebuild this network."""
-        sizes = {name: self.settings[name] for name in resolve_sizes()}
-        given = {name: value for name, value in sizes.items() if value is not None}
+        given = {name: self.settings[name] for name in ("variant", *VARIANTS["base"])}
         return {
             **{name: count for name, (count, _) in self.counts.items()},
             "mask_fill": "mean" if self.settings["normalization"] == "none" else "zero",
-            **resolve_sizes(self.settings["variant"], **given),
+            **network_sizes(SETTINGS, VARIANTS, **given),
         }
 
     def build(self, examples: Examples, seed: int) -> tuple[keras.Model, dict[str, Any]]:

@@ -25,6 +25,7 @@ from lstm_zoo.settings import (
     language,
     number,
     optional,
+    pooling,
     sample_setting,
 )
 from lstm_zoo.translation import languages
@@ -111,7 +112,7 @@ SETTINGS = {
     ),
     "pooling": Setting(
         None,
-        optional(str),
+        optional(pooling),
         "encoder outputs to context vector: last, mean, max, or several, such as last+max",
     ),
     "context": Setting(None, optional(boolean), "feed the context vector to every decoder step"),

@@ -13,21 +13,18 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from lstm_zoo.errors import CallError
 from lstm_zoo.recurrent import (
-    CELLS,
     LengthMask,
     Pooling,
     RightPadding,
-    check_pooling,
     recurrent_layer,
     recurrent_stack,
     state_names,
 )
 from lstm_zoo.runs.loading import pretrained
-from lstm_zoo.settings import positive_integers, with_variant
+from lstm_zoo.settings import network_sizes
 from lstm_zoo.text.word_dropout import WordDropout
-from lstm_zoo.translation import VARIANTS
+from lstm_zoo.translation import SETTINGS, VARIANTS
 
 
 def build_translation(
@@ -87,7 +84,7 @@ def build_translation(
             **sizes,
         }
         return pretrained(build_translation, "translation", weights, given, use_cudnn)
-    sizes = resolve_sizes(variant, **sizes)
+    sizes = network_sizes(SETTINGS, VARIANTS, variant, **sizes)
 
     # Inputs and masks
     source = keras.Input((None,), dtype="int32", name="source")  # (batch, source time)
@@ -375,39 +372,3 @@ def _check_right_padding(ids: tf.Tensor) -> None:
         False,
         "Target ids are padded with 0 on the right, not on the left.",
     )
-
-
-def resolve_sizes(variant: str = "base", **sizes: Any) -> dict[str, Any]:
-    """Return the sizes of a variant, some of them replaced.
-
-    Args:
-        variant: a name in `VARIANTS`.
-        **sizes: entries that replace the variant's.
-
-    Returns:
-        A row like those of `VARIANTS`.
-
-    Raises:
-        CallError: (a ValueError) on an unknown variant, an unknown size, or an invalid value.
-
-    Example:
-
-    >>> resolve_sizes("tiny", cell="gru")["cell"]
-    'gru'
-    """
-    resolved = with_variant(VARIANTS, variant, sizes)
-    for name in ("encoder_units", "decoder_units"):
-        resolved[name] = positive_integers(name, resolved[name])
-    (resolved["embedding_size"],) = positive_integers(
-        "embedding_size", [resolved["embedding_size"]]
-    )
-    if resolved["cell"] not in CELLS:
-        raise CallError(f"cell is one of {', '.join(CELLS)}. Received: {resolved['cell']!r}")
-    try:
-        check_pooling(resolved["pooling"])
-    except ValueError as error:
-        raise CallError(str(error)) from error
-    for name in ("token_dropout", "dropout"):
-        if not 0 <= resolved[name] < 1:
-            raise CallError(f"{name} is at least 0 and below 1. Received: {resolved[name]}")
-    return resolved

@@ -20,9 +20,11 @@ from lstm_zoo.export.onnx_graph import (
     token_lengths,
 )
 from lstm_zoo.export.onnx_weights import WeightsFile
+from lstm_zoo.settings import network_sizes
 from lstm_zoo.text import probes, unicode_tables
 from lstm_zoo.text.vocabulary import END, PADDING, PIECES, START
-from lstm_zoo.translation.model import Decoder, encoder, resolve_sizes
+from lstm_zoo.translation import SETTINGS, VARIANTS
+from lstm_zoo.translation.model import Decoder, encoder
 from lstm_zoo.translation.predictor import SIDES
 
 
@@ -55,7 +57,7 @@ def parts(
     """
     network = dict(network)
     vocabularies = [network.pop(f"{side}_vocabulary_size") for side in SIDES]
-    sizes = resolve_sizes(**network)
+    sizes = network_sizes(SETTINGS, VARIANTS, **network)
     return {
         "model": _model(model, sizes, *vocabularies, weights),
         "encoder": _encoder(model, sizes, vocabularies[0], weights),

@@ -18,13 +18,14 @@ from lstm_zoo.data.arrays import Arrays, take
 from lstm_zoo.errors import DataError
 from lstm_zoo.printing import shorten
 from lstm_zoo.recurrent import layer_names, state_names
+from lstm_zoo.settings import network_sizes
 from lstm_zoo.text import encoding
 from lstm_zoo.text.subwords import SubwordSampler
 from lstm_zoo.text.tokenizers import END, START, PieceTokenizer
-from lstm_zoo.translation import corpus, decoding, demo, languages, metrics
+from lstm_zoo.translation import SETTINGS, VARIANTS, corpus, decoding, demo, languages, metrics
 from lstm_zoo.translation.corpus import Corpus
 from lstm_zoo.translation.loss import SmoothedCrossEntropy
-from lstm_zoo.translation.model import build_translation, resolve_sizes
+from lstm_zoo.translation.model import build_translation
 from lstm_zoo.translation.predictor import EVALUATION_BATCH, SIDES, Tokenizers
 
 DEMO_EXAMPLES = 12_000
@@ -213,11 +214,10 @@ class Task(families.Task):
 
     def network_arguments(self) -> dict[str, Any]:
         """Return the arguments of `build_translation` that rebuild this network."""
-        sizes = {name: self.settings[name] for name in resolve_sizes()}
-        given = {name: value for name, value in sizes.items() if value is not None}
+        given = {name: self.settings[name] for name in ("variant", *VARIANTS["base"])}
         return {
             **{name: count for name, (count, _) in self.counts.items()},
-            **resolve_sizes(self.settings["variant"], **given),
+            **network_sizes(SETTINGS, VARIANTS, **given),
         }
 
     def build(self, examples: Examples, seed: int) -> tuple[keras.Model, dict[str, Any]]:

@@ -6,8 +6,8 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_zoo.recurrent import Pooling, check_pooling
-from lstm_zoo.recurrent.pooling import POOLINGS
+from lstm_zoo.recurrent import Pooling
+from lstm_zoo.settings import POOLINGS
 from tests.recurrent import oracle
 
 
@@ -60,7 +60,7 @@ def test_an_empty_batch_has_no_vectors(kinds):
 
 @given(st.permutations(POOLINGS), st.integers(1, len(POOLINGS)))
 def test_any_kinds_each_once_are_accepted(kinds, number):
-    check_pooling("+".join(kinds[:number]))
+    assert Pooling("+".join(kinds[:number])).kinds == "+".join(kinds[:number])
 
 
 @pytest.mark.parametrize(
@@ -68,5 +68,5 @@ def test_any_kinds_each_once_are_accepted(kinds, number):
 )
 def test_other_kinds_are_errors_that_list_the_known_ones(kinds):
     with pytest.raises(ValueError, match="one or more of last, mean, max, each once") as error:
-        check_pooling(kinds)
+        Pooling(kinds)
     assert str(error.value).endswith(f"Received: {kinds!r}")

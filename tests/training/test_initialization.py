@@ -130,7 +130,7 @@ def test_an_unknown_family_is_an_error():
         (DATA, {"validation_split": 1.0}, CallError, "between 0 and 1"),
         (DATA, {"vectors": "v.txt", "embedding_size": 9}, CallError, "give only one of the two"),
         (DATA, {"epoch": 3}, CallError, "No setting is named 'epoch'. Did you mean epochs"),
-        (DATA, {"pooling": "attention"}, ValueError, "pooling is one or more of"),
+        (DATA, {"pooling": "attention"}, ValueError, "pooling takes one or more of"),
         (DATA, {"vectors": "v.txt", "tokens": "pieces"}, CallError, "tokens=words only"),
         (
             DATA,

@@ -135,11 +135,11 @@ def test_it_trains_as_any_keras_model_does():
     [
         ({"variant": "huge"}, "variant is one of tiny, small, base, large"),
         ({"unit": 3}, "Unknown argument 'unit'. Known: embedding_size"),
-        ({"encoder_units": ()}, "encoder_units takes positive integers"),
-        ({"decoder_units": (0,)}, "decoder_units takes positive integers"),
-        ({"cell": "attention"}, "cell is one of simple_rnn, gru, lstm"),
-        ({"pooling": "first"}, "pooling is one or more of last, mean, max"),
-        ({"dropout": 1.0}, "dropout is at least 0 and below 1"),
+        ({"encoder_units": ()}, "encoder_units takes at most 64 positive integers"),
+        ({"decoder_units": (0,)}, "decoder_units takes at most 64 positive integers"),
+        ({"cell": "attention"}, "cell takes one of lstm, gru, simple_rnn"),
+        ({"pooling": "first"}, "pooling takes one or more of last, mean, max"),
+        ({"dropout": 1.0}, "dropout takes a number of at least 0 and below 1"),
     ],
 )
 def test_bad_arguments_are_named(wrong, message):
