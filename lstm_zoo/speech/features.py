@@ -22,20 +22,19 @@ import tensorflow as tf
 
 from lstm_zoo.errors import CallError
 from lstm_zoo.files import atomic_write
-from lstm_zoo.runs.reading import read_arrays
+from lstm_zoo.speech import numpy_features
 from lstm_zoo.speech.feature_settings import (
     DELTA_WIDTH,
     FILE,
     LOG_FLOOR,
     VARIANCE_FLOOR,
     FeatureSettings,
-    array_shapes,
     dct_matrix,
     delta_weights,
 )
 
 
-class Features(tf.Module):
+class Features(numpy_features.Features):
     """Feature extraction by librosa, and the same in the graph by TensorFlow.
 
     Before normalization the two agree within 1e-3. The filter bank is librosa's and is saved with
@@ -67,11 +66,8 @@ class Features(tf.Module):
         mean: np.ndarray | None = None,
         deviation: np.ndarray | None = None,
     ):
-        super().__init__()
-        self.settings = settings
-        self.filter_bank = _mel_filters(settings) if filter_bank is None else filter_bank
-        self.mean = mean
-        self.deviation = deviation
+        filter_bank = _mel_filters(settings) if filter_bank is None else filter_bank
+        super().__init__(settings, filter_bank, mean, deviation)
 
     def extract(self, samples: np.ndarray) -> np.ndarray:
         """Compute the features of a clip by librosa, without normalization.
@@ -146,16 +142,6 @@ class Features(tf.Module):
         self.deviation = np.sqrt(squares / frames + VARIANCE_FLOOR).astype(np.float32)
         self.mean = self.mean.astype(np.float32)
 
-    def normalize(self, features: np.ndarray) -> np.ndarray:
-        """Normalize a clip's features `(frames, num_features)`."""
-        if self.settings.normalization == "none":
-            return features
-        if self.settings.normalization == "global":
-            return (features - self.mean) / self.deviation
-        variance = features.var(axis=0, dtype=np.float64) + VARIANCE_FLOOR
-        mean = features.mean(axis=0, dtype=np.float64)
-        return ((features - mean) / np.sqrt(variance)).astype(np.float32)
-
     def normalize_batch(self, features: tf.Tensor, num_frames: tf.Tensor) -> tf.Tensor:
         """Normalize a batch of features in the graph.
 
@@ -182,15 +168,6 @@ class Features(tf.Module):
         arrays = {"filter_bank": self.filter_bank, "mean": self.mean, "deviation": self.deviation}
         with atomic_write(Path(directory) / FILE) as path:
             np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
-
-    @classmethod
-    def load(cls, directory: str | os.PathLike, settings: FeatureSettings) -> "Features":
-        """Load the features that `save` wrote.
-
-        Raises:
-            DataError: if the file is damaged, or of other settings.
-        """
-        return cls(settings, **read_arrays(Path(directory) / FILE, array_shapes(settings)))
 
 
 @functools.cache

@@ -1,9 +1,10 @@
-"""Features without TensorFlow and librosa: the twin of `lstm_zoo.speech.features.Features`."""
+"""Features without TensorFlow and librosa, which `lstm_zoo.speech.features` adds."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +46,13 @@ class Features:
         self.deviation = deviation
 
     @classmethod
-    def load(cls, directory: Path, settings: FeatureSettings) -> Features:
+    def load(cls, directory: str | os.PathLike, settings: FeatureSettings) -> Features:
         """Load the features that a run or an export stores.
 
         Raises:
             DataError: if the file is damaged, or of other settings.
         """
-        return cls(settings, **read_arrays(directory / FILE, array_shapes(settings)))
+        return cls(settings, **read_arrays(Path(directory) / FILE, array_shapes(settings)))
 
     def log_mel(self) -> Features:
         """Return the extraction of log-mel features, for plots of any features."""

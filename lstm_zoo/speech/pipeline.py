@@ -1,7 +1,5 @@
 """The speech pipeline: from audio to transcripts."""
 
-import dataclasses
-
 import numpy as np
 import tensorflow as tf
 
@@ -146,7 +144,3 @@ class Pipeline(Predictor, pipeline.Pipeline):
             tf.gather(chosen, labels, axis=2, batch_dims=2).numpy(),
             posteriors.numpy(),
         )
-
-    def _log_mels(self, samples: np.ndarray) -> np.ndarray:
-        settings = dataclasses.replace(self.features.settings, kind="log_mel")
-        return Features(settings, self.features.filter_bank).extract(samples)

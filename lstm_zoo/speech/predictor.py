@@ -82,11 +82,13 @@ class Predictor(pipeline.Predictor):
 
     Attributes:
         tokenizer: maps labels back to transcripts; it has a `vocabulary`.
+        features: the extraction of features; see `lstm_zoo.speech.numpy_features`.
     """
 
     shown_columns = ("clip", "reference", "hypothesis")
     answer_names = ("hypothesis", "score")  # as `evaluate` names them
     tokenizer: Any
+    features: Any
 
     @functools.cached_property
     def unit(self) -> str:
@@ -365,7 +367,7 @@ class Predictor(pipeline.Predictor):
             panels.append(
                 plots.Panel(
                     decoded.posteriors[0],
-                    self._log_mels(samples),
+                    self.features.log_mel().extract(samples),
                     tokens,
                     self._normalize(text),
                     decoded.texts[0][0].decode(),
@@ -479,10 +481,6 @@ class Predictor(pipeline.Predictor):
             beam_width: the number of prefixes kept; 1 is greedy.
             n_best: the number of hypotheses of a row.
         """
-
-    @abstractmethod
-    def _log_mels(self, samples: np.ndarray) -> np.ndarray:
-        """Return the log-mel features of a clip, `(frames, num_mels)`, for plots."""
 
 
 def unit_of(vocabulary: Sequence[str]) -> str:

@@ -79,6 +79,3 @@ class Pipeline(Predictor, pipeline.Pipeline):
         """Return the text of labels `(labels,)`, with white space collapsed and stripped."""
         text = self.tokenizer.detokenize(labels[labels != 0].tolist())
         return _SPACES.sub(" ", text).strip("\t\n\v\f\r ").encode()
-
-    def _log_mels(self, samples: np.ndarray) -> np.ndarray:
-        return self.features.log_mel().extract(samples)
