@@ -13,7 +13,7 @@ from lstm_zoo import families
 from lstm_zoo.data import batching
 from lstm_zoo.data.arrays import Arrays
 from lstm_zoo.errors import DataError
-from lstm_zoo.printing import shorten
+from lstm_zoo.printing import log, shorten
 from lstm_zoo.recurrent import layer_names
 from lstm_zoo.sentiment import SETTINGS, VARIANTS, calibration, corpus, demo
 from lstm_zoo.sentiment.calibration import Calibration
@@ -25,7 +25,6 @@ from lstm_zoo.sentiment.predictor import UNKNOWN_REASON
 from lstm_zoo.sentiment.vectors import read_vectors, vector_words
 from lstm_zoo.settings import network_sizes
 from lstm_zoo.text import encoding, tokenizers
-from lstm_zoo.training.progress import log
 
 DEMO_EXAMPLES = 5_000
 DEMO_TEST_SHARE = 0.2

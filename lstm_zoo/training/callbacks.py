@@ -20,11 +20,11 @@ import numpy as np
 from lstm_zoo import families
 from lstm_zoo.compat import weights_file
 from lstm_zoo.files import replace_files
+from lstm_zoo.printing import log
 from lstm_zoo.runs import directory, plots
 from lstm_zoo.runs.environment import read_environment, write_environment
 from lstm_zoo.training import checkpoints, samples
 from lstm_zoo.training.checkpoints import Position
-from lstm_zoo.training.progress import log
 from lstm_zoo.training.workers import ALONE, Workers
 
 SAMPLES = 3  # predictions logged after each epoch, for families that decode

@@ -12,10 +12,10 @@ import numpy as np
 
 from lstm_zoo.errors import CallError, DataError
 from lstm_zoo.files import atomic_write, reading
+from lstm_zoo.printing import log
 from lstm_zoo.runs import cards
 from lstm_zoo.runs.directory import CHECKPOINT, WEIGHTS
 from lstm_zoo.training import optimizer
-from lstm_zoo.training.progress import log
 
 
 class Position(NamedTuple):

@@ -22,12 +22,12 @@ from lstm_zoo.files import (
     write_json,
     write_table,
 )
+from lstm_zoo.printing import log
 from lstm_zoo.runs import directory, lock
 from lstm_zoo.runs.environment import write_environment
 from lstm_zoo.runs.loading import verify
 from lstm_zoo.settings import sized
 from lstm_zoo.training import checkpoints, checks, corpora, transfer
-from lstm_zoo.training.progress import log
 from lstm_zoo.training.workers import ALONE, Workers
 
 CACHE = "cache"  # the folder next to the runs that caches preprocessed examples

@@ -14,6 +14,7 @@ from lstm_zoo import families
 from lstm_zoo.compat import set_directions, weights_file
 from lstm_zoo.errors import CallError, DataError, TrainingError
 from lstm_zoo.files import replace_files, write_json
+from lstm_zoo.printing import log
 from lstm_zoo.runs import directory, plots, report
 from lstm_zoo.runs.loading import load
 from lstm_zoo.runs.lock import locked
@@ -23,7 +24,7 @@ from lstm_zoo.training.checkpoints import START, Position, State
 from lstm_zoo.training.dataset import BatchOrder, make_dataset
 from lstm_zoo.training.initialization import Start
 from lstm_zoo.training.optimizer import build_optimizer, dtype_policy, make_optimizer
-from lstm_zoo.training.progress import Progress, log
+from lstm_zoo.training.progress import Progress
 from lstm_zoo.training.report import by_kind, log_data, warn_of_few_steps
 from lstm_zoo.training.step_log import StepLog
 from lstm_zoo.training.workers import choose

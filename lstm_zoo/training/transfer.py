@@ -9,12 +9,12 @@ import numpy as np
 from lstm_zoo import families
 from lstm_zoo.errors import CallError
 from lstm_zoo.files import file_digest
+from lstm_zoo.printing import log
 from lstm_zoo.runs import presets
 from lstm_zoo.runs.directory import WEIGHTS
 from lstm_zoo.runs.loading import load
 from lstm_zoo.settings import format_value
 from lstm_zoo.training.corpora import DEMO, IN_MEMORY
-from lstm_zoo.training.progress import log
 
 
 class Source(NamedTuple):

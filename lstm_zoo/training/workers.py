@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from lstm_zoo import compat
 from lstm_zoo.errors import CallError, TrainingError
+from lstm_zoo.printing import log
 from lstm_zoo.settings import check_strategy
-from lstm_zoo.training.progress import log
 from lstm_zoo.training.rendezvous import wait_for_all
 
 WAIT = 600  # seconds for which a worker waits for the others to start
