@@ -16,6 +16,8 @@ import tempfile
 import threading
 from pathlib import Path
 
+from tests.preloaded import MODULES
+
 PLACES = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
 # What depends on the time that a training took; the report holds it, the date and the run's path.
 UNEQUAL = ("environment.json", "checksums.json", "report.html")
@@ -74,7 +76,7 @@ def train(family, run, resume=False, kill_at=None, delay=0.0, counted=None, **op
 def run_process(*arguments, **options):
     """Train in a process of its own, and return its exit status: -9 after a kill."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["keras", "lstm_zoo.training.train"])
+    context.set_forkserver_preload([*MODULES])
     counted = context.Value("i", 0)
     options = {**options, "counted": counted}
     process = context.Process(target=train, args=arguments, kwargs=options)

@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import ctypes
 import functools
+import importlib
 import json
 import os
 import runpy
@@ -24,6 +25,21 @@ import sys
 import tempfile
 from pathlib import Path
 
+# What trainings import sooner or later. Not librosa, which looks at variables when it is imported.
+MODULES = (
+    "keras",
+    "tensorflow_text",
+    "jiwer",
+    "sacrebleu.metrics",
+    "scipy.optimize",
+    "sklearn.linear_model",
+    "lstm_zoo.training.train",
+    *(
+        f"lstm_zoo.{family}.{module}"
+        for family in ("sentiment", "speech", "translation")
+        for module in ("task", "pipeline")
+    ),
+)
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h: a signal to a process whose parent has ended
 # The program that passes its call on: it must start fast, and needs nothing but the socket.
 PROGRAM = """\
@@ -76,10 +92,8 @@ def _programs() -> Path:
 
 def serve(address: str) -> None:
     """Fork for each call, until killed."""
-    import keras  # noqa: F401
-    import tensorflow_text  # noqa: F401
-
-    import lstm_zoo.training.train  # noqa: F401
+    for module in MODULES:
+        importlib.import_module(module)
 
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)

@@ -14,6 +14,7 @@ import lstm_zoo
 from lstm_zoo.training.distribution import Step
 from lstm_zoo.training.optimizer import learning_rate_schedule
 from lstm_zoo.training.step_log import StepLog
+from tests.preloaded import MODULES
 from tests.training.helpers import DATA, train
 
 LOGS = {"log_steps": True, "tensorboard": True}
@@ -116,7 +117,7 @@ def kill_before_the_checkpoint():
 def test_after_a_kill_and_resume_each_step_is_there_once(kill, written, run, tmp_path):
     again = tmp_path / "run"
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["keras", "lstm_zoo.training.train"])
+    context.set_forkserver_preload([*MODULES])
     process = context.Process(target=killed, args=(again, kill))
     process.start()
     process.join(300)
