@@ -240,7 +240,7 @@ class Predictor(families.Predictor):
             The number of rows, and of those without an answer.
 
         Raises:
-            CallError: if a path can't be read or written.
+            CallError: if a path can't be read or written, or a column is given for a .txt file.
             DataError: if the table is malformed, has no such column, or has one of the columns that
                 are added; nothing is written.
 

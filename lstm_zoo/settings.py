@@ -22,9 +22,9 @@ MAX_LAYERS = 64
 MAX_TOKENS = 100_000  # of a text, which tokenizers cut to as many characters
 MAX_VOCABULARY = 2_000_000
 MAX_BEAM_WIDTH = 1_000
+POOLINGS = ("last", "mean", "max")  # over time
 # Those of `lstm_zoo.recurrent`, which imports TensorFlow.
 CELLS = ("lstm", "gru", "simple_rnn")
-POOLINGS = ("last", "mean", "max")  # over time
 STRATEGIES = ("auto", "none", "mirrored", "multi-worker")  # of training
 
 
@@ -255,7 +255,7 @@ def integer(minimum: int, maximum: int = MAX_INTEGER) -> Callable[[Any], int]:
 
     def read(value: Any) -> int:
         bad = ValueError(f"an integer of at least {minimum} and at most {maximum}")
-        if isinstance(value, (bool, float)):
+        if isinstance(value, bool) or not (isinstance(value, str) or hasattr(value, "__index__")):
             raise bad
         try:
             number = int(value)
@@ -432,6 +432,7 @@ def automatic(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def network_sizes(
     table: Mapping[str, Setting],
     variants: Mapping[str, Mapping[str, Any]],
+    /,
     variant: str = "base",
     **sizes: Any,
 ) -> dict[str, Any]:
@@ -462,8 +463,8 @@ def network_sizes(
     unknown = [name for name in sizes if name not in row]
     if unknown:
         raise CallError(f"Unknown argument {unknown[0]!r}. Known: {', '.join(row)}.")
-    given = {name: value for name, value in sizes.items() if value is not None}
-    return resolve({name: table[name] for name in row}, {**row, **given})
+    found = resolve({name: table[name] for name in row}, {**row, **sizes})
+    return {name: row[name] if value is None else value for name, value in found.items()}
 
 
 def check_integer(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:

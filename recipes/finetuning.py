@@ -120,7 +120,8 @@ class FineTuning(Recipe):
         from lstm_zoo.runs.directory import CONFIG
 
         seed = 0 if self.one_source else seed
-        folder = run.parent / "source" if self.one_source else run / "source"
+        # One split has no folder of its own.
+        folder = (run.parent if self.one_source and self.splits > 1 else run) / "source"
         training, validation = self.source_data(corpus, seed)
         settings, _ = self.tunings
         return lstm_zoo.train(

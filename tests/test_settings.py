@@ -17,6 +17,7 @@ from lstm_zoo.settings import (
     format_value,
     integer,
     integers,
+    network_sizes,
     neutral_values,
     number,
     optional,
@@ -111,6 +112,15 @@ def test_the_error_of_a_bad_value_names_the_setting_the_value_and_what_is_expect
     assert name in str(error.value)
     assert expected in str(error.value)
     assert repr(value) in str(error.value)
+
+
+def test_the_sizes_of_a_network_are_the_variants_where_none_are_given():
+    table, variants = sentiment.SETTINGS, sentiment.VARIANTS
+    found = network_sizes(table, variants, "tiny", units="none", cell=None, embedding_size=9)
+    assert found == {**variants["tiny"], "embedding_size": 9}
+    assert [*found] == [*variants["tiny"]]
+    with pytest.raises(CallError, match="embedding_size takes an integer of at least 1"):
+        network_sizes(table, variants, embedding_size=np.float32(2.5))
 
 
 def test_none_is_read_only_where_it_is_optional():

@@ -123,6 +123,9 @@ def parse_config(path: Path, family: str | None = None) -> dict[str, Any]:
     sizes = {name: table[name] for row in variants.values() for name in row}
     settings = _complete(path, table, config["settings"])
     network = _complete(path, sizes, config["network"])
+    for name in sizes:
+        if network[name] is None:  # which a setting may be: then it is the variant's
+            raise DataError(f"{path}: network.{name} is missing.")
     data = config["data"]
     for name, kinds in DATA.items():
         if name not in data or not isinstance(data[name], kinds):

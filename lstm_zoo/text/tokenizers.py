@@ -1,4 +1,4 @@
-"""Tokenizers as TensorFlow ops, from texts to ids and back: words, or SentencePiece pieces.
+"""Tokenizers as TensorFlow ops, from texts to ids: words, or SentencePiece pieces (and back).
 
 Training, Python and exports run the same ops. Every tokenizer first normalizes: bytes that are not
 UTF-8 become U+FFFD, texts are cut to 100,000 characters, HTML line breaks and control characters

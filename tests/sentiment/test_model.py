@@ -170,6 +170,7 @@ def test_pretrained_vectors_initialize_the_embedding():
     "options, message",
     [
         ({"variant": "huge"}, "variant is one of tiny, small, base, large. Received: 'huge'"),
+        ({"variants": "tiny"}, "Unknown argument 'variants'"),
         ({"unit": 3}, r"Unknown argument 'unit'. Known: .*embedding_size.*units"),
         ({"num_classes": 1}, "num_classes is at least 2. Received: 1"),
         (

@@ -135,6 +135,7 @@ def test_variants_and_defaults_build():
     ("arguments", "message"),
     [
         ({"variant": "huge"}, "variant is one of tiny, small, base, large"),
+        ({"variants": "tiny"}, "Unknown argument 'variants'"),
         ({"layers": 2}, "Unknown argument 'layers'. Known: units"),
         ({"cell": "rwkv"}, "cell takes one of"),
         ({"subsampling": 0}, "subsampling takes an integer of at least 1"),

@@ -81,9 +81,10 @@ def test_two_workers_train_as_one(family, optimizer, tmp_path):
 
 
 @pytest.mark.slow
-def test_mirrored_devices_train_as_one(tmp_path):
-    # The gradients of all families on two devices: tests/training/test_distribution.py.
-    job = job_of("translation", tmp_path / "two", "sgd")
+@pytest.mark.parametrize("family", ["sentiment", "translation"])
+def test_mirrored_devices_train_as_one(family, tmp_path):
+    # The steps of all families on two devices: tests/training/test_distribution.py.
+    job = job_of(family, tmp_path / "two", "sgd")
     two = start({**job, "devices": 2, "strategy": "mirrored"})
     one = start({**job, "run": tmp_path / "one"})
     for status, output in finish(two, one):

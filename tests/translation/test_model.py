@@ -134,6 +134,7 @@ def test_it_trains_as_any_keras_model_does():
     "wrong, message",
     [
         ({"variant": "huge"}, "variant is one of tiny, small, base, large"),
+        ({"variants": "tiny"}, "Unknown argument 'variants'"),
         ({"unit": 3}, "Unknown argument 'unit'. Known: embedding_size"),
         ({"encoder_units": ()}, "encoder_units takes at most 64 positive integers"),
         ({"decoder_units": (0,)}, "decoder_units takes at most 64 positive integers"),
