@@ -155,6 +155,19 @@ PRESETS = {
         "It knows captions of photographs: people, clothes, sports, streets. Any other German "
         "comes out as a caption.",
     ),
+    "tatoeba-en-fr": Preset(
+        "tatoeba",
+        0,
+        "short everyday sentences, English to French",
+        ("en", "fr"),
+        "Tatoeba, 167,130 English-French pairs of www.manythings.org/anki",
+        "CC BY 2.0",
+        "Any use, with attribution to www.manythings.org/anki and tatoeba.org.",
+        "3 % of these pairs, which share no sentence with the others",
+        "It knows short sentences, as of a phrase book: half of those that it was trained on have "
+        "at most six words. Names and rare words are often wrong, long sentences lose their end. "
+        "Whether it says tu or vous, and whether the speaker is a woman, is chance.",
+    ),
 }
 
 
@@ -320,10 +333,11 @@ def card_text(name: str, card: Mapping[str, Any]) -> str:
     """Format a card in Hugging Face's form: YAML, then Markdown."""
     entry, family = card["preset"], card["family"]
     metric, data = entry["metric"], entry["data"]
+    sentence = "ein Satz" if entry["languages"][0] == "de" else "a sentence"
     example = {
         "sentiment": f'lstm-zoo sentiment predict {name} "one text"',
         "speech": f"lstm-zoo speech predict {name} recording.wav",
-        "translation": f'lstm-zoo translation predict {name} "ein Satz"',
+        "translation": f'lstm-zoo translation predict {name} "{sentence}"',
     }[family]
     score = f"{metric['value']:.{metric['digits']}f}"
     # JSON strings are YAML strings.

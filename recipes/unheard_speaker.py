@@ -50,11 +50,7 @@ class UnheardSpeaker(Recognition):
     def split_data(self, data: Path, seed: int) -> tuple[Any, Any]:
         from lstm_zoo.speech.corpus import read
 
-        corpus = read(data / "train")
-        speakers = np.array(corpus.speakers)
-        names = np.unique(speakers)
-        left_out = speakers == names[seed % len(names)]
-        return corpus.take(np.flatnonzero(~left_out)), corpus.take(np.flatnonzero(left_out))
+        return leave_out(read(data / "train"), seed)
 
     def digest(self) -> str:
         hashed = super().digest() + json.dumps([PLAIN, SYNTHETIC_COPIES], sort_keys=True)
@@ -62,7 +58,7 @@ class UnheardSpeaker(Recognition):
 
     def train(self, training: Any, run: Path, seed: int, **others: Any) -> Any:
         if others != PLAIN:
-            training = _with_synthetic_voices(training, seed)
+            training = with_synthetic_voices(training, seed)
         return super().train(training, run, seed, **others)
 
     def train_and_evaluate(
@@ -88,7 +84,15 @@ class UnheardSpeaker(Recognition):
         }
 
 
-def _with_synthetic_voices(corpus: Any, seed: int) -> Any:
+def leave_out(corpus: Any, seed: int) -> tuple[Any, Any]:
+    """Return the utterances of all speakers but one, by seed, and those of that one."""
+    speakers = np.array(corpus.speakers)
+    names = np.unique(speakers)
+    left_out = speakers == names[seed % len(names)]
+    return corpus.take(np.flatnonzero(~left_out)), corpus.take(np.flatnonzero(left_out))
+
+
+def with_synthetic_voices(corpus: Any, seed: int) -> Any:
     """Add each utterance in a synthetic voice, with a pause after each digit."""
     from lstm_zoo.speech import demo
     from lstm_zoo.speech.corpus import read

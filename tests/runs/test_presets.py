@@ -31,6 +31,7 @@ INPUTS = {
     "mr-sentiment": ("a gripping, beautifully acted drama .", "pos"),
     "digits-speech": (str(READY_RUNS / "spoken.wav"), "six"),
     "multi30k-de-en": ("Ein Mann fährt Fahrrad.", "man"),
+    "tatoeba-en-fr": ("I am hungry.", "faim"),
 }
 ENTRY = {
     "title": "a preset of a test",
