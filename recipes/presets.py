@@ -163,10 +163,10 @@ PRESETS = {
         "Tatoeba, 167,130 English-French pairs of www.manythings.org/anki",
         "CC BY 2.0",
         "Any use, with attribution to www.manythings.org/anki and tatoeba.org.",
-        "3 % of these pairs, which share no sentence with the others",
+        "3 % of Tatoeba's pairs, no sentence shared",
         "It knows short sentences, as of a phrase book: half of those that it was trained on have "
-        "at most six words. Names and rare words are often wrong, long sentences lose their end. "
-        "Whether it says tu or vous, and whether the speaker is a woman, is chance.",
+        "at most six words. Names and rare words are often wrong, and long sentences lose their "
+        "end. Whether it says tu, vous or both, and whether the speaker is a woman, is chance.",
     ),
 }
 
