@@ -309,52 +309,6 @@ def test_recipes_of_fine_tuning_share_nothing_between_training_and_test_sets():
     assert len(training) + len(validation) == 6_000
 
 
-def test_a_new_speaker_is_neither_in_the_source_nor_heard_in_the_same_recordings(monkeypatch):
-    import unheard_speaker
-    from new_speaker import RECIPE
-
-    from lstm_zoo.speech import corpus
-
-    def strings(name, count):
-        clips = [(np.zeros(800, "float32"), 8_000)] * count
-        texts = [f"{name} {number}" for number in range(count)]
-        return corpus.read((clips, texts, [f"speaker {number % 5}" for number in range(count)]))
-
-    monkeypatch.setattr(unheard_speaker, "with_synthetic_voices", lambda corpus, seed: corpus)
-    recipe = replace(RECIPE, examples=20)
-    train, dev = strings("ONE", 500), strings("TWO", 50)
-    new, digest = [], RECIPE.digest()
-    for seed in range(5):
-        training, test = recipe.split_data((train, dev), seed)
-        (speaker,) = {*training.speakers}
-        assert {*test.speakers} == {speaker} and (len(training), len(test)) == (20, 10)
-        assert {*training.texts} <= {*train.texts} and {*test.texts} <= {*dev.texts}
-        source, validation = recipe.source_data((train, dev), seed)
-        assert len({*source.speakers, *validation.speakers} - {speaker}) == 4
-        assert speaker not in {*source.speakers, *validation.speakers}
-        assert {*source.texts, *validation.texts} <= {*train.texts}
-        new.append(speaker)
-    assert len({*new}) == 5
-    monkeypatch.setattr(unheard_speaker, "SYNTHETIC_COPIES", 2)
-    assert RECIPE.digest() != digest
-
-
-def test_sentences_after_captions_are_in_one_part_whatever_their_translation():
-    from captions_to_tatoeba import RECIPE
-
-    from lstm_zoo.translation import corpus
-
-    sources = [f"sentence {number % 900}" for number in range(1_000)]
-    targets = [f"phrase {number % 950}" for number in range(1_000)]
-    captions = corpus.read((["a man"] * 2, ["un homme", "homme"]), "en", "fr")
-    sentences = corpus.read((sources, targets), "en", "fr")
-    for seed in range(3):
-        training, test = replace(RECIPE, examples=90).split_data((captions, sentences), seed)
-        assert len(training) == 90 and 50 < len(test) <= 90
-        assert not {*training.sources} & {*test.sources}
-        assert not {*training.targets} & {*test.targets}
-
-
 def test_trec_reads_questions_and_coarse_classes(tmp_path):
     import trec
 
