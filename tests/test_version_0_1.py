@@ -25,7 +25,7 @@ from lstm_zoo.settings import UNDECLARED
 DATA = Path(__file__).parent / "data/version_0_1"
 ANSWERS = json.loads((DATA / "answers.json").read_text("utf-8"))
 RECIPES = json.loads((DATA / "recipes.json").read_text("utf-8"))
-RETRAINED = ("multi30k", "sentence_polarity")  # with other settings, since version 0.1
+RETRAINED = ("multi30k", "sentence_polarity", "tatoeba")  # with other settings, since version 0.1
 
 
 def assert_alike(found, expected):
