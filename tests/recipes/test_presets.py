@@ -36,6 +36,7 @@ def questions(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_preset_is_the_run_in_float16_with_a_card(questions, tmp_path, monkeypatch):
     name, data = "trec-questions", questions / "train.txt"
     monkeypatch.setattr(recipe, "TIMED", 2)
@@ -78,6 +79,7 @@ def test_a_preset_is_the_run_in_float16_with_a_card(questions, tmp_path, monkeyp
     assert f"{plots / 'confusion.png'}: " in done.stdout
 
 
+@pytest.mark.slow
 def test_a_preset_that_float16_changes_or_that_is_too_large_is_not_made(
     questions, tmp_path, monkeypatch
 ):

@@ -90,6 +90,7 @@ def test_an_unknown_preset_is_refused_with_the_known_ones(shipped, name):
         lstm_zoo.load("none")
 
 
+@pytest.mark.slow
 def test_training_starts_from_a_preset_and_names_it(shipped):
     texts = [f"{word} film {number}" for number in range(20) for word in ("good", "bad")]
     data = (texts, ["pos", "neg"] * 20)

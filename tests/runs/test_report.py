@@ -129,6 +129,7 @@ def test_a_report_of_a_damaged_config_is_an_error_that_names_it(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+@pytest.mark.slow
 def test_evaluate_writes_a_report_with_the_columns_that_it_was_given(tmp_path, shared_clip):
     clips = tmp_path / "clips.tsv"
     clips.write_text(f"file\tsaid\n{shared_clip}\tzero four\nnone.wav\tone\n")

@@ -119,6 +119,7 @@ def test_python_checks_a_call_before_the_import_too(folder):
     assert done.stderr == "" and done.stdout.count("\n") == 5
 
 
+@pytest.mark.slow
 def test_overwrite_replaces_a_run_only_when_there_is_a_new_one(tmp_path):
     data = ([f"{word} {n}" for n in range(20) for word in ("good", "bad")], ["pos", "neg"] * 20)
     options = {"run": tmp_path / "run", "variant": "tiny", "epochs": 1}
@@ -159,6 +160,7 @@ def test_overwrite_replaces_a_run_only_when_there_is_a_new_one(tmp_path):
     assert (tmp_path / "run.old/notes.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_replaced_is_kept_until_it_is_replaced_again(tmp_path, monkeypatch):
     data = ([f"{word} {n}" for n in range(20) for word in ("good", "bad")], ["pos", "neg"] * 20)
     options = {"run": tmp_path / "run", "variant": "tiny", "epochs": 1}
@@ -193,6 +195,7 @@ def test_only_a_run_is_overwritten(tmp_path, content):
         lstm_zoo.train("sentiment", run=tmp_path / "file", overwrite=True)
 
 
+@pytest.mark.slow
 def test_a_configuration_gives_its_settings_and_others_win(tmp_path, capsys):
     file = tmp_path / "settings.json"
     config = json.loads((RUN / "config.json").read_text())

@@ -84,6 +84,7 @@ def test_more_than_a_tenth_is_warned_of(capsys, count, warned):
     assert capsys.readouterr().err.count("Warning") == 2 * warned
 
 
+@pytest.mark.slow
 def test_few_steps_are_a_warning_before_a_training_begins(tmp_path, capsys):
     texts, labels = [f"text {i}" for i in range(60)], ["a", "b"] * 30
     options = {"variant": "tiny", "cell": "simple_rnn", "batch_size": 6, "patience": 1}

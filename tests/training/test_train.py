@@ -415,6 +415,7 @@ def test_mixed_precision_trains_as_float32_does(family, tmp_path):
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_accumulated_chunks_train_as_the_whole_batch(tmp_path):
     data, own = kills.data_of("sentiment")
     rows = []

@@ -123,6 +123,7 @@ def test_ngrams_of_another_length_are_new(tmp_path):
     assert entry["fresh"]["ngrams/table"].startswith("it depends on all tokens and settings of n-g")
 
 
+@pytest.mark.slow
 def test_ngrams_that_were_fitted_on_the_validation_data_are_new(tmp_path):
     """At its end a run fits them on its validation data too: random labels would be known."""
     random = np.random.default_rng(0)
@@ -144,6 +145,7 @@ def test_ngrams_that_were_fitted_on_the_validation_data_are_new(tmp_path):
     assert "ngrams/table" in other.config["init_from"]["taken"]
 
 
+@pytest.mark.slow
 def test_a_source_of_the_same_file_with_another_split_is_warned_of(tmp_path, caplog):
     path = tmp_path / "films.tsv"
     rows = zip(TEXTS * 3, LABELS * 3, strict=True)
